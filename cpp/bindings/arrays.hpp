@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "semcbir/signature_view.hpp"
+
+/// A size of a dimension that may be anything.
+constexpr pybind11::ssize_t kAny = -1;
+
+/// `object` as an aligned, C-contiguous array of T and of that shape. Raises TypeError or ValueError, saying
+/// what was expected and what came. Never copies.
+template <class T>
+pybind11::array_t<T> as_array(pybind11::handle object, const std::string& name,
+                              const std::vector<pybind11::ssize_t>& shape);
+
+extern template pybind11::array_t<float> as_array(pybind11::handle, const std::string&,
+                                                  const std::vector<pybind11::ssize_t>&);
+extern template pybind11::array_t<std::int64_t> as_array(pybind11::handle, const std::string&,
+                                                         const std::vector<pybind11::ssize_t>&);
+extern template pybind11::array_t<std::uint8_t> as_array(pybind11::handle, const std::string&,
+                                                         const std::vector<pybind11::ssize_t>&);
+extern template pybind11::array_t<std::uint16_t> as_array(pybind11::handle, const std::string&,
+                                                          const std::vector<pybind11::ssize_t>&);
+
+/// Columns of signatures that came from Python, checked, and kept alive as long as this is.
+struct OwnedView {
+  semcbir::SignatureView view;
+  std::vector<pybind11::array> arrays;
+};
+
+/// Checks offsets, classes and proportions (any further columns are added by the caller).
+OwnedView own_view(pybind11::handle offsets, pybind11::handle classes, pybind11::handle proportions,
+                   const std::string& prefix);
+
+/// Adds centroids of `dim` entries to a view.
+void own_centroids(OwnedView& owned, pybind11::handle centroids, pybind11::ssize_t dim,
+                   const std::string& prefix);

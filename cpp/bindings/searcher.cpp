@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "semcbir/searcher.hpp"
+
+#include <pybind11/stl.h>
+
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+/// The core's searcher and the arrays that it reads.
+class PySearcher {
+ public:
+  PySearcher(const py::list& segments, py::ssize_t dim) : arrays_(), core_(own_segments(segments, dim)) {}
+
+  py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
+                   py::ssize_t k, std::optional<double> epsilon, bool drop, int threads) const {
+    OwnedView queries = own_view(offsets, classes, proportions, "query_");
+    own_centroids(queries, centroids, dim(), "query_");
+    if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
+    const auto n_queries = static_cast<py::ssize_t>(queries.view.images);
+    py::array_t<std::int64_t> ids({n_queries, k});
+    py::array_t<float> distances({n_queries, k});
+    py::array_t<float> histogram_distances({n_queries, k});
+    py::array_t<std::int64_t> kept(n_queries);
+    const semcbir::SearchOptions options{static_cast<std::size_t>(k),
+                                         epsilon.value_or(std::numeric_limits<double>::infinity()), drop,
+                                         threads};
+    const semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
+                                       histogram_distances.mutable_data(), kept.mutable_data()};
+    {
+      const py::gil_scoped_release release;
+      core_.search(queries.view, options, output);
+    }
+    return py::make_tuple(ids, distances, histogram_distances, kept);
+  }
+
+  py::ssize_t dim() const { return static_cast<py::ssize_t>(core_.dim()); }
+  std::size_t size() const { return core_.size(); }
+
+ private:
+  semcbir::Searcher own_segments(const py::list& segments, py::ssize_t dim) {
+    if (dim < 1) throw py::value_error("dim: expected at least 1, got " + std::to_string(dim));
+    std::vector<semcbir::SignatureView> views;
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      const std::string prefix = "segment " + std::to_string(i) + ": ";
+      views.push_back(own_segment(segments[i], dim, prefix));
+    }
+    return {std::move(views), static_cast<std::size_t>(dim)};
+  }
+
+  semcbir::SignatureView own_segment(py::handle segment, py::ssize_t dim, const std::string& prefix) {
+    if (!py::isinstance<py::tuple>(segment) || py::len(segment) != 5) {
+      throw py::type_error(prefix + "expected a tuple (offsets, classes, proportions, centroids, ids), got " +
+                           std::string(py::str(py::type::of(segment).attr("__name__"))));
+    }
+    const auto columns = py::reinterpret_borrow<py::tuple>(segment);
+    OwnedView owned = own_view(columns[0], columns[1], columns[2], prefix);
+    own_centroids(owned, columns[3], dim, prefix);
+    const auto ids =
+        as_array<std::int64_t>(columns[4], prefix + "ids", {static_cast<py::ssize_t>(owned.view.images)});
+    owned.view.ids = ids.data();
+    owned.arrays.push_back(ids);
+    arrays_.insert(arrays_.end(), std::make_move_iterator(owned.arrays.begin()),
+                   std::make_move_iterator(owned.arrays.end()));
+    return owned.view;
+  }
+
+  std::vector<py::array> arrays_;
+  semcbir::Searcher core_;
+};
+
+}  // namespace
+
+void register_searcher(py::module_& m) {
+  py::class_<PySearcher>(
+      m, "Searcher", py::is_final(),
+      "Exact search over segments (offsets, classes, proportions, centroids, ids), which are not\n"
+      "copied. An image with a negative id is a removed one.")
+      .def(py::init<const py::list&, py::ssize_t>(), py::arg("segments"), py::arg("dim"))
+      .def("__len__", &PySearcher::size, "Number of images that are not removed.")
+      .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
+      .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
+           py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
+           py::arg("drop"), py::arg("threads"),
+           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the k first images.");
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#include "semcbir/signature.hpp"
+
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+/// Images that came from Python, checked, and kept alive as long as this is.
+struct OwnedImages {
+  std::vector<semcbir::LabelledImage> images;
+  std::vector<py::array> arrays;
+};
+
+py::array as_label_map(py::handle object, const std::string& name) {
+  if (py::isinstance<py::array_t<std::uint8_t>>(object))
+    return as_array<std::uint8_t>(object, name, {kAny, kAny});
+  if (py::isinstance<py::array_t<std::uint16_t>>(object))
+    return as_array<std::uint16_t>(object, name, {kAny, kAny});
+  const py::object came = py::isinstance<py::array>(object)
+                              ? py::object(object.attr("dtype"))
+                              : py::object(py::type::of(object).attr("__name__"));
+  throw py::type_error(name + ": expected a NumPy array of uint8 or uint16, got " +
+                       std::string(py::str(came)));
+}
+
+semcbir::LabelledImage as_image(const py::array& labels, const py::array_t<float>& keypoints,
+                                const py::array_t<float>& descriptors) {
+  semcbir::LabelledImage image;
+  if (labels.itemsize() == 1) {
+    image.labels = static_cast<const std::uint8_t*>(labels.data());
+  } else {
+    image.labels = static_cast<const std::uint16_t*>(labels.data());
+  }
+  image.height = static_cast<std::size_t>(labels.shape(0));
+  image.width = static_cast<std::size_t>(labels.shape(1));
+  image.keypoints = keypoints.data();
+  image.descriptors = descriptors.data();
+  image.keypoint_count = static_cast<std::size_t>(keypoints.shape(0));
+  return image;
+}
+
+OwnedImages own_images(const py::list& label_maps, const py::list& keypoints, const py::list& descriptors,
+                       py::ssize_t dim) {
+  const std::size_t n = label_maps.size();
+  if (keypoints.size() != n || descriptors.size() != n) {
+    throw py::value_error("expected as many label maps, keypoint arrays and descriptor arrays, got " +
+                          std::to_string(n) + ", " + std::to_string(keypoints.size()) + " and " +
+                          std::to_string(descriptors.size()));
+  }
+  OwnedImages owned;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string prefix = "image " + std::to_string(i) + ": ";
+    const py::array labels = as_label_map(label_maps[i], prefix + "label map");
+    const auto points = as_array<float>(keypoints[i], prefix + "keypoints", {kAny, 2});
+    const auto vectors = as_array<float>(descriptors[i], prefix + "descriptors", {points.shape(0), dim});
+    owned.images.push_back(as_image(labels, points, vectors));
+    owned.arrays.insert(owned.arrays.end(), {labels, points, vectors});
+  }
+  return owned;
+}
+
+std::size_t positive(py::ssize_t value, const char* name) {
+  if (value < 1)
+    throw py::value_error(std::string(name) + ": expected at least 1, got " + std::to_string(value));
+  return static_cast<std::size_t>(value);
+}
+
+py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints, const py::list& descriptors,
+                           py::ssize_t dim, py::ssize_t n_classes, std::int32_t void_label, int threads) {
+  const semcbir::SignatureSpec spec{positive(n_classes, "n_classes"), void_label, positive(dim, "dim")};
+  const OwnedImages owned = own_images(label_maps, keypoints, descriptors, dim);
+  std::vector<semcbir::ImageSignature> signatures;
+  {
+    const py::gil_scoped_release release;
+    signatures = semcbir::build_signatures(owned.images, spec, threads);
+  }
+  const std::size_t rows = semcbir::count_rows(signatures);
+  py::array_t<std::int64_t> offsets(signatures.size() + 1);
+  py::array_t<std::uint16_t> classes(rows);
+  py::array_t<float> proportions(rows);
+  py::array_t<std::uint32_t> counts(rows);
+  py::array_t<float> centroids({rows, spec.dim});
+  const semcbir::SignatureColumns columns{offsets.mutable_data(), classes.mutable_data(),
+                                          proportions.mutable_data(), counts.mutable_data(),
+                                          centroids.mutable_data()};
+  {
+    const py::gil_scoped_release release;
+    semcbir::write_columns(signatures, columns);
+  }
+  return py::make_tuple(offsets, classes, proportions, counts, centroids);
+}
+
+}  // namespace
+
+void register_signature(py::module_& m) {
+  m.def("build_signatures", &build_signatures, py::arg("label_maps"), py::arg("keypoints"),
+        py::arg("descriptors"), py::arg("dim"), py::arg("n_classes"), py::arg("void"), py::arg("threads"),
+        "Columns (offsets, classes, proportions, counts, centroids) of the signatures of images.");
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "semcbir/signature_view.hpp"
+
+namespace semcbir {
+
+/// Distance of two semantic histograms, eq. 1: sum over the classes of |P_c(q) - P_c(x)|, in [0, 2].
+/// In double, over the union of the classes in ascending order.
+double histogram_distance(const ImageRows& q, const ImageRows& x);
+
+/// All distances between two sets of images: out[i * x.images + j] is that of image i of q and image j of x.
+void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads);
+
+}  // namespace semcbir

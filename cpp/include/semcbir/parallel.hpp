@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace semcbir {
+
+/// The most threads that a call may ask for.
+constexpr int kMaxThreads = 1024;
+
+/// Whether parallel_for was built with OpenMP.
+bool openmp_enabled();
+
+/// Calls body(i) once for each i in [0, n), on at most `threads` threads, the calling one among them.
+///
+/// Which thread gets which i is open, so body(i) must not depend on it. Where calls throw, the exception of
+/// the lowest i is thrown here after all threads have stopped. Works in a forked child too. Throws
+/// std::invalid_argument unless 1 <= threads <= kMaxThreads.
+void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body);
+
+}  // namespace semcbir

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "semcbir/signature_view.hpp"
+
+namespace semcbir {
+
+struct SearchOptions {
+  std::size_t k = 20;    ///< at least 1; may exceed the number of images
+  double epsilon = 0.9;  ///< images with a histogram distance above it are penalised; 2 and more: none
+  bool drop = false;     ///< leave the penalised images out
+  int threads = 1;
+};
+
+/// Where a search of q queries writes, in the caller's memory.
+struct SearchOutput {
+  std::int64_t* ids = nullptr;           ///< q x k; -1 where fewer than k images remain
+  float* distances = nullptr;            ///< q x k; infinity where fewer than k remain
+  float* histogram_distances = nullptr;  ///< q x k; likewise
+  std::int64_t* kept = nullptr;          ///< q: how many images pass the filter
+};
+
+/// Exact search over segments of signatures, whose memory the caller keeps alive.
+///
+/// Order: kept images by (squared L2 distance in double, id), then the penalised ones likewise. Distances are
+/// by their definitions, to the bit, whatever the SIMD level, threads, number of queries or of segments. A
+/// distance that is NaN, as damaged data can give, counts as infinity.
+class Searcher {
+ public:
+  /// Segments need centroids and ids and must have passed check_rows. `dim` is D.
+  Searcher(std::vector<SignatureView> segments, std::size_t dim);
+
+  std::size_t dim() const { return dim_; }
+  /// Number of images that are not removed.
+  std::size_t size() const { return size_; }
+
+  /// Searches with every image of `queries` (ids not needed). Throws std::invalid_argument for k = 0, an
+  /// epsilon that is negative or NaN, and for bad threads.
+  void search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output) const;
+
+ private:
+  std::vector<SignatureView> segments_;
+  std::size_t dim_;
+  std::size_t images_ = 0;  // removed ones included
+  std::size_t size_ = 0;
+};
+
+}  // namespace semcbir

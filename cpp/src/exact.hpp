@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// To be included by every file whose results must have the same bits on every machine.
+#pragma once
+
+#include <cfloat>
+
+#if defined(__FAST_MATH__)
+#error "semcbir's results are defined to the bit: build without -ffast-math"
+#endif
+
+static_assert(FLT_EVAL_METHOD == 0, "float and double must be evaluated in their own precision");
+
+// Other compilers take -ffp-contract=off.
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma fp_contract(off)
+#endif

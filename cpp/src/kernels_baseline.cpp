@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "kernels_impl.hpp"
+
+namespace semcbir {
+namespace {
+
+/// Plain C++, which the other levels are tested against.
+struct Baseline {
+  struct Block {
+    double lane[kLanes];
+  };
+
+  static Block zero() { return Block{}; }
+
+  static Block load(const float* p) {
+    Block block;
+    for (std::size_t i = 0; i < kLanes; ++i) block.lane[i] = static_cast<double>(p[i]);
+    return block;
+  }
+
+  static Block load_first(const float* p, std::size_t n) {
+    Block block{};
+    for (std::size_t i = 0; i < n; ++i) block.lane[i] = static_cast<double>(p[i]);
+    return block;
+  }
+
+  static Block subtract(const Block& a, const Block& b) {
+    Block block;
+    for (std::size_t i = 0; i < kLanes; ++i) block.lane[i] = a.lane[i] - b.lane[i];
+    return block;
+  }
+
+  static Block add_square(const Block& lanes, const Block& t) {
+    Block block;
+    for (std::size_t i = 0; i < kLanes; ++i) block.lane[i] = lanes.lane[i] + t.lane[i] * t.lane[i];
+    return block;
+  }
+
+  static void store(const Block& block, double* out) {
+    for (std::size_t i = 0; i < kLanes; ++i) out[i] = block.lane[i];
+  }
+};
+
+const Kernels kernels{squared_distance<Baseline>};
+
+}  // namespace
+
+const Kernels* const kernels_baseline = &kernels;
+
+}  // namespace semcbir

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "semcbir/parallel.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
+#include <pthread.h>
+#endif
+
+namespace semcbir {
+namespace {
+
+/// Indices handed out in ascending order. Ascending makes the exception deterministic: when i fails, every
+/// lower index has been handed out already and runs to its end.
+class Work {
+ public:
+  Work(std::size_t n, const std::function<void(std::size_t)>& body) : n_(n), body_(body) {}
+
+  void run() noexcept {
+    while (!failed_.load(std::memory_order_relaxed)) {
+      const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
+      if (i >= n_) return;
+      try {
+        body_(i);
+      } catch (...) {
+        record(i);
+      }
+    }
+  }
+
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  void record(std::size_t i) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    failed_.store(true, std::memory_order_relaxed);
+    if (!exception_ || i < index_) {
+      exception_ = std::current_exception();
+      index_ = i;
+    }
+  }
+
+  const std::size_t n_;
+  const std::function<void(std::size_t)>& body_;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::exception_ptr exception_;
+  std::size_t index_ = 0;
+};
+
+void run_on_std_threads(Work& work, int team) {
+  std::vector<std::thread> others;
+  others.reserve(static_cast<std::size_t>(team) - 1);
+  try {
+    for (int t = 1; t < team; ++t) others.emplace_back([&work] { work.run(); });
+  } catch (const std::system_error&) {
+    // No more threads to be had: those that there are do the work.
+  }
+  work.run();
+  for (std::thread& other : others) other.join();
+}
+
+#if defined(_OPENMP)
+
+// An OpenMP run-time keeps its pool of threads from call to call. A forked child inherits the memory of the
+// pool but not its threads, and would wait for them for ever, so children use threads of their own.
+std::atomic<bool> in_forked_child{false};
+
+#if defined(__unix__) || defined(__APPLE__)
+const int atfork_registered = pthread_atfork(nullptr, nullptr, [] { in_forked_child.store(true); });
+#endif
+
+void run_on_team(Work& work, int team) {
+  if (in_forked_child.load()) {
+    run_on_std_threads(work, team);
+    return;
+  }
+#pragma omp parallel num_threads(team)
+  work.run();
+}
+
+#else
+
+void run_on_team(Work& work, int team) { run_on_std_threads(work, team); }
+
+#endif
+
+}  // namespace
+
+bool openmp_enabled() {
+#if defined(_OPENMP)
+  return true;
+#else
+  return false;
+#endif
+}
+
+void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body) {
+  if (threads < 1 || threads > kMaxThreads) {
+    throw std::invalid_argument("threads: expected 1 to " + std::to_string(kMaxThreads) + ", got " +
+                                std::to_string(threads));
+  }
+  const int team = static_cast<int>(std::min(n, static_cast<std::size_t>(threads)));
+  Work work(n, body);
+  if (team > 1) {
+    run_on_team(work, team);
+  } else {
+    work.run();
+  }
+  work.rethrow();
+}
+
+}  // namespace semcbir

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "semcbir/searcher.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "exact.hpp"
+#include "kernels.hpp"
+#include "semcbir/histogram.hpp"
+#include "semcbir/parallel.hpp"
+#include "top_k.hpp"
+
+namespace semcbir {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// eq. 1 is at most 2, up to rounding: from there on nothing is filtered.
+constexpr double kEverything = 2.0;
+// Images that stay in the cache while several queries look at them.
+constexpr std::size_t kImagesPerBlock = 64;
+constexpr std::size_t kQueriesPerTask = 8;
+// Rankings longer than this are made one by one, as each needs memory in proportion to k.
+constexpr std::size_t kLongRanking = 4096;
+// More tasks than threads, so that none waits long for the last one.
+constexpr std::size_t kTasksPerThread = 4;
+constexpr std::size_t kMinImagesPerShard = 256;
+
+std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+double nan_to_infinity(double x) { return std::isnan(x) ? std::numeric_limits<double>::infinity() : x; }
+
+/// One query's view of the search: what it looks for and what it has found.
+class Query {
+ public:
+  Query(const ImageRows& rows, std::size_t dim, const SearchOptions& options, const Kernels& kernels)
+      : rows_(rows),
+        dim_(dim),
+        epsilon_(options.epsilon >= kEverything ? std::numeric_limits<double>::infinity() : options.epsilon),
+        drop_(options.drop),
+        kernels_(kernels),
+        top_(options.k) {}
+
+  void look_at(const SignatureView& segment, std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      const std::int64_t id = segment.ids[i];
+      if (id < 0) continue;
+      const ImageRows image = image_rows(segment, i, dim_);
+      const double histogram = nan_to_infinity(histogram_distance(rows_, image));
+      const bool penalized = !(histogram <= epsilon_);
+      if (!penalized) {
+        ++kept_;
+      } else if (drop_ || top_.full_of_kept()) {
+        continue;
+      }
+      const double squared = nan_to_infinity(kernels_.squared_distance(rows_, image, dim_));
+      top_.offer({penalized, squared, id, histogram});
+    }
+  }
+
+  std::int64_t kept() const { return kept_; }
+  std::vector<Candidate> take() { return top_.take(); }
+
+ private:
+  ImageRows rows_;
+  std::size_t dim_;
+  double epsilon_;
+  bool drop_;
+  const Kernels& kernels_;
+  TopK top_;
+  std::int64_t kept_ = 0;
+};
+
+/// Calls f(segment, first, last) for the parts of segments that images [begin, end) of their sequence lie in.
+template <class F>
+void for_each_part(const std::vector<SignatureView>& segments, std::size_t begin, std::size_t end,
+                   const F& f) {
+  std::size_t start = 0;
+  for (const SignatureView& segment : segments) {
+    const std::size_t first = std::max(begin, start);
+    const std::size_t last = std::min(end, start + segment.images);
+    if (first < last) f(segment, first - start, last - start);
+    start += segment.images;
+  }
+}
+
+/// Writes the first k of the candidates, and what stands for missing ones.
+void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,
+                   const SearchOutput& out) {
+  std::int64_t* ids = out.ids + q * k;
+  float* distances = out.distances + q * k;
+  float* histogram_distances = out.histogram_distances + q * k;
+  const std::size_t n = std::min(k, ranking.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    ids[i] = ranking[i].id;
+    distances[i] = static_cast<float>(std::sqrt(ranking[i].squared));
+    histogram_distances[i] = static_cast<float>(ranking[i].histogram);
+  }
+  std::fill(ids + n, ids + k, std::int64_t{-1});
+  std::fill(distances + n, distances + k, kInfinity);
+  std::fill(histogram_distances + n, histogram_distances + k, kInfinity);
+}
+
+/// A search under way: tasks are (group of queries, shard of the images), and where there is more than one
+/// shard the rankings of the shards are merged at the end.
+class Search {
+ public:
+  Search(const std::vector<SignatureView>& segments, std::size_t images, std::size_t dim,
+         const SignatureView& queries, const SearchOptions& options, const SearchOutput& output)
+      : segments_(segments),
+        images_(images),
+        dim_(dim),
+        queries_(queries),
+        options_(options),
+        output_(output),
+        kernels_(active_kernels()),
+        group_(std::min(options.k, images) > kLongRanking ? 1 : kQueriesPerTask),
+        groups_(divide_up(queries.images, group_)) {
+    const std::size_t tasks = kTasksPerThread * static_cast<std::size_t>(std::max(options.threads, 1));
+    const std::size_t wanted = groups_ == 0 ? 1 : divide_up(tasks, groups_);
+    const std::size_t most = std::max<std::size_t>(1, images / kMinImagesPerShard);
+    shards_ = options.threads == 1 ? 1 : std::min(wanted, most);
+  }
+
+  void run() {
+    found_.resize(queries_.images * shards_);
+    kept_.resize(queries_.images * shards_);
+    parallel_for(groups_ * shards_, options_.threads,
+                 [this](std::size_t task) { look(task / shards_, task % shards_); });
+    if (shards_ > 1) parallel_for(queries_.images, options_.threads, [this](std::size_t q) { merge(q); });
+  }
+
+ private:
+  void look(std::size_t group, std::size_t shard) {
+    const std::size_t first_query = group * group_;
+    const std::size_t last_query = std::min(first_query + group_, queries_.images);
+    std::vector<Query> queries;
+    for (std::size_t q = first_query; q < last_query; ++q) {
+      queries.emplace_back(image_rows(queries_, q, dim_), dim_, options_, kernels_);
+    }
+    const std::size_t size = divide_up(images_, shards_);
+    const std::size_t end = std::min((shard + 1) * size, images_);
+    for_each_part(segments_, shard * size, end,
+                  [&](const SignatureView& segment, std::size_t first, std::size_t last) {
+                    for (std::size_t block = first; block < last; block += kImagesPerBlock) {
+                      const std::size_t block_end = std::min(block + kImagesPerBlock, last);
+                      for (Query& query : queries) query.look_at(segment, block, block_end);
+                    }
+                  });
+    for (std::size_t q = first_query; q < last_query; ++q) {
+      Query& query = queries[q - first_query];
+      kept_[q * shards_ + shard] = query.kept();
+      found_[q * shards_ + shard] = query.take();
+      if (shards_ == 1) merge(q);
+    }
+  }
+
+  void merge(std::size_t q) {
+    const auto first = static_cast<std::ptrdiff_t>(q * shards_);
+    const auto last = first + static_cast<std::ptrdiff_t>(shards_);
+    std::int64_t kept = 0;
+    for (auto shard = first; shard < last; ++shard) kept += kept_[static_cast<std::size_t>(shard)];
+    output_.kept[q] = kept;
+    std::vector<Candidate> ranking = std::exchange(found_[q * shards_], {});
+    for (std::size_t s = q * shards_ + 1; s < (q + 1) * shards_; ++s) {
+      const std::vector<Candidate> more = std::exchange(found_[s], {});
+      const auto middle = static_cast<std::ptrdiff_t>(ranking.size());
+      ranking.insert(ranking.end(), more.begin(), more.end());
+      std::inplace_merge(ranking.begin(), ranking.begin() + middle, ranking.end());
+      if (ranking.size() > options_.k) ranking.resize(options_.k);
+    }
+    write_ranking(ranking, q, options_.k, output_);
+  }
+
+  const std::vector<SignatureView>& segments_;
+  const std::size_t images_;
+  const std::size_t dim_;
+  const SignatureView& queries_;
+  const SearchOptions& options_;
+  const SearchOutput& output_;
+  const Kernels& kernels_;
+  const std::size_t group_;
+  const std::size_t groups_;
+  std::size_t shards_ = 1;
+  std::vector<std::vector<Candidate>> found_;  // queries x shards, each in order
+  std::vector<std::int64_t> kept_;             // queries x shards
+};
+
+}  // namespace
+
+Searcher::Searcher(std::vector<SignatureView> segments, std::size_t dim)
+    : segments_(std::move(segments)), dim_(dim) {
+  if (dim < 1) throw std::invalid_argument("dim: expected at least 1, got 0");
+  for (const SignatureView& segment : segments_) {
+    images_ += segment.images;
+    size_ += static_cast<std::size_t>(
+        std::count_if(segment.ids, segment.ids + segment.images, [](std::int64_t id) { return id >= 0; }));
+  }
+}
+
+void Searcher::search(const SignatureView& queries, const SearchOptions& options,
+                      const SearchOutput& output) const {
+  if (options.k < 1) throw std::invalid_argument("k: expected at least 1, got 0");
+  if (!(options.epsilon >= 0.0)) {
+    throw std::invalid_argument("epsilon: expected at least 0, got " + std::to_string(options.epsilon));
+  }
+  Search(segments_, images_, dim_, queries, options, output).run();
+}
+
+}  // namespace semcbir

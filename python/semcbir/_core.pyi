@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Types of the compiled core. Private: its interface may change with any version.
+
+Arrays are C-contiguous, aligned and of exactly the dtype and shape given here, else TypeError or ValueError
+says what was expected and what came. Columns are those of ``Signatures``: the rows of image ``i`` are
+``offsets[i]`` to ``offsets[i + 1]``, classes ascending. The GIL is released while the core works. ``threads``
+is 1 to 1024 and changes no bit of any result.
+"""
+
+from typing import TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Words: TypeAlias = npt.NDArray[np.uint16]
+_Counts: TypeAlias = npt.NDArray[np.uint32]
+_Ints: TypeAlias = npt.NDArray[np.int64]
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Doubles: TypeAlias = npt.NDArray[np.float64]
+
+__version__: str
+
+openmp: bool
+"""Whether the core was built with OpenMP; without it, it has threads of its own."""
+
+def simd_levels() -> list[str]:
+    """Names of the instruction-set levels that are usable here, worst to best.
+
+    Of "baseline", "avx2", "avx512" and "neon". All give the same bits.
+    """
+
+def simd_level() -> str:
+    """Name of the level in use: the best one, or that of the environment variable SEMCBIR_SIMD."""
+
+def set_simd_level(name: str) -> None:
+    """Use the level of that name from now on; ValueError, naming the usable ones, if it is none of them."""
+
+def build_signatures(
+    label_maps: list[_Bytes | _Words] | list[_Bytes] | list[_Words],
+    keypoints: list[_Floats],
+    descriptors: list[_Floats],
+    dim: int,
+    n_classes: int,
+    void: int,
+    threads: int,
+) -> tuple[_Ints, _Words, _Floats, _Counts, _Floats]:
+    """Build semantic histograms and signatures (Fig. 4; Sect. 3.1, Algorithm 1).
+
+    For each image a label map (H, W), keypoints (n, 2) as (x, y) in pixels and descriptors (n, dim). Labels
+    are below ``n_classes``, or ``void``: that of pixels and keypoints that do not count (-1: none).
+
+    Returns the columns (offsets, classes, proportions, counts, centroids) of as many images. ValueError,
+    naming the image by its number, for labels out of range, empty maps, and NaN or infinity anywhere.
+    """
+
+def histogram_distances(
+    queries: tuple[_Ints, _Words, _Floats], segment: tuple[_Ints, _Words, _Floats], threads: int
+) -> _Doubles:
+    """Distances of eq. 1, (queries, images), between images given as (offsets, classes, proportions)."""
+
+class _pybind11_type(type): ...  # noqa: N801 (the metaclass of every class of pybind11)
+
+@final
+class Searcher(metaclass=_pybind11_type):
+    """Exact search over segments, whose arrays are not copied but kept alive.
+
+    A segment is (offsets, classes, proportions, centroids (rows, dim), ids (images,)). A negative id marks a
+    removed image, which is never found and never counted.
+    """
+
+    def __init__(self, segments: list[tuple[_Ints, _Words, _Floats, _Floats, _Ints]], dim: int) -> None: ...
+    def __len__(self) -> int:
+        """Return the number of images that are not removed."""
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a centroid."""
+
+    def search(
+        self,
+        query_offsets: _Ints,
+        query_classes: _Words,
+        query_proportions: _Floats,
+        query_centroids: _Floats,
+        k: int,
+        epsilon: float | None,
+        drop: bool,
+        threads: int,
+    ) -> tuple[_Ints, _Floats, _Floats, _Ints]:
+        """Search for each of q queries: (ids, distances, histogram_distances), all (q, k), and kept (q,).
+
+        Kept images by (squared distance in double, id), then the penalised ones likewise (those with a
+        histogram distance above ``epsilon``; None, or 2 and more: none), or without these where ``drop``.
+        ``kept`` counts the images that pass the filter. Missing hits have id -1 and infinite distances.
+        """
