@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Recipe: how signatures were made, so that only like meets like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from semcbir.errors import RecipeMismatchError
+from semcbir.features import Feature, feature_from_dict
+
+FORMAT = 1
+"""Version of everything that turns pixels into stored numbers; a change that alters them raises it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What must agree before two signatures may be compared.
+
+    ``model`` is the part of a model card that decides labels (sha256, classes, masked, void,
+    pre-processing, output), ``features`` the local features with all their parameters, ``long_side`` the
+    bound in pixels on an image's longer side (None: unbounded).
+    """
+
+    model: Mapping[str, Any]
+    features: tuple[Feature, ...]
+    long_side: int | None
+    format: int = FORMAT
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return tuple(self.model["classes"])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels, C."""
+        return len(self.model["classes"])
+
+    @property
+    def void(self) -> int | None:
+        """The label whose pixels and keypoints do not count, or None."""
+        void = self.model.get("void")
+        return None if void is None else int(void)
+
+    def feature(self, name: str | None = None) -> Feature:
+        """Return the feature called ``name`` (None: the first). Raises ValueError where it is not in it."""
+        if name is None:
+            return self.features[0]
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        known = ", ".join(feature.name for feature in self.features)
+        raise ValueError(f"feature must be one of {known}, got {name!r}")
+
+    def for_feature(self, name: str | None = None) -> Recipe:
+        """Return the recipe of the signatures of a single feature (None: the first)."""
+        return replace(self, features=(self.feature(name),))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-able values."""
+        return {
+            "format": self.format,
+            "model": dict(self.model),
+            "features": [feature.to_dict() for feature in self.features],
+            "long_side": self.long_side,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """Rebuild what ``to_dict`` gave. Raises ValueError, KeyError or TypeError where it is malformed."""
+        return cls(
+            model=dict(data["model"]),
+            features=tuple(feature_from_dict(feature) for feature in data["features"]),
+            long_side=data["long_side"],
+            format=data["format"],
+        )
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Name what differs, as ``key: mine / other's`` lines; empty where the two agree.
+
+        The model's name is not compared: its sha256 is.
+        """
+        mine, theirs = _flat(self), _flat(other)
+        absent = "nothing"
+        return [
+            f"{key}: {mine.get(key, absent)} / {theirs.get(key, absent)}"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key, absent) != theirs.get(key, absent)
+        ]
+
+
+def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
+    """Raise RecipeMismatchError, naming what differs, unless ``came`` equals ``expected``."""
+    if came is None:
+        raise RecipeMismatchError(
+            f"{what} carry no recipe, so nothing says they were made like the index; "
+            "make them with index.extractor()"
+        )
+    differences = expected.differences(came)
+    if differences:
+        raise RecipeMismatchError(
+            f"{what} were made in another way (expected / came): {'; '.join(differences)}"
+        )
+
+
+def _flat(recipe: Recipe) -> dict[str, str]:
+    data = recipe.to_dict()
+    data["model"] = {key: value for key, value in data["model"].items() if key != "name"}
+    data["features"] = {feature["name"]: feature for feature in data["features"]}
+    return dict(_leaves("", data))
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key in value:
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value[key])
+    elif isinstance(value, (list, tuple)) and len(value) > 8:
+        # A list of 150 class names says nothing to a reader: its length and first difference do.
+        yield f"{prefix}.count", str(len(value))
+        for i, item in enumerate(value):
+            yield f"{prefix}[{i}]", repr(item)
+    else:
+        yield prefix, repr(list(value) if isinstance(value, tuple) else value)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""Random signatures as real ones look: few classes of many, some without keypoints, some images all void."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semcbir import Signatures
+
+
+def made_signatures(
+    n: int, *, n_classes: int = 20, dim: int = 8, seed: int = 0, duplicates: bool = False
+) -> Signatures:
+    """``n`` images; with ``duplicates`` every third one repeats an earlier one, so that distances tie."""
+    rng = np.random.default_rng([seed, n, n_classes, dim])
+    histograms = np.zeros((n, n_classes), np.float32)
+    counts = np.zeros((n, n_classes), np.uint32)
+    dense = np.zeros((n, n_classes, dim), np.float32)
+    for i in range(n):
+        if duplicates and i % 3 == 2:
+            j = rng.integers(i)
+            histograms[i], counts[i], dense[i] = histograms[j], counts[j], dense[j]
+            continue
+        present = rng.choice(n_classes, rng.integers(0, min(6, n_classes) + 1), replace=False)
+        histograms[i, present] = rng.dirichlet(np.ones(len(present))) if len(present) else 0
+        present = np.flatnonzero(histograms[i])
+        counts[i, present] = rng.integers(0, 4, len(present))
+        with_keypoints = np.flatnonzero(counts[i])
+        dense[i, with_keypoints] = rng.normal(size=(len(with_keypoints), dim))
+    ids = rng.permutation(3 * n)[:n]
+    return Signatures.from_dense(dense, histograms, counts=counts, ids=ids)
+
+
+def assert_same(a: Signatures, b: Signatures) -> None:
+    """Every column bit for bit, ids and number of classes included."""
+    for name in ("offsets", "classes", "proportions", "counts", "centroids", "ids"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert a.n_classes == b.n_classes
