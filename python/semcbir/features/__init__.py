@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Local features: where an image has something to say (keypoints) and what (descriptors).
+
+Each kind of feature is one frozen dataclass whose fields are its parameters, named as in OpenCV (in snake
+case) and with OpenCV's defaults. The parameters are part of an index's recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import cv2
+import numpy as np
+
+from semcbir.features.base import Feature, GreyArray, LocalFeatures, check_uint8
+from semcbir.features.hog import HOG
+from semcbir.features.keypoints import KAZE, SIFT
+from semcbir.features.surf import SURF
+
+__all__ = [
+    "FEATURES",
+    "HOG",
+    "KAZE",
+    "SIFT",
+    "SURF",
+    "Feature",
+    "LocalFeatures",
+    "extract_features",
+    "feature_from_dict",
+    "parse_features",
+]
+
+FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (KAZE, SURF, SIFT, HOG)}
+"""The kinds of features by name."""
+
+
+def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[Feature, ...]:
+    """Features from "kaze,hog", from names, or as they are; in the order given.
+
+    Raises:
+        ValueError: an unknown name, the same kind twice, or none at all.
+        TypeError: something that is neither a name nor a feature.
+        SemcbirError: one that this computer cannot compute.
+    """
+    if isinstance(features, str):
+        features = features.split(",")
+    elif isinstance(features, Feature):
+        features = (features,)
+    parsed = tuple(_one(feature) for feature in features)
+    names = [feature.name for feature in parsed]
+    if not names:
+        raise ValueError(f"expected at least one feature of {_known()}, got none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each feature once, got {', '.join(names)}")
+    for feature in parsed:
+        feature.check_available()
+    return parsed
+
+
+def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
+    """The feature that :meth:`Feature.to_dict` described.
+
+    It need not be available here: indexes made elsewhere can be opened and searched with ready signatures.
+
+    Raises:
+        ValueError, TypeError: no or an unknown name, an unknown parameter, a value out of range.
+    """
+    values = dict(parameters)
+    name = values.pop("name", None)
+    if name not in FEATURES:
+        raise ValueError(f"expected a feature of {_known()}, got {name!r}")
+    kind = FEATURES[name]
+    unknown = values.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ValueError(f"{name}: unknown parameters {', '.join(sorted(map(str, unknown)))}")
+    return kind(**values)
+
+
+def extract_features(image: GreyArray, features: Iterable[Feature]) -> dict[str, LocalFeatures]:
+    """All ``features`` of one RGB uint8 (H, W, 3) image, by name; it is turned grey (ITU-R BT.601) once.
+
+    Raises:
+        TypeError, ValueError: ``image`` is no such array.
+        SemcbirError: a feature is not available here.
+    """
+    check_uint8(image, "an RGB image")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"expected an RGB image of shape (height, width, 3), got shape {image.shape}")
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    return {feature.name: feature.detect_and_compute(grey) for feature in features}
+
+
+def _one(feature: object) -> Feature:
+    if isinstance(feature, Feature):
+        return feature
+    if not isinstance(feature, str):
+        raise TypeError(f"expected a feature or its name, got {feature!r}")
+    kind = FEATURES.get(feature.strip().lower())
+    if kind is None:
+        raise ValueError(f"expected a feature of {_known()}, got {feature.strip()!r}")
+    return kind()
+
+
+def _known() -> str:
+    return ", ".join(FEATURES)

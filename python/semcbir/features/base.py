@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What every kind of local feature offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float32]
+GreyArray: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFeatures:
+    """The n keypoints of an image and their descriptors; n may be 0.
+
+    ``keypoints``: float32 (n, 2), x and y in pixels, the centre of the upper left pixel being (0, 0).
+    ``descriptors``: float32 (n, D), finite. Both C-contiguous.
+    """
+
+    keypoints: FloatArray
+    descriptors: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+class Feature(ABC):
+    """A kind of local feature with its parameters. Subclasses are frozen dataclasses; safe for threads."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Length D of a descriptor."""
+
+    @abstractmethod
+    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Keypoints (n, 2) and descriptors (n, D) of any float type."""
+
+    @abstractmethod
+    def check_available(self) -> None:
+        """Raise :class:`SemcbirError`, with the mend, where this computer lacks the implementation."""
+
+    def detect_and_compute(self, grey: GreyArray) -> LocalFeatures:
+        """Keypoints and descriptors of a grey image, uint8 (H, W), any size from 1 x 1.
+
+        The same image gives the same bits on one computer, whatever the number of OpenCV's threads.
+        Keypoints whose descriptor is not finite are left out.
+
+        Raises:
+            TypeError, ValueError: ``grey`` is no uint8 array of two dimensions with pixels in it.
+            SemcbirError: see :meth:`check_available`.
+        """
+        check_uint8(grey, "a grey image")
+        if grey.ndim != 2 or grey.size == 0:
+            raise ValueError(f"expected a grey image of shape (height, width), got shape {grey.shape}")
+        self.check_available()
+        keypoints, descriptors = self._compute(np.ascontiguousarray(grey))
+        points = np.ascontiguousarray(keypoints, np.float32).reshape(-1, 2)
+        vectors = np.ascontiguousarray(descriptors, np.float32).reshape(-1, self.dim)
+        finite = np.isfinite(vectors).all(axis=1) & np.isfinite(points).all(axis=1)
+        if not finite.all():
+            points, vectors = points[finite], vectors[finite]
+        return LocalFeatures(points, vectors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"name": ..., parameter: value, ...}``, fit for JSON; :func:`feature_from_dict` reads it."""
+        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
+def check_uint8(array: object, what: str) -> None:
+    """Raise TypeError where ``array`` is no uint8 array; ``what`` was expected."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected {what} as a uint8 array, got {type(array).__name__}")
+    if array.dtype != np.uint8:
+        raise TypeError(f"expected {what} of dtype uint8, got {array.dtype}")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Dense histograms of oriented gradients, by OpenCV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semcbir.features.base import Feature, GreyArray
+from semcbir.features.opencv import opencv
+from semcbir.features.parameters import flags, integers, reals
+
+
+@dataclass(frozen=True)
+class HOG(Feature):
+    """Histograms of oriented gradients (Dalal and Triggs 2005) on a dense grid, 36-d.
+
+    One descriptor per square block of ``block_size`` pixels, every ``block_stride`` pixels from the upper
+    left, the keypoint at the block's centre: (8 bx + 7.5, 8 by + 7.5) by default. Blocks without gradients
+    count, with the null vector. An image smaller than a block has no keypoints.
+    """
+
+    name: ClassVar[str] = "hog"
+    block_size: int = 16
+    block_stride: int = 8
+    cell_size: int = 8
+    n_bins: int = 9
+    signed_gradient: bool = False
+    gamma_correction: bool = False
+    l2_hys_threshold: float = 0.2
+
+    def __post_init__(self) -> None:
+        integers(self, block_size=(2, 512), block_stride=(1, 512), cell_size=(1, 512), n_bins=(2, 180))
+        flags(self, "signed_gradient", "gamma_correction")
+        reals(self, l2_hys_threshold=1e-6)
+        if self.block_size % self.cell_size:
+            raise ValueError(f"block_size: expected a multiple of cell_size, got {self.block_size}")
+
+    @property
+    def dim(self) -> int:
+        """Cells of a block times bins."""
+        return (self.block_size // self.cell_size) ** 2 * self.n_bins
+
+    def check_available(self) -> None:
+        """OpenCV 5 has HOG in its contrib packages only."""
+        opencv("HOGDescriptor")
+
+    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        height, width = grey.shape
+        columns, rows = ((side - self.block_size) // self.block_stride + 1 for side in (width, height))
+        if columns < 1 or rows < 1:
+            return np.empty((0, 2)), np.empty((0, self.dim))
+        window = [(count - 1) * self.block_stride + self.block_size for count in (columns, rows)]
+        squares = [(side, side) for side in (self.block_size, self.block_stride, self.cell_size)]
+        options = 1, -1.0, 0, self.l2_hys_threshold, self.gamma_correction, 64, self.signed_gradient
+        hog = opencv("HOGDescriptor")(window, *squares, self.n_bins, *options)
+        descriptors = np.asarray(hog.compute(grey, locations=[(0, 0)]))
+        x, y = np.divmod(np.arange(columns * rows), rows)  # OpenCV goes through the blocks by columns
+        centres = np.stack([x, y], axis=1) * self.block_stride + (self.block_size - 1) / 2
+        return centres, descriptors.reshape(-1, self.dim)
