@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Segmentation models: their cards, and where to find them."""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Checks of a card's fields: ValueErrors that say what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+def build(kind: type[_T], prefix: str, data: Any) -> _T:
+    """Make the dataclass ``kind`` of a JSON object, naming what is missing or unknown."""
+    given = mapping(prefix.rstrip("."), data)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"{prefix}{unknown[0]}: unknown field; expected some of {', '.join(known)}")
+    for name, field in known.items():
+        if name not in given and field.default is MISSING:
+            raise ValueError(f"{prefix}{name}: missing")
+    return kind(**given)
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Return ``value`` if it is a JSON object."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}: expected an object with named fields, got {shown(value)}")
+    return value
+
+
+def sequence(name: str, value: Any) -> Sequence[Any]:
+    """Return ``value`` if it is a list or a tuple."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name}: expected a list, got {shown(value)}")
+    return value
+
+
+def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Refuse everything but the texts ``known``."""
+    if value not in known:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {shown(value)}")
+
+
+def text(name: str, value: Any, *, empty: bool = False) -> str:
+    """Return ``value`` if it is text, of more than blanks unless ``empty``."""
+    if not isinstance(value, str) or not (empty or value.strip()):
+        raise ValueError(f"{name}: expected text, got {shown(value)}")
+    return value
+
+
+def integer(name: str, value: Any, low: int, high: int) -> int:
+    """Return ``value`` if it is an integer from ``low`` to ``high``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {shown(value)}")
+    return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: expected true or false, got {shown(value)}")
+    return value
+
+
+def instance(name: str, value: Any, kind: type[_T]) -> _T:
+    """Return ``value`` if it is an instance of ``kind``."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: expected {kind.__name__}, got {shown(value)}")
+    return value
+
+
+def matching(name: str, value: Any, pattern: str, what: str) -> str:
+    """Return ``value`` if it is text that all matches ``pattern``."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise ValueError(f"{name}: expected {what}, got {shown(value)}")
+    return value
+
+
+def three_numbers(name: str, value: Any) -> tuple[float, float, float]:
+    """Return ``value`` as floats if it is three finite numbers."""
+    numbers = sequence(name, value)
+    if len(numbers) != 3 or not all(
+        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers
+    ):
+        raise ValueError(f"{name}: expected 3 finite numbers (red, green, blue), got {shown(value)}")
+    red, green, blue = numbers
+    return float(red), float(green), float(blue)
+
+
+def shown(value: Any) -> str:
+    """``value`` for a message, cut short where it is long."""
+    whole = repr(value)
+    return whole if len(whole) <= 60 else whole[:57] + "..."

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""onnxruntime sessions, and the rule for the device they run on.
+
+onnxruntime is imported on first use only: it takes longer to load than everything else here together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import os
+import platform
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+from semcbir.errors import DeviceError, ModelError
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+DEVICES = ("auto", "cuda", "cpu")
+_MEND_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+_MEND_CUDA = "pip install 'semcbir[cuda]'"
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def open_session(onnx: Path, device: str, threads: int) -> Any:
+    """Open an ``onnxruntime.InferenceSession`` of the file ``onnx`` with ``threads`` intra-op threads.
+
+    ``device`` "cuda": the session has the CUDA provider, else DeviceError. "cpu": it has not. "auto": it has
+    where possible; where a GPU is to be seen and was not to be had, a RuntimeWarning says so once. ModelError
+    where onnxruntime cannot load the file, ValueError for another device.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    _warn_of_two_distributions()
+    obstacle = "" if device == "cpu" else _cuda_obstacle()
+    if device == "cpu" or (device == "auto" and obstacle):
+        return _session(onnx, [CPU], threads)
+    if not obstacle:
+        session, obstacle = _cuda_session(onnx, threads)
+        if session is not None:
+            return session
+    if device == "cuda":
+        raise DeviceError(f"device='cuda' is not to be had: {obstacle}")
+    _warn_once("cuda", f"using the CPU although this machine has an NVIDIA GPU: {obstacle}")
+    return _session(onnx, [CPU], threads)
+
+
+def device_of(session: Any) -> str:
+    """The device that ``session`` really uses, "cuda" or "cpu", whatever it was asked for."""
+    return "cuda" if CUDA in session.get_providers() else "cpu"
+
+
+def cuda_compiled() -> bool:
+    """Whether the installed onnxruntime was built for CUDA; it says nothing about this machine."""
+    import onnxruntime
+
+    return CUDA in onnxruntime.get_available_providers()
+
+
+def cuda_visible() -> bool:
+    """Whether an NVIDIA GPU seems to be there for this process; cheap, and never starts a driver."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if platform.system() == "Windows":
+        return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").exists()
+    devices = Path("/dev")
+    wsl = (devices / "dxg").exists() and Path("/usr/lib/wsl/lib/libcuda.so.1").exists()
+    return wsl or any(devices.glob("nvidia[0-9]*"))
+
+
+def _cuda_obstacle() -> str:
+    if not cuda_compiled():
+        return f"the installed onnxruntime is built without CUDA ({_MEND_DISTRIBUTIONS})"
+    if not cuda_visible():
+        return "no NVIDIA GPU is visible to this process"
+    return ""
+
+
+def _cuda_session(onnx: Path, threads: int) -> tuple[Any, str]:
+    """A session that really has CUDA, or None and why not."""
+    import onnxruntime
+
+    said = io.StringIO()
+    if hasattr(onnxruntime, "preload_dlls"):
+        # It prints what it cannot find, to a standard output that may be carrying results.
+        with contextlib.redirect_stdout(said):
+            onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(4)  # libraries that do not load are told of here, not on stderr
+    try:
+        # An exhaustive convolution search for every new canvas would take longer than the work.
+        session = _session(onnx, [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), CPU], threads)
+    except ModelError as error:
+        # Not the model's fault unless the CPU cannot load it either, which raises.
+        _session(onnx, [CPU], threads)
+        return None, str(error)
+    finally:
+        onnxruntime.set_default_logger_severity(2)  # its default
+    if device_of(session) == "cuda":
+        return session, ""
+    details = "; ".join(line.strip() for line in said.getvalue().splitlines() if "Failed" in line)
+    return None, f"onnxruntime could not load CUDA or cuDNN ({details or 'no details'}; {_MEND_CUDA})"
+
+
+def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised or checked here; stderr is the user's
+    # Idle threads that spin would take the CPU from the features computed beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # Its own fallback prints to standard output.
+        return onnxruntime.InferenceSession(str(onnx), options, providers=providers, enable_fallback=0)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{onnx}: onnxruntime cannot load the model: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _warn_of_two_distributions() -> None:
+    installed = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+            installed.append(name)
+    if len(installed) == 2:
+        _warn_once(
+            "distributions",
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; keep one: "
+            + _MEND_DISTRIBUTIONS,
+        )
+
+
+def _warn_once(key: str, message: str) -> None:
+    with _warned_lock:
+        if key in _warned:
+            return
+        _warned.add(key)
+    warnings.warn(message, RuntimeWarning, stacklevel=4)

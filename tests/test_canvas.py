@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""What the network is really given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from semcbir.canvas import Placement, fill_batch, scale
+from semcbir.models.specs import InputSpec, SizeSpec
+
+SIZE = SizeSpec(rule="long_side", length=8, multiple=4, offset=1, pad=(10, 200, 30))
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+@pytest.mark.parametrize(("dtype", "normalised"), [("uint8", False), ("float32", False), ("float32", True)])
+def test_a_batch_by_the_definition(layout: Any, colour: Any, dtype: Any, normalised: bool) -> None:
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 256, shape, np.uint8) for shape in ((8, 6, 3), (7, 8, 3))]
+    placements = [Placement.of(image, SIZE) for image in images]
+    assert [placement.canvas for placement in placements] == [(9, 9), (9, 9)]
+    spec = InputSpec(
+        layout=layout, dtype=dtype, colour=colour, **({"mean": MEAN, "std": STD} if normalised else {})
+    )
+    batch = fill_batch(images, placements, spec, SIZE, batch_size=3)
+
+    expected = np.empty((3, 9, 9, 3))
+    expected[:] = SIZE.pad
+    expected[0, :8, :6], expected[1, :7, :8] = images
+    if normalised:
+        expected = (expected / 255 - MEAN) / STD
+    expected = expected[..., ::-1] if colour == "BGR" else expected
+    expected = expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected
+    assert batch.dtype == dtype
+    assert batch.flags.c_contiguous
+    np.testing.assert_allclose(batch, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_scaling_averages_what_it_shrinks_and_interpolates_what_it_grows() -> None:
+    checks = (np.indices((4, 6)).sum(axis=0) % 2 * 200).astype(np.uint8)
+    image = np.repeat(checks[:, :, None], 3, axis=2)
+    assert (scale(image, (2, 3)) == 100).all()  # nearest or bilinear off the centres would keep stripes
+    ramp = np.repeat(np.array([[0, 100]], np.uint8)[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(scale(ramp, (1, 4))[0, :, 0], [0, 25, 75, 100])
+    assert scale(image, (4, 6)) is image
