@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semcbir.canvas import Placement
-from semcbir.labelling import nearest_labels, upsampled_argmax
+from semcbir.segmentation.canvas import Placement
+from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
 
 
 def upsampled(logits: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from semcbir import runtime
 from semcbir.errors import DeviceError
-from semcbir.segmentation import Segmenter
+from semcbir.segmentation import Segmenter, runtime
 
 needs_cuda_build = pytest.mark.skipif(not runtime.cuda_compiled(), reason="needs onnxruntime-gpu")
 needs_no_gpu = pytest.mark.skipif(runtime.cuda_visible(), reason="needs a machine without an NVIDIA GPU")

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.canvas import Image, Placement, fill_batch
 from semcbir.errors import ModelError
-from semcbir.labelling import nearest_labels, upsampled_argmax
 from semcbir.models.card import ModelCard
 from semcbir.models.registry import resolve
-from semcbir.runtime import device_of, open_session
+from semcbir.segmentation.canvas import Image, Placement, fill_batch
+from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
+from semcbir.segmentation.runtime import device_of, open_session
 from semcbir.threads import check_threads
 
 LabelMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+"""Semantic segmentation: photos in, label maps out.
+
+- ``segmenter``: Segmenter, an ONNX model and its card at work
+- ``canvas``: from photos to the network's input, and where each photo lies on it
+- ``labelling``: from the network's output back to labels at the photo's own resolution
+- ``runtime``: the onnxruntime session and the device it really uses
+"""
+
+from semcbir.segmentation.segmenter import LabelMap, Segmenter
+
+__all__ = ["LabelMap", "Segmenter"]
