@@ -218,6 +218,24 @@ def test_an_unmounted_folder_does_not_empty_the_index(index: Index, photo_folder
         index.rebase(tmp_path / "moved", tmp_path / "elsewhere")
 
 
+def test_a_folder_that_cannot_be_looked_into_keeps_its_images(
+    index: Index, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = os.scandir
+
+    def scandir(path: object) -> object:
+        if Path(os.fsdecode(path)) == photo_folder / "town":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (photo_folder / "beach" / "0.jpg").unlink()
+    assert index.refresh().removed == 1
+    assert len(index) == 11
+    monkeypatch.undo()
+    assert index.refresh().unchanged == 11
+
+
 def test_an_index_inside_its_folder_moves_with_it(photo_folder: Path, tiny_model: Path, tmp_path: Path):
     inside = photo_folder / ".semcbir"
     Index.build(photo_folder, inside, model=tiny_model)

@@ -13,6 +13,7 @@ from semcbir.errors import (
     RecipeMismatchError,
     SemcbirError,
 )
+from semcbir.explaining import Explanation, explain
 from semcbir.extractor import Analysis, Extractor
 from semcbir.features import HOG, KAZE, SIFT, SURF, LocalFeatures
 from semcbir.images import load_image
@@ -33,6 +34,7 @@ __all__ = [
     "SURF",
     "Analysis",
     "DeviceError",
+    "Explanation",
     "Extractor",
     "Hit",
     "ImageError",
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "build_signatures",
     "check_index",
+    "explain",
     "histogram_distances",
     "load_image",
     "search",

@@ -348,9 +348,9 @@ class Index:
         root = root_of(self.path, connection, path)
         if path == root.folder and revive and not root.scanned:
             root = scan_from_now_on(self.path, connection, root)
-        files = files_of(self.path, connection, root, path)
+        listing = files_of(self.path, connection, root, path)
         whole = find_gone and path == root.folder
-        return plan(connection, root, files, revive=revive, find_gone=whole)
+        return plan(connection, root, listing, revive=revive, find_gone=whole)
 
 
 def _folder(folder: PathLike) -> Path:

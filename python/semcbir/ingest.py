@@ -16,7 +16,7 @@ from semcbir.errors import ImageError
 from semcbir.extractor import Extracted, Extractor
 from semcbir.signature import Signatures
 from semcbir.storage.merging import insert_segment, new_segment
-from semcbir.storage.roots import Root
+from semcbir.storage.roots import Listing, Root
 from semcbir.storage.segments import Batch
 from semcbir.storage.snapshot import SEGMENTS
 
@@ -90,16 +90,16 @@ class Plan:
 
 
 def plan(
-    connection: sqlite3.Connection, root: Root, files: Iterable[Path], *, revive: bool, find_gone: bool
+    connection: sqlite3.Connection, root: Root, listing: Listing, *, revive: bool, find_gone: bool
 ) -> Plan:
-    """Compare ``files`` of ``root`` with the catalogue.
+    """Compare the files that ``root`` has with the catalogue.
 
-    ``revive`` reads images again that were removed by hand; ``find_gone`` takes every row of the root that
-    is not among ``files`` for gone.
+    ``revive`` reads images again that were removed by hand; ``find_gone`` takes every row of the root for
+    gone that is not listed, unless it lies in a folder that could not be looked into.
     """
     known = _known(connection, root.id)
     tasks, unchanged = [], 0
-    for path in files:
+    for path in listing.files:
         relative = root.relative(path)
         row = known.pop(relative, None)
         try:
@@ -111,8 +111,16 @@ def plan(
             unchanged += row.state != "removed"
             continue
         tasks.append(Task(root.id, relative, path, status.st_size, status.st_mtime_ns, row))
-    gone = [row.id for row in known.values() if row.state in _SETTLED] if find_gone else []
+    gone = [
+        row.id
+        for relative, row in known.items()
+        if find_gone and row.state in _SETTLED and not _is_below(root.file(relative), listing.unreadable)
+    ]
     return Plan(tasks, gone, unchanged)
+
+
+def _is_below(file: Path, folders: Iterable[Path]) -> bool:
+    return any(file.is_relative_to(folder) for folder in folders)
 
 
 def _known(connection: sqlite3.Connection, root: int) -> dict[bytes, Known]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from semcbir.errors import IndexStorageError
@@ -108,20 +107,30 @@ def _absorb(index: Path, connection: sqlite3.Connection, root: Root) -> None:
         connection.execute("DELETE FROM roots WHERE id = ?", (other.id,))
 
 
-def files_of(index: Path, connection: sqlite3.Connection, root: Root, path: Path) -> Iterable[Path]:
+@dataclass(frozen=True)
+class Listing:
+    """Image files found, and the folders that could not be looked into."""
+
+    files: list[Path]
+    unreadable: list[Path] = field(default_factory=list)
+
+
+def files_of(index: Path, connection: sqlite3.Connection, root: Root, path: Path) -> Listing:
     """List the image files of ``root`` that ``path``, the root itself or something in it, stands for.
 
     The index itself and what belongs to other roots inside this one are left out.
     """
     if not path.is_dir():
-        return [path]
+        return Listing([path])
     if not root.scanned:
         rows = connection.execute("SELECT path FROM images WHERE root = ?", (root.id,))
-        return [root.file(relative) for (relative,) in rows]
+        return Listing([root.file(relative) for (relative,) in rows])
     roots = read_roots(index, connection)
     inner = [
         other.folder
         for other in roots
         if other.scanned and other.id != root.id and other.folder.is_relative_to(root.folder)
     ]
-    return find_images(path, exclude=[index, *inner])
+    unreadable: list[Path] = []
+    files = find_images(path, [index, *inner], on_error=lambda folder, _: unreadable.append(folder))
+    return Listing(files, unreadable)
