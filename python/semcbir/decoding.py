@@ -144,9 +144,10 @@ def _pixels(image: ImageFile, long_side: int | None, max_pixels: int | None) -> 
         image.draft(None, size)  # decodes at 1/2, 1/4 or 1/8 where that is still at least ``size``
     with _pillow_limit_lifted(width * height):
         image.load()
+        pixels = _rgb(image)
     if image.format != "JPEG":  # TIFF turns itself upright, HEIC may know its size only now
         size = bounded_size(*image.size, long_side)
-    return np.ascontiguousarray(_upright(resized(_rgb(image), size), _orientation(image)))
+    return np.ascontiguousarray(_upright(resized(pixels, size), _orientation(image)))
 
 
 _lifting = threading.Lock()
@@ -154,7 +155,7 @@ _lifting = threading.Lock()
 
 @contextmanager
 def _pillow_limit_lifted(pixels: int) -> Iterator[None]:
-    """Let ``max_pixels`` be the only limit: Pillow's TIFF decoder looks at Pillow's own once more.
+    """Let ``max_pixels`` be the only limit: Pillow's TIFF decoder and crop() look at Pillow's own again.
 
     That one is process-wide, so it is touched for images beyond it only, and for one of them at a time.
     """

@@ -69,7 +69,7 @@ def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
     """
     values = dict(parameters)
     name = values.pop("name", None)
-    if name not in FEATURES:
+    if not isinstance(name, str) or name not in FEATURES:
         raise ValueError(f"expected a feature of {_known()}, got {name!r}")
     kind = FEATURES[name]
     unknown = values.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from semcbir.features.base import Feature, GreyArray
 from semcbir.features.opencv import opencv
-from semcbir.features.parameters import flags, integers, reals
+from semcbir.features.parameters import flags, integers
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,10 @@ class HOG(Feature):
     n_bins: int = 9
     signed_gradient: bool = False
     gamma_correction: bool = False
-    l2_hys_threshold: float = 0.2
 
     def __post_init__(self) -> None:
         integers(self, block_size=(2, 512), block_stride=(1, 512), cell_size=(1, 512), n_bins=(2, 180))
         flags(self, "signed_gradient", "gamma_correction")
-        reals(self, l2_hys_threshold=1e-6)
         if self.block_size % self.cell_size:
             raise ValueError(f"block_size: expected a multiple of cell_size, got {self.block_size}")
 
@@ -55,7 +53,7 @@ class HOG(Feature):
             return np.empty((0, 2)), np.empty((0, self.dim))
         window = [(count - 1) * self.block_stride + self.block_size for count in (columns, rows)]
         squares = [(side, side) for side in (self.block_size, self.block_stride, self.cell_size)]
-        options = 1, -1.0, 0, self.l2_hys_threshold, self.gamma_correction, 64, self.signed_gradient
+        options = 1, -1.0, 0, 0.2, self.gamma_correction, 64, self.signed_gradient  # OpenCV ignores the 0.2
         hog = opencv("HOGDescriptor")(window, *squares, self.n_bins, *options)
         descriptors = np.asarray(hog.compute(grey, locations=[(0, 0)]))
         x, y = np.divmod(np.arange(columns * rows), rows)  # OpenCV goes through the blocks by columns
