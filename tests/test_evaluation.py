@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Data sets, figures over a whole database, and the command that prints them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from made_signatures import made_signatures
+from semcbir import ImageError, Index, Searcher, Signatures
+from semcbir.evaluation.__main__ import main
+from semcbir.evaluation.datasets import Dataset, DatasetError, wang
+from semcbir.evaluation.measuring import MODES, Scores, evaluate, measure
+from semcbir.evaluation.metrics import PROTOCOLS
+from semcbir.evaluation.tables import markdown
+
+SHADES = [(0, 0, 40), (0, 0, 200), (0, 200, 0), (200, 0, 0), (40, 40, 40)]
+
+
+@pytest.fixture(scope="module")
+def wang_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1000 pictures of 16 x 24 pixels under Wang's names; two classes in a row are of one colour."""
+    folder = tmp_path_factory.mktemp("wang")
+    noise = np.random.default_rng(0).integers(0, 50, (20, 16, 24, 3), np.uint8)
+    for label in range(10):
+        for copy in range(100):
+            picture = noise[copy % 20] + np.array(SHADES[label // 2], np.uint8)
+            (folder / f"{100 * label + copy}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+    return folder
+
+
+@pytest.fixture
+def three_kinds(photo_folder: Path) -> Dataset:
+    paths = sorted(path for path in photo_folder.rglob("*") if path.is_file())
+    kinds = ("beach", "meadow", "town")
+    return Dataset(
+        "kinds", photo_folder, tuple(paths), np.array([kinds.index(p.parent.name) for p in paths]), kinds
+    )
+
+
+def test_wang_is_a_hundred_of_each_class_in_a_row(wang_like: Path):
+    dataset = wang(wang_like)
+    assert dataset.name == "wang"
+    assert [path.name for path in dataset.paths] == [f"{number}.jpg" for number in range(1000)]
+    assert dataset.class_names[dataset.labels[0]] == "africans"
+    assert dataset.class_names[dataset.labels[399]] == "buses"
+    assert dataset.class_names[dataset.labels[999]] == "food"
+    assert np.bincount(dataset.labels).tolist() == [100] * 10
+
+
+def test_a_folder_that_is_not_wang(wang_like: Path, tmp_path: Path):
+    folder = tmp_path / "wang"
+    with pytest.raises(ImageError, match="wang"):
+        wang(folder)
+    folder.mkdir()
+    with pytest.raises(DatasetError, match=r"1000 images of Wang; 1000 are missing, such as 0\.jpg"):
+        wang(folder)
+    shutil.copytree(wang_like, folder, dirs_exist_ok=True)
+    (folder / "1000.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"and no others, got 1 more, such as .*1000\.jpg"):
+        wang(folder)
+    (folder / "1000.jpg").unlink()
+    (folder / "57.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"1 are missing, such as 57\.jpg"):
+        wang(folder)
+
+
+def plain_scores(signatures: Signatures, labels: np.ndarray, epsilon: float) -> dict[str, dict[str, float]]:
+    """A few figures straight from the definitions: dense matrices, one query at a time."""
+    dense = signatures.dense().astype(np.float64).reshape(len(signatures), -1)
+    histograms = signatures.histograms().astype(np.float64)
+    found: dict[str, dict[str, list[float]]] = {mode: {"ap": [], "p@20 in": []} for mode in MODES}
+    for query in range(len(signatures)):
+        distances = ((dense - dense[query]) ** 2).sum(1)
+        penalised = np.abs(histograms - histograms[query]).sum(1) > epsilon
+        for mode in MODES:
+            behind = np.zeros_like(penalised) if mode == "none" else penalised
+            order = np.lexsort((signatures.ids, distances, behind))
+            if mode == "drop":
+                order = order[: np.count_nonzero(~penalised)]
+            hits = labels[order] == labels[query]
+            out = hits[order != query]
+            n_relevant = np.count_nonzero(labels == labels[query]) - 1
+            precisions = [out[: rank + 1].mean() for rank in np.flatnonzero(out)]
+            found[mode]["ap"].append(sum(precisions) / n_relevant)
+            depth = min(20, n_relevant + 1)
+            found[mode]["p@20 in"].append(hits[:depth].sum() / depth)
+    return {
+        mode: {name: float(np.mean(values)) for name, values in one.items()} for mode, one in found.items()
+    }
+
+
+@pytest.mark.parametrize("duplicates", [False, True])
+def test_measure_is_the_mean_over_all_queries(duplicates: bool):
+    signatures = made_signatures(130, n_classes=6, dim=3, duplicates=duplicates)
+    labels = np.random.default_rng(5).permutation(130) % 4
+    scores = measure(Searcher(signatures), signatures, labels, epsilon=1.2)
+    for mode, figures in plain_scores(signatures, labels, 1.2).items():
+        got = {name: scores.protocols[mode][name] for name in figures}
+        assert got == pytest.approx(figures, abs=1e-9), mode
+
+    histograms = signatures.histograms().astype(np.float64)
+    kept = np.abs(histograms[:, None] - histograms[None]).sum(2) <= 1.2
+    others = ~np.eye(130, dtype=bool)
+    relevant = (labels[:, None] == labels[None]) & others
+    per_query = [np.mean(~row[same]) for row, same in zip(kept, relevant, strict=True)]
+    assert scores.kept_pairs == pytest.approx(kept[others].mean())
+    assert scores.penalised_relevant == pytest.approx(np.mean(per_query))
+    assert 0.1 < scores.kept_pairs < 0.9
+
+
+def test_evaluate_judges_by_the_files_classes(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="kaze,hog")
+    scores = evaluate(index, three_kinds)
+    assert list(scores) == ["kaze", "hog"]
+    for name, one in scores.items():
+        expected = measure(index.searcher(name), index.signatures(name), np.repeat([0, 1, 2], 4))
+        assert one == expected
+        assert one.protocols["last"]["ap"] > 0.8  # the three kinds are easy to tell apart
+
+
+def test_evaluate_wants_exactly_the_data_sets_images(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog")
+    fewer = Dataset("kinds", three_kinds.folder, three_kinds.paths[1:], three_kinds.labels[1:], ())
+    with pytest.raises(DatasetError, match=r"images of kinds only, got .*0\.jpg"):
+        evaluate(index, fewer)
+    three_kinds.paths[0].write_bytes(b"")
+    index.refresh()
+    with pytest.raises(DatasetError, match=r"all 12 images of kinds; 1 are missing, such as .*0\.jpg"):
+        evaluate(index, three_kinds)
+
+
+def figures(value: float) -> Scores:
+    one = {name: value + 0.01 * place for place, name in enumerate(PROTOCOLS)}
+    return Scores(
+        {mode: {k: v + i / 10 for k, v in one.items()} for i, mode in enumerate(MODES)}, 0.063, 0.541
+    )
+
+
+def test_tables_name_feature_protocol_and_mode():
+    text = markdown({"kaze": figures(0.5), "hog": figures(0.25)}, 0.9)
+    assert text.splitlines() == [
+        "|  | ap none | ap last | ap drop | ap@100 none | ap@100 last | ap@100 drop "
+        "| paper none | paper last | paper drop |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| kaze | 0.500 | 0.600 | 0.700 | 0.510 | 0.610 | 0.710 | 0.560 | 0.660 | 0.760 |",
+        "| hog | 0.250 | 0.350 | 0.450 | 0.260 | 0.360 | 0.460 | 0.310 | 0.410 | 0.510 |",
+        "",
+        "| query out / in | p@20 none | p@20 last | p@20 drop | p@100 none | p@100 last | p@100 drop |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| kaze | 0.520 / 0.530 | 0.620 / 0.630 | 0.720 / 0.730 "
+        "| 0.540 / 0.550 | 0.640 / 0.650 | 0.740 / 0.750 |",
+        "| hog | 0.270 / 0.280 | 0.370 / 0.380 | 0.470 / 0.480 "
+        "| 0.290 / 0.300 | 0.390 / 0.400 | 0.490 / 0.500 |",
+        "",
+        "The filter at 0.9 keeps 6.3% of the pairs and penalises 54.1% of the relevant images.",
+    ]
+
+
+def test_the_command_prints_tables_and_writes_json(
+    wang_like: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = ["wang", str(wang_like), "--model", str(tiny_model), "--features", "hog"]
+    command += ["--index", str(tmp_path / "index"), "--json", str(tmp_path / "figures.json")]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("|  | ap none | ap last |")
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert written["dataset"] == "wang"
+    assert written["images"] == 1000
+    assert written["epsilon"] == 0.9
+    scores = written["scores"]["hog"]
+    assert set(scores["protocols"]) == set(MODES)
+    assert all(set(one) == set(PROTOCOLS) for one in scores["protocols"].values())
+    # Every colour is two classes: half of what passes the filter is relevant.
+    assert scores["protocols"]["drop"]["p@100 in"] == pytest.approx(0.5, abs=0.1)
+
+    # The index is there now: nothing is read again, and the figures are the same.
+    assert main([*command, "--threads", "1"]) == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--epsilon", "-1"], "epsilon must be 0 or more"),
+        (["--features", "kaze,brisk"], "brisk"),
+        (["--model", "nowhere.onnx"], "nowhere.onnx"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    change: list[str], message: str, wang_like: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["wang", str(wang_like), "--model", str(tiny_model), *change]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    last = said.err.strip().splitlines()[-1]
+    assert last.startswith("semcbir.evaluation: error: ")
+    assert message in last
+
+
+def test_it_runs_as_a_module(tmp_path: Path):
+    command = [
+        sys.executable,
+        "-m",
+        "semcbir.evaluation",
+        "wang",
+        str(tmp_path / "none"),
+        "--model",
+        "m.onnx",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("semcbir.evaluation: error: ")
+    assert len(run.stderr.splitlines()) == 1
+    command[3] = "corel"
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "invalid choice: 'corel'" in run.stderr
+
+
+FIRST_MEASURED = {
+    "kaze": (0.606, 0.886),
+    "surf": (0.588, 0.872),
+    "hog": (0.608, 0.886),
+    "sift": (0.593, 0.882),
+}
+"""``ap last`` and ``paper drop`` on Wang of an independent prototype with the same network."""
+
+
+@pytest.mark.slow
+def test_figures_on_wang(wang_dir: Path, ade_model: Path, tmp_path: Path):
+    dataset = wang(wang_dir)
+    index = Index.build(wang_dir, tmp_path / "index", model=ade_model, features=FIRST_MEASURED)
+    scores = evaluate(index, dataset)
+    got = {
+        name: (one.protocols["last"]["ap"], one.protocols["drop"]["paper"]) for name, one in scores.items()
+    }
+    for name, expected in FIRST_MEASURED.items():
+        assert got[name] == pytest.approx(expected, abs=0.03), name
+    one = scores["kaze"]
+    assert one.kept_pairs == pytest.approx(0.063, abs=0.01)
+    assert one.penalised_relevant == pytest.approx(0.54, abs=0.03)
