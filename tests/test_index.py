@@ -54,6 +54,10 @@ def test_signatures_are_the_extractors(index: Index, tiny_model: Path):
         expected = Extractor(tiny_model, name).extract(paths(index))
         assert_same(index.signatures(name), expected)
     assert_same(index.signatures(), index.signatures("kaze"))
+    some = index.signatures(ids=[7, 0, 3])
+    assert_same(some, index.signatures()[[7, 0, 3]])
+    with pytest.raises(ValueError, match="id 12 is not in index"):
+        index.signatures(ids=[3, 12, -1])
     with pytest.raises(ValueError, match="feature must be one of kaze, hog, got 'sift'"):
         index.signatures("sift")
 
@@ -174,7 +178,10 @@ def test_bad_images_are_recorded_and_the_rest_goes_on(photo_folder: Path, tiny_m
     index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, on_progress=seen.append)
     assert len(index) == 13
     assert {skipped.path.name for skipped in index.skipped} == {"empty.jpg", "text.jpg", "cut.jpg"}
-    assert all(skipped.path.name in skipped.reason for skipped in index.skipped)
+    reasons = {skipped.path.name: skipped.reason for skipped in index.skipped}
+    assert "0 bytes" in reasons["empty.jpg"]
+    assert "not an image" in reasons["text.jpg"]
+    assert "JPEG" in reasons["cut.jpg"]
     assert index.report.skipped == index.skipped
     assert (seen[-1].done, seen[-1].total, seen[-1].skipped) == (16, 16, 3)
     assert search(odd, index, k=1)[0].path in (odd, photo_folder / "beach" / "0.jpg")
@@ -271,7 +278,7 @@ def test_a_large_model_is_referred_to(
 
 
 def test_another_recipe_is_refused_by_what_differs(index: Index, photo_folder: Path, tiny_model: Path):
-    with pytest.raises(RecipeMismatchError, match="features.hog"):
+    with pytest.raises(RecipeMismatchError, match="features: kaze, hog / kaze"):
         Index.build(photo_folder, index.path, model=tiny_model, features="kaze")
     with pytest.raises(RecipeMismatchError, match="long_side: 512 / 256"):
         Index.build(photo_folder, index.path, model=tiny_model, features="kaze,hog", long_side=256)

@@ -103,7 +103,7 @@ def test_signatures_without_a_recipe_or_of_another_are_refused(index: Index):
     stored = index.signatures()
     with pytest.raises(RecipeMismatchError, match="carry no recipe"):
         search(Signatures(**{**vars(stored), "recipe": None}), index)
-    with pytest.raises(RecipeMismatchError, match="features.hog"):
+    with pytest.raises(RecipeMismatchError, match="features: kaze / hog"):
         search(index.signatures("hog"), index)
 
 

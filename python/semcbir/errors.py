@@ -16,8 +16,10 @@ class SemcbirError(Exception):
 class ImageError(SemcbirError):
     """An image file is not there, cannot be decoded, or is larger than the pixel limit."""
 
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, transient: bool = False) -> None:
         super().__init__(message)
+        self.reason = message if reason is None else reason
+        """What is wrong, without the file's name."""
         self.transient = transient
         """True where trying the same bytes again may go better: permissions, a missing decoder."""
 

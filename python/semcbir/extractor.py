@@ -120,7 +120,7 @@ class Extractor:
         """
         sources = [images] if isinstance(images, (str, os.PathLike, np.ndarray)) else list(images)
         if len(sources) == 1:
-            return self._signatures(self.analyse(sources[0]))
+            return self.signatures_of(self.analyse(sources[0]))
         found: list[dict[str, Signatures]] = []
         for extracted in self.stream(sources):
             if isinstance(extracted, ImageError):
@@ -150,7 +150,7 @@ class Extractor:
             return prepared
         pixels, features = prepared
         (label_map,) = self._stream_segmenter.segment([pixels])
-        return self._signatures(Analysis(pixels, label_map, features))
+        return self.signatures_of(Analysis(pixels, label_map, features))
 
     def _prepare(self, image: ImageSource) -> tuple[Image, dict[str, LocalFeatures]] | ImageError:
         try:
@@ -161,7 +161,8 @@ class Extractor:
         except (cv2.error, MemoryError) as error:
             # One image that a library chokes on must not end a run over many.
             name = "array" if isinstance(image, np.ndarray) else display_path(image)
-            failed = ImageError(f"{name}: features failed: {error}", transient=isinstance(error, MemoryError))
+            reason = f"no features can be found in it ({error})"
+            failed = ImageError(f"{name}: {reason}", reason=reason, transient=isinstance(error, MemoryError))
             failed.__cause__ = error
             return failed
 
@@ -174,15 +175,15 @@ class Extractor:
             if isinstance(prepared, ImageError):
                 yield prepared
             else:
-                yield self._signatures(Analysis(prepared[0], next(label_maps), prepared[1]))
+                yield self.signatures_of(Analysis(prepared[0], next(label_maps), prepared[1]))
 
     def _pixels(self, image: ImageSource) -> Image:
         if isinstance(image, np.ndarray):
             return as_image(image, self.long_side)
         return load_image(image, self.long_side)
 
-    def _signatures(self, analysis: Analysis) -> dict[str, Signatures]:
-        """Algorithm 1 and Fig. 4 for one image."""
+    def signatures_of(self, analysis: Analysis) -> dict[str, Signatures]:
+        """Return an analysed image's signature per feature name, as batches of one (Algorithm 1, Fig. 4)."""
         return {
             feature.name: build_signatures(
                 [analysis.label_map],

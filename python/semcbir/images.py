@@ -154,7 +154,10 @@ def load_image(
     try:
         return _load(path, long_side, max_pixels)
     except ImageError as error:
-        raise ImageError(f"{display_path(path)}: {error}", transient=error.transient) from error.__cause__
+        name = display_path(path)
+        raise ImageError(
+            f"{name}: {error}", reason=error.reason, transient=error.transient
+        ) from error.__cause__
 
 
 def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:

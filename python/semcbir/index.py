@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from semcbir.errors import ImageError, ModelError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
@@ -163,17 +165,25 @@ class Index:
     def _file(self, root: int, relative: bytes) -> Path:
         return next(known for known in self._snapshot.roots if known.id == root).file(relative)
 
-    def signatures(self, feature: str | None = None) -> Signatures:
-        """Return the signatures of every image for ``feature`` (None: the first), by id, copied."""
+    def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
+        """Return the signatures of ``feature`` (None: the first), copied.
+
+        Of every image, by id; or of those with the given ``ids``, in their order. Raises ValueError for an
+        unknown feature and for an id that is not in the index.
+        """
         name = self.recipe.feature(feature).name
-        parts = [
-            segment.batch[name][live >= 0]
-            for (_, segment), live in zip(self._snapshot.segments, self._snapshot.live_ids, strict=True)
-        ]
-        if not parts:
-            return self._no_signatures(name)
+        wanted = None if ids is None else np.fromiter(ids, np.int64)
+        parts = [self._no_signatures(name)]
+        for (_, segment), live in zip(self._snapshot.segments, self._snapshot.live_ids, strict=True):
+            parts.append(segment.batch[name][(live >= 0) if wanted is None else np.isin(live, wanted)])
         joined = Signatures.concatenate(parts)
-        return joined[joined.ids.argsort()]
+        order = joined.ids.argsort()
+        if wanted is None:
+            return joined[order]
+        missing = wanted[~np.isin(wanted, joined.ids)]
+        if len(missing):
+            raise ValueError(f"id {missing[0]} is not in index {display_path(self.path)}")
+        return joined[order[np.searchsorted(joined.ids, wanted, sorter=order)]]
 
     def searcher(self, feature: str | None = None) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first)."""

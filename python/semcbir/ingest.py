@@ -208,7 +208,7 @@ class Ingest:
         row = reason = None
         state = "indexed"
         if isinstance(found, ImageError):
-            state, segment, reason = "skipped", None, str(found)
+            state, segment, reason = "skipped", None, found.reason
             self.report.skipped.append(Skipped(task.path, reason))
             if found.transient:
                 size = mtime_ns = None

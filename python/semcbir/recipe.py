@@ -83,6 +83,13 @@ class Recipe:
         The model's name is not compared: its sha256 is.
         """
         mine, theirs = _flat(self), _flat(other)
+        names = [", ".join(feature.name for feature in recipe.features) for recipe in (self, other)]
+        if names[0] != names[1]:
+            # Which features differ says more than every parameter of those that only one has.
+            mine, theirs = (
+                {k: v for k, v in flat.items() if "features." not in k} for flat in (mine, theirs)
+            )
+            mine["features"], theirs["features"] = names
         absent = "nothing"
         return [
             f"{key}: {mine.get(key, absent)} / {theirs.get(key, absent)}"

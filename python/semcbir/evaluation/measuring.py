@@ -111,9 +111,10 @@ def _labels_by_id(index: Index, dataset: Dataset) -> npt.NDArray[np.int64]:
             )
         labels.append(label_of.pop(record.path))
     if label_of:
-        reasons = [skipped.reason for skipped in index.skipped] or [display_path(next(iter(label_of)))]
+        reasons = {skipped.path: f": {skipped.reason}" for skipped in index.skipped}
+        path = next(iter(label_of))
         raise DatasetError(
             f"index {display_path(index.path)} must hold all {len(dataset.paths)} images of {dataset.name}; "
-            f"{len(label_of)} are missing, such as {reasons[0]}"
+            f"{len(label_of)} are missing, such as {display_path(path)}{reasons.get(path, '')}"
         )
     return np.array(labels, np.int64)

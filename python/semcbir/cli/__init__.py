@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+"""The ``semcbir`` command."""
+
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Run the command line."""
+    from semcbir.cli.interrupts import quit_at_once
+
+    # Set before the long imports, so that Ctrl-C does not show a traceback from the middle of them.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, quit_at_once)
+    from semcbir.cli.commands import run
+
+    run()

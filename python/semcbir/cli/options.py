@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Arguments and options of the commands, and how their text is parsed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from semcbir.images import display_path
+
+FOLDER_INDEX = ".semcbir"
+"""Where a folder of photos that is searched directly keeps its index."""
+
+Value = TypeVar("Value")
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
+    """Turn a ValueError of ``parse`` into a usage error that names the option."""
+
+    def parsed(value: object) -> Value:
+        try:
+            return parse(str(value))  # A default comes as it is, not as text.
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
+
+
+def parse_epsilon(text: str) -> float:
+    """Parse --epsilon; "none", no filter at all, is infinity here."""
+    if text.lower() == "none":
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise ValueError(f"expected a number of 0 or more, or none, got {text!r}")
+    return value
+
+
+def parse_features(text: str) -> str:
+    """Parse --features into the features' names, joined by commas."""
+    from semcbir import features
+
+    return ",".join(feature.name for feature in features.parse_features(text))
+
+
+def parse_picture(text: str) -> Path:
+    """Parse the name of a picture to write; what is wrong with it is said before the work, not after."""
+    from PIL import Image
+
+    path = Path(text)
+    known = sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.SAVE)
+    if path.suffix.lower() not in known:
+        raise ValueError(f"expected a picture's name such as out.png, got {text!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"folder {display_path(path.parent)} is not there")
+    return path
+
+
+Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER")]
+MoreFolders = Annotated[
+    list[Path] | None, typer.Argument(help="More folders to add.", metavar="FOLDER", show_default=False)
+]
+Place = Annotated[Path, typer.Argument(help="An index.", metavar="INDEX")]
+Target = Annotated[
+    Path,
+    typer.Argument(
+        help=f"An index, or a folder of photos: its index is kept in FOLDER/{FOLDER_INDEX} and refreshed.",
+        metavar="INDEX-or-FOLDER",
+    ),
+]
+Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY")]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help="The network's .onnx file or card; needed for the first use of a folder, "
+        "and where the index has no copy and the file has moved.",
+        show_default=False,
+    ),
+]
+FeatureNames = Annotated[
+    str,
+    typer.Option(
+        "--features",
+        parser=usage(parse_features),
+        metavar="NAMES",
+        help="kaze, surf, sift, hog: one or more.",
+    ),
+]
+FeatureName = Annotated[
+    str | None,
+    typer.Option("--feature", metavar="NAME", help="The feature to compare by (the index's first)."),
+]
+OnDevice = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=1024, help="Threads to use (every usable CPU).", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""Reporting: what the commands found, as text for people and as plain values for JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semcbir.images import display_path
+
+if TYPE_CHECKING:
+    from semcbir.explaining import ClassShare, Explanation
+    from semcbir.index import Index
+    from semcbir.ingest import Report, Skipped
+    from semcbir.searching import Hit, Results
+
+LISTED = 20
+"""So many skipped files are named in text; the rest are counted."""
+
+
+def write_json(value: Any) -> None:
+    """Write ``value`` to stdout as JSON; bytes of a path that are no text come as escaped lone surrogates."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=os.fspath))
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    if count < 1000:
+        return f"{count} bytes"
+    value = count / 1000
+    for unit in ("kB", "MB"):
+        if value < 1000:
+            return f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def counted(count: int, what: str) -> str:
+    """Return "1 image", "2 images"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
+    """Return what a run over an index did."""
+    return {
+        "index": index.path,
+        "images": len(index),
+        "added": report.added,
+        "updated": report.updated,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "skipped": _skipped_values(report.skipped),
+        "seconds": round(seconds, 3),
+    }
+
+
+def run_text(index: Index, report: Report, seconds: float) -> str:
+    """Return what a run over an index did, in one line."""
+    read = report.added + report.updated + len(report.skipped)
+    rate = f", {read / seconds:.1f} images/s" if read and seconds > 0 else ""
+    return (
+        f"{display_path(index.path)}: {counted(len(index), 'image')} ({report.added} added, "
+        f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
+        f"{len(report.skipped)} skipped) in {duration(seconds)}{rate}"
+    )
+
+
+def skipped_lines(skipped: list[Skipped], index: Path) -> list[str]:
+    """Return a line with the reason for each skipped file, the first LISTED of them."""
+    lines = [f"skipped {display_path(one.path)}: {display_path(one.reason)}" for one in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        rest = len(skipped) - LISTED
+        lines.append(f"skipped {rest} more; `semcbir info --json {display_path(index)}` names all of them")
+    return lines
+
+
+def _skipped_values(skipped: list[Skipped]) -> list[dict[str, Any]]:
+    return [{"path": one.path, "reason": one.reason} for one in skipped]
+
+
+def hit_values(hit: Hit) -> dict[str, Any]:
+    """Return a hit's fields."""
+    return {
+        "rank": hit.rank,
+        "id": hit.id,
+        "path": hit.path,
+        "distance": hit.distance,
+        "histogram_distance": hit.histogram_distance,
+        "penalized": hit.penalized,
+    }
+
+
+def hits_text(results: Results) -> str:
+    """Return a line for each hit: rank, distance, histogram distance, filter, path."""
+    lines = [f"{'rank':>4}  {'distance':>9}  {'histogram':>9}  {'filter':<9}  path"]
+    lines += [
+        f"{hit.rank:>4}  {hit.distance:>9.4f}  {hit.histogram_distance:>9.4f}  "
+        f"{'penalised' if hit.penalized else 'kept':<9}  {display_path(hit.path)}"
+        for hit in results
+    ]
+    return "\n".join(lines)
+
+
+def explanation_values(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation's numbers; its pictures are left out."""
+    return {
+        "query": explanation.query_path,
+        "hit": {"id": explanation.hit.id, "path": explanation.hit.path},
+        "feature": explanation.recipe.feature().name,
+        "distance": explanation.distance,
+        "histogram_distance": explanation.histogram_distance,
+        "classes": [vars(row) for row in explanation.rows],
+    }
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return the distances and a line for each class."""
+    query, hit = explanation.query_path, explanation.hit
+    head = [
+        f"query               {display_path(query) if query else 'an array'}",
+        f"hit                 {display_path(hit.path)} (id {hit.id})",
+        f"distance            {explanation.distance:.4f} ({explanation.recipe.feature().name})",
+        f"histogram distance  {explanation.histogram_distance:.4f}",
+        "",
+    ]
+    wide = max([len("class"), *(len(display_path(row.name)) for row in explanation.rows)])
+    title = f"{'class':<{wide}}  {'query':>7}  {'hit':>7}  {'histogram':>9}  {'distance^2':>10}  {'share':>7}"
+    return "\n".join([*head, title, *(_class_line(row, wide) for row in explanation.rows)])
+
+
+def _class_line(row: ClassShare, wide: int) -> str:
+    from semcbir.rendering import percent
+
+    where = "" if row.shared else "  only in the query" if row.query_proportion else "  only in the hit"
+    shares = [percent(share) for share in (row.query_proportion, row.hit_proportion, row.share)]
+    return (
+        f"{display_path(row.name):<{wide}}  {shares[0]:>7}  {shares[1]:>7}  {row.histogram_term:>9.4f}  "
+        f"{row.squared_distance:>10.5f}  {shares[2]:>7}{where}"
+    )
+
+
+def segment_sizes(index: Index) -> list[int]:
+    """Return the size in bytes of each segment."""
+    from semcbir.storage import catalog
+    from semcbir.storage.snapshot import read_segment_files
+
+    with catalog.read(index.path) as connection:
+        return [file.size for _, file in read_segment_files(connection)]
+
+
+def index_values(index: Index) -> dict[str, Any]:
+    """Return what an index holds and how it was made."""
+    return {
+        "index": index.path,
+        "images": len(index),
+        "skipped": _skipped_values(index.skipped),
+        "roots": list(index.roots),
+        "segments": len(segment_sizes(index)),
+        "bytes": _bytes_below(index.path),
+        "recipe": index.recipe.to_dict(),
+    }
+
+
+def index_text(index: Index) -> str:
+    """Return what an index holds and how it was made, a line for each thing."""
+    recipe, skipped = index.recipe, index.skipped
+    features = ", ".join(f"{feature.name} ({feature.dim})" for feature in recipe.features)
+    name, digest = display_path(recipe.model["name"]), recipe.model["sha256"][:12]
+    bound = f"{recipe.long_side} pixels" if recipe.long_side else "unbounded"
+    lines = [
+        f"index      {display_path(index.path)}",
+        f"images     {len(index)}",
+        *(f"folder     {display_path(root)}" for root in index.roots),
+        f"network    {name} ({recipe.n_classes} classes, sha256 {digest}...)",
+        f"features   {features}",
+        f"long side  {bound}",
+        f"segments   {len(segment_sizes(index))}",
+        f"on disk    {size(_bytes_below(index.path))}",
+        f"skipped    {len(skipped)}",
+    ]
+    return "\n".join([*lines, *skipped_lines(skipped, index.path)])
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Targets: from the place a user names, an index or a folder of photos, to an open index."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semcbir.cli.console import SKIPPED, Meter, note
+from semcbir.cli.options import FOLDER_INDEX
+from semcbir.cli.reporting import run_text, skipped_lines
+from semcbir.errors import IndexLockedError, IndexStorageError, ModelError, RecipeMismatchError
+from semcbir.images import display_path
+
+if TYPE_CHECKING:
+    from semcbir.extractor import Extractor
+    from semcbir.index import Index
+    from semcbir.ingest import Report
+
+
+def open_index(place: Path) -> Index:
+    """Open the index that ``place`` means."""
+    from semcbir.index import Index
+
+    return Index.open(index_place(place))
+
+
+def index_place(place: Path) -> Path:
+    """Return the index that ``place``, an index or a folder that was searched directly, means."""
+    from semcbir.storage.catalog import is_index
+
+    if not is_index(place) and is_index(place / FOLDER_INDEX):
+        return place / FOLDER_INDEX
+    if is_index(place):
+        return place
+    came = "is not an index" if place.exists() else "is not there"
+    raise IndexStorageError(f"{display_path(place)} {came}; `semcbir index` makes an index")
+
+
+def ready_index(
+    target: Path, model: Path | None, features: str | None, device: str, threads: int | None
+) -> tuple[Index, Extractor, int]:
+    """Return the index to search, brought up to date where it is a folder's own, and the exit code so far."""
+    from semcbir.index import Index
+    from semcbir.storage.catalog import is_index
+
+    own, code = target / FOLDER_INDEX, 0
+    if not is_index(target) and not is_index(own) and target.is_dir():
+        if model is None:
+            raise ModelError(
+                f"{display_path(target)} has no index yet, and making one needs a network: "
+                "name its .onnx file or card with --model FILE"
+            )
+        with Meter() as meter:
+            opened = Index.build(
+                target,
+                own,
+                model=model,
+                features=features or "kaze",
+                device=device,
+                threads=threads,
+                on_progress=meter,
+            )
+        code = _note_run(opened, opened.report, meter.seconds)
+        return opened, opened.extractor(model=model, device=device, threads=threads), code
+    opened = open_index(target)
+    if features and set(features.split(",")) != set(opened.features):
+        raise RecipeMismatchError(
+            f"index {display_path(opened.path)} holds the features {','.join(opened.features)}, "
+            f"not {features}; leave --features out, or make another index with `semcbir index`"
+        )
+    extractor = opened.extractor(model=model, device=device, threads=threads)
+    if not is_index(target):
+        code = _refresh_own(opened, extractor)
+    return opened, extractor, code
+
+
+def _refresh_own(opened: Index, extractor: Extractor) -> int:
+    """Bring a folder's own index up to date; where that is impossible now, what it holds is searched."""
+    if not os.access(opened.path, os.W_OK):
+        note(f"{display_path(opened.path)} cannot be written; searching it as it is")
+        return 0
+    try:
+        with Meter() as meter:
+            report = opened.refresh(extractor=extractor, on_progress=meter)
+    except IndexLockedError:
+        note(f"another process is writing to {display_path(opened.path)}; searching what is there so far")
+        return 0
+    return _note_run(opened, report, meter.seconds)
+
+
+def _note_run(opened: Index, report: Report, seconds: float) -> int:
+    """Say on stderr what a run changed, if anything; return the exit code."""
+    if report.added or report.updated or report.removed or report.skipped:
+        note(run_text(opened, report, seconds))
+    for line in skipped_lines(report.skipped, opened.path):
+        note(line)
+    return SKIPPED if report.skipped else 0
+
+
+def rebase(opened: Index, root: str) -> None:
+    """Carry out ``--root NEW`` or ``--root OLD=NEW``; either folder's name may have an "=" in it."""
+    cuts = [place for place, char in enumerate(root) if char == "="]
+    for cut in cuts:
+        if Path(os.path.normpath(Path(root[:cut]).absolute())) in opened.roots:
+            opened.rebase(root[cut + 1 :], root[:cut])
+            break
+    else:
+        opened.rebase(root)
+    images = list(itertools.islice(opened, 100))
+    if images and not any(image.path.is_file() for image in images):
+        note(f"warning: none of the index's photos is there, such as {display_path(images[0].path)}")

@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import semcbir
+from semcbir.cli import console, targets
+from semcbir.cli.commands import app
+from semcbir.storage import catalog
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, in this process."""
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            app([os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments], "semcbir")
+        return Ran(stop.value.code or 0, *capsys.readouterr())  # type: ignore[call-overload]
+
+    return run
+
+
+@pytest.fixture
+def index(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path) -> Path:
+    """An index of the 12 photos, two features."""
+    place = tmp_path / "index"
+    done = run("index", photo_folder, "-o", place, "--model", tiny_model, "--features", "kaze,hog")
+    assert (done.code, done.err) == (0, "")
+    return place
+
+
+def one_line(text: str) -> bool:
+    return text.count("\n") == 1 and text.endswith("\n")
+
+
+# --- index and refresh --------------------------------------------------------------------------------------
+
+
+def test_index_says_what_it_did(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    command = ("index", photo_folder, "-o", tmp_path / "index", "--model", tiny_model, "--json")
+    first = run(*command)
+    assert first.code == 0
+    assert {"images": 12, "added": 12, "skipped": []}.items() <= first.json.items()
+    again = run(*command)
+    assert (again.code, again.json["added"], again.json["unchanged"]) == (0, 0, 12)
+    assert run(*command[:-1]).out.startswith(f"{tmp_path / 'index'}: 12 images (0 added, ")
+
+
+def test_skipped_images_are_named_once_and_make_the_exit_code_3(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    (photo_folder / "beach" / "notes.jpg").write_text("not a photo")
+    (photo_folder / "beach" / "empty.png").touch()
+    first = run("index", photo_folder, "-o", tmp_path / "index", "--model", tiny_model)
+    assert first.code == 3
+    assert "12 images" in first.out
+    assert "2 skipped" in first.out
+    assert f"skipped {photo_folder / 'beach' / 'notes.jpg'}: this is not an image" in first.err
+    assert first.err.count(str(photo_folder)) == 2
+    assert run("refresh", tmp_path / "index").code == 0
+    kept = run("info", tmp_path / "index", "--json").json["skipped"]
+    assert [Path(one["path"]).name for one in kept] == ["empty.png", "notes.jpg"]
+    assert kept[0]["reason"] == "the file is empty (0 bytes)"
+
+
+def test_many_skipped_images_are_counted(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    for number in range(25):
+        (photo_folder / f"bad{number}.jpg").touch()
+    done = run("index", photo_folder, "-o", photo_folder / "index", "--model", tiny_model)
+    assert done.err.count("\n") == 21
+    assert "skipped 5 more" in done.err
+
+
+def test_refresh_finds_what_changed(run: Run, index: Path, photo_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(photo_folder / "town" / "0.jpg", photo_folder / "beach" / "new.jpg")
+    shutil.copy(photo_folder / "town" / "1.jpg", photo_folder / "beach" / "0.jpg")
+    (photo_folder / "meadow" / "2.jpg").unlink()
+    more = tmp_path / "more"
+    shutil.copytree(photo_folder / "town", more)
+    done = run("refresh", index, more, "--json")
+    assert done.code == 0
+    counts = {key: done.json[key] for key in ("images", "added", "updated", "removed")}
+    assert counts == {"images": 16, "added": 5, "updated": 1, "removed": 1}
+
+
+# --- search -------------------------------------------------------------------------------------------------
+
+
+def test_search_agrees_with_the_library(run: Run, index: Path, photo_folder: Path) -> None:
+    query = photo_folder / "beach" / "1.jpg"
+    found = run("search", query, index, "-k", 5, "--feature", "hog", "--json")
+    assert found.code == 0
+    expected = semcbir.search(query, index, k=5, feature="hog")
+    assert found.json["kept"] == expected.kept
+    assert found.json["hits"] == [{**vars(hit), "path": str(hit.path)} for hit in expected]
+    assert found.json["hits"][0]["path"] == str(query)
+    assert found.json["hits"][0]["distance"] == 0
+
+
+def test_search_shows_a_line_for_each_hit(run: Run, index: Path, photo_folder: Path) -> None:
+    found = run("search", photo_folder / "beach" / "1.jpg", index, "-k", 100)
+    lines = found.out.splitlines()
+    assert lines[0].split() == ["rank", "distance", "histogram", "filter", "path"]
+    assert len(lines) == 1 + 12
+    assert lines[1].split() == ["1", "0.0000", "0.0000", "kept", str(photo_folder / "beach" / "1.jpg")]
+    kept = sum(" kept " in line for line in lines)
+    assert 4 <= kept < 12
+    assert found.err == f"semcbir: {kept} of 12 images pass the semantic filter\n"
+
+
+def test_filter_options(run: Run, index: Path, photo_folder: Path) -> None:
+    search = ("search", photo_folder / "beach" / "1.jpg", index, "--json")
+
+    def penalized(*options: str) -> list[bool]:
+        found = run(*search, *options).json
+        bound = 2 if found["epsilon"] is None else found["epsilon"]
+        assert all(hit["penalized"] == (hit["histogram_distance"] > bound) for hit in found["hits"])
+        return [hit["penalized"] for hit in found["hits"]]
+
+    kept = penalized().count(False)
+    assert 4 <= kept < 12
+    assert penalized("--drop") == [False] * kept
+    assert penalized("--epsilon", "0").count(False) < kept
+    assert penalized("--epsilon", "None") == penalized("--epsilon", "2") == [False] * 12
+    without = run(*search, "--epsilon", "none")
+    assert (without.json["epsilon"], without.err) == (None, "")
+
+
+def test_a_folder_is_indexed_on_first_use_and_refreshed_later(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    inside = photo_folder / "town" / "1.jpg"
+    outside = Path(shutil.move(photo_folder / "beach" / "0.jpg", tmp_path / "query.jpg"))
+    first = run("search", inside, photo_folder, "--model", tiny_model, "--json")
+    assert first.code == 0
+    assert first.json["index"] == str(photo_folder / ".semcbir")
+    assert len(first.json["hits"]) == 11
+    assert "11 added" in first.err
+    shutil.copy(outside, photo_folder / "new.jpg")
+    second = run("search", outside, photo_folder, "-k", 1, "--json")
+    assert [hit["path"] for hit in second.json["hits"]] == [str(photo_folder / "new.jpg")]
+    assert "1 added" in second.err
+    third = run("search", outside, f"{photo_folder}/", "-k", 1, "--json")
+    assert third.json["images"] == 12
+    assert "added" not in third.err
+    assert run("info", photo_folder, "--json").json["images"] == 12
+
+
+def test_first_use_of_a_folder_needs_a_model(run: Run, photo_folder: Path) -> None:
+    failed = run("search", photo_folder / "town" / "1.jpg", photo_folder)
+    assert (failed.code, failed.out) == (1, "")
+    assert one_line(failed.err)
+    assert "--model" in failed.err
+    assert not (photo_folder / ".semcbir").exists()
+
+
+def test_nothing_is_indexed_for_a_query_that_cannot_be_read(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    failed = run("search", tmp_path / "none.jpg", photo_folder, "--model", tiny_model)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == f"semcbir: error: {tmp_path / 'none.jpg'}: there is no such file (any more)\n"
+    assert not (photo_folder / ".semcbir").exists()
+
+
+def test_other_features_than_the_folders_are_refused(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    search = ("search", photo_folder / "town" / "1.jpg", photo_folder, "--model", tiny_model)
+    assert run(*search, "--features", "hog,kaze").code == 0
+    assert run(*search, "--features", "kaze,hog").code == 0
+    failed = run(*search, "--features", "sift")
+    assert failed.code == 1
+    assert "holds the features hog,kaze, not sift" in failed.err
+
+
+def test_an_index_is_searched_as_it_is(run: Run, index: Path, photo_folder: Path) -> None:
+    shutil.copy(photo_folder / "town" / "1.jpg", photo_folder / "new.jpg")
+    assert run("search", photo_folder / "new.jpg", index, "--json").json["images"] == 12
+
+
+def test_a_folder_another_process_is_indexing_is_searched_as_it_is(
+    run: Run, photo_folder: Path, tiny_model: Path
+) -> None:
+    search = ("search", photo_folder / "town" / "1.jpg", photo_folder, "--json")
+    run(*search, "--model", tiny_model)
+    with catalog.writer_lock(photo_folder / ".semcbir"):
+        found = run(*search)
+        refused = run("refresh", photo_folder)
+    assert (found.code, found.json["images"]) == (0, 12)
+    assert "another process is writing" in found.err
+    assert refused.code == 1
+    assert one_line(refused.err)
+
+
+def test_a_folder_that_cannot_be_written_is_searched_as_it_is(
+    run: Run, photo_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = ("search", photo_folder / "town" / "1.jpg", photo_folder, "--json")
+    run(*search, "--model", tiny_model)
+    refused = SimpleNamespace(access=lambda *_: False, path=os.path, W_OK=os.W_OK)
+    monkeypatch.setattr(targets, "os", refused)
+    shutil.copy(photo_folder / "town" / "1.jpg", photo_folder / "new.jpg")
+    found = run(*search)
+    assert (found.code, found.json["images"]) == (0, 12)
+    assert "cannot be written" in found.err
+
+
+def test_search_saves_a_sheet(run: Run, index: Path, photo_folder: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    done = run("search", photo_folder / "town" / "1.jpg", index, "--sheet", sheet)
+    assert done.code == 0
+    with Image.open(sheet) as picture:
+        assert picture.width > 800
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are not possible there")
+def test_any_file_name_is_one_line_and_survives_json(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"new\nline.jpg", b"bytes\xff.jpg", b'it\'s "quoted" \x1b[31m.jpg', "été 夏.jpg".encode()]
+    rng = np.random.default_rng(0)
+    for name in names:
+        _, data = cv2.imencode(".jpg", rng.integers(0, 256, (64, 64, 3), np.uint8))
+        try:
+            (folder / os.fsdecode(name)).write_bytes(data.tobytes())
+        except OSError:
+            pytest.skip("this file system refuses such names")
+    index = tmp_path / "index"
+    assert run("index", folder, "-o", index, "--model", tiny_model).code == 0
+    for name in names:
+        query = folder / os.fsdecode(name)
+        found = run("search", query, index, "--json")
+        assert [hit["path"] for hit in found.json["hits"][:1]] == [os.fspath(query)]
+        text = run("search", query, index).out
+        assert text.count("\n") == 1 + len(names)
+        assert text.replace("\n", "").isprintable()
+
+
+# --- explain ------------------------------------------------------------------------------------------------
+
+
+def test_explain_agrees_with_search(run: Run, index: Path, photo_folder: Path) -> None:
+    query = photo_folder / "beach" / "1.jpg"
+    hit = run("search", query, index, "--json").json["hits"][3]
+    by_path = run("explain", query, hit["path"], index, "--json")
+    by_id = run("explain", query, hit["id"], index, "--json")
+    assert by_path.code == 0
+    assert by_path.json == by_id.json
+    for key in ("distance", "histogram_distance"):
+        assert by_path.json[key] == hit[key]
+    assert sum(row["share"] for row in by_path.json["classes"]) == pytest.approx(1)
+
+
+def test_explain_shows_classes_and_saves_a_picture(
+    run: Run, index: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "why.png"
+    pair = (photo_folder / "beach" / "1.jpg", photo_folder / "meadow" / "1.jpg")
+    done = run("explain", *pair, index, "--feature", "hog", "--picture", picture)
+    assert (done.code, done.err) == (0, "")
+    assert re.search(r"^blue +\d+\.\d %", done.out, re.MULTILINE)
+    assert re.search(r"^green .* only in the hit$", done.out, re.MULTILINE)
+    assert "(hog)" in done.out
+    with Image.open(picture) as image:
+        assert image.height > 400
+
+
+def test_explain_a_hit_whose_file_is_gone(run: Run, index: Path, photo_folder: Path, tmp_path: Path) -> None:
+    query, hit = photo_folder / "beach" / "1.jpg", photo_folder / "meadow" / "1.jpg"
+    before = run("explain", query, hit, index, "--json")
+    hit.unlink()
+    after = run("explain", query, hit, index, "--json", "--picture", tmp_path / "why.png")
+    assert after.code == 0
+    assert after.out == before.out
+    assert "cannot be read any more" in after.err
+
+
+# --- info, check, compact -----------------------------------------------------------------------------------
+
+
+def test_info(run: Run, index: Path, photo_folder: Path) -> None:
+    facts = run("info", index, "--json").json
+    assert facts["images"] == 12
+    assert facts["roots"] == [str(photo_folder)]
+    assert [feature["name"] for feature in facts["recipe"]["features"]] == ["kaze", "hog"]
+    assert facts["bytes"] == sum(f.stat().st_size for f in index.rglob("*") if f.is_file())
+    text = run("info", index).out
+    for shown in ("12", str(photo_folder), "tiny-labels", "kaze (64), hog (36)"):
+        assert shown in text
+
+
+@pytest.mark.parametrize("form", ["{new}", "{old}={new}"])
+def test_info_root_tells_where_the_photos_are_now(
+    run: Run, index: Path, photo_folder: Path, tmp_path: Path, form: str
+) -> None:
+    new = tmp_path / "moved=here"
+    photo_folder.rename(new)
+    failed = run("refresh", index)
+    assert failed.code == 1
+    assert "info INDEX --root NEW" in failed.err
+    done = run("info", index, "--root", form.format(old=photo_folder, new=new), "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["roots"] == [str(new)]
+    assert run("refresh", index, "--json").json["unchanged"] == 12
+
+
+def test_info_root_warns_of_a_folder_without_the_photos(run: Run, index: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("info", index, "--root", tmp_path / "empty")
+    assert done.code == 0
+    assert "none of the index's photos is there" in done.err
+
+
+def test_check_tells_a_sound_index_from_a_damaged_one(run: Run, index: Path) -> None:
+    sound = run("check", index)
+    assert (sound.code, sound.out) == (0, f"{index} is sound\n")
+    (segment,) = (index / "segments").glob("*.safetensors")
+    data = bytearray(segment.read_bytes())
+    data[-5] ^= 1
+    segment.write_bytes(data)
+    damaged = run("check", index)
+    assert damaged.code == 1
+    assert segment.name in damaged.out
+    assert segment.name in run("check", index, "--json").json["problems"][0]
+
+
+def test_compact_drops_what_was_removed(run: Run, index: Path, photo_folder: Path) -> None:
+    shutil.rmtree(photo_folder / "town")
+    assert run("refresh", index).code == 0
+    before = run("search", photo_folder / "beach" / "1.jpg", index).out
+    sizes = [f.stat().st_size for f in (index / "segments").iterdir()]
+    assert run("compact", index).code == 0
+    assert sum(f.stat().st_size for f in (index / "segments").iterdir()) < sum(sizes)
+    assert run("search", photo_folder / "beach" / "1.jpg", index).out == before
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("search {photo} {tmp}/nowhere", "nowhere is not there; `semcbir index` makes an index"),
+        ("search {photo} {photo}", "is not an index"),
+        ("search {photo} {index} --feature surf", "must be one of kaze, hog, got 'surf'"),
+        ("search {photo} {index} --model {tmp}/none.onnx", "no such model file"),
+        ("explain {photo} {tmp}/other.jpg {index}", "other.jpg is not in index"),
+        ("explain {photo} 99 {index}", "id 99 is not in index"),
+        ("explain {photo} 99999999999999999999 {index}", "is not in index"),
+        ("info {photos}", "is not an index"),
+        ("check {tmp}/nowhere", "is not there"),
+        ("info {index} --root {tmp}/nowhere", "nowhere is not there"),
+        ("index {tmp}/nowhere -o {tmp}/new --model {model}", "nowhere is not there"),
+        ("index {photos} -o {photos}/town --model {model}", "not empty"),
+        ("index {photos} -o {index} --model {model} --features sift", "sift"),
+        ("index {photos} -o {tmp}/new --model {photo}", "is not a model"),
+    ],
+)
+def test_an_error_is_one_line(
+    run: Run,
+    index: Path,
+    photo_folder: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    arguments: str,
+    said: str,
+) -> None:
+    places = {
+        "index": index,
+        "photos": photo_folder,
+        "photo": photo_folder / "beach" / "1.jpg",
+        "model": tiny_model,
+        "tmp": tmp_path,
+    }
+    failed = run(*(part.format(**places) for part in arguments.split()))
+    assert (failed.code, failed.out) == (1, "")
+    assert one_line(failed.err)
+    assert failed.err.startswith("semcbir: error: ")
+    assert said in failed.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-k 0",
+        "-k many",
+        "--epsilon -0.5",
+        "--epsilon nan",
+        "--epsilon much",
+        "--device tpu",
+        "--threads 0",
+        "--sheet picture",
+        "--sheet nowhere/picture.png",
+        "--features kaze,none",
+        "--features kaze,kaze",
+        "--unknown",
+    ],
+)
+def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> None:
+    failed = run("search", "query.jpg", "index", *options.split())
+    assert (failed.code, failed.out) == (2, "")
+    assert options.split()[0] in failed.err
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(
+    run: Run, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semcbir.Index, "open", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError), contextlib.suppress(SystemExit):
+        app(["info", str(index)], "semcbir")
+
+
+def test_help_documents_the_exit_codes(run: Run) -> None:
+    text = run("--help").out
+    for code in (0, 1, 2, 3, 130):
+        assert re.search(rf"^ *{code} +\w", text, re.MULTILINE)
+    assert run("--version").out == f"semcbir {semcbir.__version__}\n"
+
+
+def test_times_and_rates_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.Meter() as meter:
+        for done in (1, 21, 41):
+            meter(semcbir.Progress(done, 621, done // 20))
+            clock[0] += 10.0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "semcbir: 21 of 621 images, 1 skipped, 2.0 images/s, 5 min left",
+        "semcbir: 41 of 621 images, 2 skipped, 2.0 images/s, 5 min left",
+    ]
