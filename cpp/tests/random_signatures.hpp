@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -14,7 +15,12 @@ class Random {
  public:
   explicit Random(std::uint32_t seed) : engine_(seed) {}
   std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>(engine_()) % n; }
+  /// In [-1, 1), a multiple of 2^-23.
   float real() { return static_cast<float>(below(1U << 24)) / static_cast<float>(1U << 23) - 1.0F; }
+
+  /// In (-1, 1), of many magnitudes: squares of differences need rounding, so that a fused multiply-add
+  /// shows.
+  float wide() { return std::ldexp(real(), -static_cast<int>(below(16))); }
 
  private:
   std::mt19937 engine_;
@@ -44,7 +50,7 @@ inline void append_random(Signatures& signatures, Random& random, std::uint16_t 
     signatures.proportions.push_back(random.real() + 1.5F);
     total += signatures.proportions.back();
     const bool empty = random.below(4) == 0;
-    for (std::size_t d = 0; d < dim; ++d) signatures.centroids.push_back(empty ? 0.0F : random.real());
+    for (std::size_t d = 0; d < dim; ++d) signatures.centroids.push_back(empty ? 0.0F : random.wide());
   }
   for (std::size_t r = first; r < signatures.proportions.size(); ++r) signatures.proportions[r] /= total;
   signatures.offsets.push_back(static_cast<std::int64_t>(signatures.classes.size()));
