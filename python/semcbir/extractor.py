@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._checks import check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.images import as_image, display_path, load_image
@@ -75,7 +76,7 @@ class Extractor:
         threads: int | None = None,
     ) -> None:
         self.features = parse_features(features)
-        self.long_side = _check_long_side(long_side)
+        self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
         self.threads = check_threads(threads)
         self.device = device
         self.model_path, self.card = resolve(model)
@@ -230,13 +231,3 @@ def _one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _check_long_side(long_side: int | None) -> int | None:
-    if long_side is None:
-        return None
-    if isinstance(long_side, bool) or not isinstance(long_side, (int, np.integer)):
-        raise TypeError(f"long_side must be an integer or None, got {type(long_side).__name__}")
-    if not 1 <= long_side <= 65536:
-        raise ValueError(f"long_side must be between 1 and 65536 pixels, got {long_side}")
-    return int(long_side)

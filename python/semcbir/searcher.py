@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
+from semcbir._checks import check_integer
 from semcbir.recipe import require_same
 from semcbir.signature import Signatures
 from semcbir.threads import check_threads
@@ -147,15 +147,7 @@ def histogram_distances(
 
 def check_k(k: int) -> int:
     """Return ``k`` as an int. Raises TypeError or ValueError unless it is an integer of at least 1."""
-    if isinstance(k, bool):
-        raise TypeError("k must be an integer, got a bool")
-    try:
-        value = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k must be an integer, got {type(k).__name__}") from None
-    if not 1 <= value <= MAX_K:
-        raise ValueError(f"k must be between 1 and {MAX_K}, got {value}")
-    return value
+    return check_integer("k", k, 1, MAX_K)
 
 
 def check_epsilon(epsilon: float | None) -> float | None:

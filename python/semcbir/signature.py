@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._arrays import as_column, check_rows, read_only
+from semcbir._checks import as_column, check_integer, check_rows, read_only
 from semcbir.recipe import Recipe
 from semcbir.threads import check_threads
 
@@ -64,7 +64,7 @@ class Signatures:
         self._set("proportions", as_column("proportions", proportions, np.float32, 1))
         self._set("counts", as_column("counts", counts, np.uint32, 1))
         self._set("centroids", as_column("centroids", centroids, np.float32, 2))
-        self._set("n_classes", _check_n_classes(n_classes))
+        self._set("n_classes", check_integer("n_classes", n_classes, 1, MAX_CLASSES))
         check_rows(self.offsets, self.classes, self.n_classes)
         self._set("ids", as_column("ids", np.arange(len(self)) if ids is None else ids, np.int64, 1))
         if recipe is not None and not isinstance(recipe, Recipe):
@@ -293,7 +293,7 @@ def build_signatures(
     Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
     labels of ``n_classes`` or more, and keypoints or descriptors that are NaN or infinite.
     """
-    n_classes = _check_n_classes(n_classes)
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
     if not len(label_maps) == len(keypoints) == len(descriptors):
         raise ValueError(
             "label_maps, keypoints and descriptors must be of one length, "
@@ -308,11 +308,8 @@ def build_signatures(
             raise ValueError(
                 f"image {i}: descriptors must have {len(point)} rows like keypoints, got {len(vector)}"
             )
-    if void is not None and not 0 <= void < MAX_CLASSES:
-        raise ValueError(f"void must be a label between 0 and {MAX_CLASSES - 1} or None, got {void}")
-    columns = _core.build_signatures(
-        maps, points, vectors, dim or 1, n_classes, -1 if void is None else void, check_threads(threads)
-    )
+    void = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
+    columns = _core.build_signatures(maps, points, vectors, dim or 1, n_classes, void, check_threads(threads))
     names = ("offsets", "classes", "proportions", "counts", "centroids")
     built = Signatures._unchecked(
         **dict(zip(names, columns, strict=True)), n_classes=n_classes, ids=np.arange(len(maps)), recipe=recipe
@@ -323,14 +320,6 @@ def build_signatures(
 def with_ids(signatures: Signatures, ids: npt.ArrayLike) -> Signatures:
     """Return the same batch under other ids, int64 (n,), unique and not negative."""
     return Signatures(**{**vars(signatures), "ids": ids})
-
-
-def _check_n_classes(n_classes: int) -> int:
-    if isinstance(n_classes, bool) or not isinstance(n_classes, SupportsIndex):
-        raise TypeError(f"n_classes must be an integer, got {type(n_classes).__name__}")
-    if not 1 <= n_classes.__index__() <= MAX_CLASSES:
-        raise ValueError(f"n_classes must be between 1 and {MAX_CLASSES}, got {n_classes}")
-    return n_classes.__index__()
 
 
 def _check_alike(first: Signatures, other: Signatures) -> None:

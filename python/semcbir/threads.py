@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-import operator
 import os
+
+from semcbir._checks import check_integer
+
+MAX_THREADS = 1024
 
 
 def usable_cpus() -> int:
@@ -21,12 +24,4 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cpus()
-    if isinstance(threads, bool):
-        raise TypeError("threads must be an integer or None, got a bool")
-    try:
-        count = operator.index(threads)
-    except TypeError:
-        raise TypeError(f"threads must be an integer or None, got {type(threads).__name__}") from None
-    if not 1 <= count <= 1024:
-        raise ValueError(f"threads must be between 1 and 1024, got {count}")
-    return count
+    return check_integer("threads", threads, 1, MAX_THREADS)

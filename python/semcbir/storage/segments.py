@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._arrays import check_rows
+from semcbir._checks import check_rows
 from semcbir.errors import IndexStorageError
 from semcbir.recipe import Recipe
 from semcbir.signature import Signatures

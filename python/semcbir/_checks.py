@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Checks of NumPy columns: what was expected, and what came."""
+"""Checks of integers and NumPy columns: what was expected, and what came."""
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
+
+
+def check_integer(name: str, value: SupportsIndex, low: int, high: int) -> int:
+    """Return ``value`` as an int; TypeError unless it is an integer, ValueError outside ``low``..``high``."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    number = operator.index(value)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, got {number}")
+    return number
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
