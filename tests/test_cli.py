@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -331,11 +332,50 @@ def test_info_root_tells_where_the_photos_are_now(
     assert run("refresh", index, "--json").json["unchanged"] == 12
 
 
-def test_info_root_warns_of_a_folder_without_the_photos(run: Run, index: Path, tmp_path: Path) -> None:
+def test_info_root_refuses_a_folder_without_the_photos(run: Run, index: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    before = run("info", index, "--json").json["roots"]
     done = run("info", index, "--root", tmp_path / "empty")
-    assert done.code == 0
-    assert "none of the index's photos is there" in done.err
+    assert done.code == 1
+    assert "none of them is at" in done.err
+    assert run("info", index, "--json").json["roots"] == before
+
+
+def test_outputs_may_not_overwrite_the_query(run: Run, index: Path, photo_folder: Path) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    before = query.read_bytes()
+    for command in (
+        ("search", query, index, "--sheet", query),
+        ("explain", query, 1, index, "--picture", query),
+    ):
+        done = run(*command)
+        assert done.code == 1
+        assert "would overwrite the query" in done.err
+    assert query.read_bytes() == before
+
+
+def test_a_network_that_does_not_fit_leaves_no_index(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    card = json.loads(tiny_model.with_suffix(".json").read_text())
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no network")
+    card |= {"file": broken.name, "sha256": hashlib.sha256(b"no network").hexdigest()}
+    broken.with_suffix(".json").write_text(json.dumps(card))
+    assert run("search", photo_folder / "beach" / "0.jpg", photo_folder, "--model", broken).code == 1
+    assert not (photo_folder / ".semcbir").exists()
+    assert run("search", photo_folder / "beach" / "0.jpg", photo_folder, "--model", tiny_model).code == 0
+
+
+def test_a_missing_folder_is_told_and_the_rest_is_done(
+    run: Run, index: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(photo_folder / "beach", tmp_path / "disk"))
+    assert run("refresh", index, other).code == 0
+    shutil.rmtree(other)
+    done = run("refresh", index)
+    assert done.code == 3
+    assert f"folder {other} is not there" in done.err
 
 
 def test_check_tells_a_sound_index_from_a_damaged_one(run: Run, index: Path) -> None:

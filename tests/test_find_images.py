@@ -76,7 +76,7 @@ def test_every_suffix_counts(tmp_path: Path) -> None:
 
 
 def test_indexes_and_exclusions_are_left_out(tmp_path: Path) -> None:
-    keep, *_ = touch(tmp_path, "keep.jpg", "index/catalog.sqlite", "index/thumb.jpg", "index/deep/t.jpg")
+    keep, *_ = touch(tmp_path, "keep.jpg", "index/catalog.sqlite", "index/segments/t.jpg", "index/u.jpg")
     drop, *_ = touch(tmp_path, "drop.jpg", "away/a.jpg", "away/deep/b.jpg")
     assert find_images(tmp_path, exclude=[tmp_path / "away", drop, tmp_path / "gone"]) == [keep]
     assert find_images(tmp_path, exclude=[tmp_path / "index" / ".." / "away", drop]) == [keep]

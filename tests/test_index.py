@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from made_signatures import assert_same
 from semcbir import (
@@ -217,12 +221,127 @@ def test_an_unmounted_folder_does_not_empty_the_index(index: Index, photo_folder
     photo_folder.rename(tmp_path / "moved")
     with pytest.raises(IndexStorageError, match="--root NEW"):
         index.refresh()
+    photo_folder.mkdir()  # an empty mount point
+    with pytest.raises(IndexStorageError, match="--root NEW"):
+        index.refresh()
     assert len(Index.open(index.path)) == 12
     index.rebase(tmp_path / "moved")
     assert index.refresh().unchanged == 12
     assert paths(index)[0].is_relative_to(tmp_path / "moved")
     with pytest.raises(ValueError, match="old must name one"):
         index.rebase(tmp_path / "moved", tmp_path / "elsewhere")
+
+
+def test_a_missing_folder_does_not_keep_the_others_waiting(index: Index, photo_folder: Path, tmp_path: Path):
+    other = Path(shutil.copytree(photo_folder / "beach", tmp_path / "disk" / "beach"))
+    index.refresh(other)
+    shutil.rmtree(other)
+    shutil.copy(photo_folder / "beach" / "0.jpg", photo_folder / "new.jpg")
+    report = index.refresh()
+    assert (report.added, report.missing) == (1, [other])
+    assert len(index) == 17
+    assert index.remove(other) == 4
+    assert index.refresh().missing == []
+    assert index.roots == (photo_folder,)
+    assert len(index) == 13
+    assert index.check() == []
+    shutil.copytree(photo_folder / "beach", other)
+    index.refresh(other)
+    assert len(index) == 13  # removed images stay out until they are added
+    assert index.add(other).added == 4
+    assert index.check() == []
+
+
+def test_what_comes_back_as_it_was_is_not_read_again(
+    index: Index, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected = index.signatures()
+    (photo_folder / "town").rename(tmp_path / "town")
+    assert index.refresh().removed == 4
+    assert len(index) == 8
+    assert index.check() == []
+    (tmp_path / "town").rename(photo_folder / "town")
+    index.remove(0)
+    monkeypatch.setattr(Extractor, "stream", None)
+    assert index.refresh().added == 4
+    assert index.add(photo_folder / "beach" / "0.jpg").added == 1
+    assert_same(index.signatures(), expected)
+    assert index.check() == []
+    assert search(expected[0], index, k=12)[0][0].id == 0
+
+
+def test_an_index_copied_alone_or_linked_follows_its_own_photos(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    inside = photo_folder / ".semcbir"
+    Index.build(photo_folder, inside, model=tiny_model)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(photo_folder / "beach" / "0.jpg", other / "private.jpg")
+    (other / "link").symlink_to(inside)
+    shutil.copytree(inside, other / "copy")
+    for name in ("link", "copy"):
+        index = Index.open(other / name)
+        assert index.roots == (photo_folder,)
+        assert index.refresh().unchanged == 12
+    shutil.copytree(photo_folder, tmp_path / "whole")
+    assert Index.open(tmp_path / "whole" / ".semcbir").roots == (tmp_path / "whole",)
+
+
+def test_overlapping_paths_count_once(index: Index, photo_folder: Path, tmp_path: Path):
+    shutil.copy(photo_folder / "town" / "0.jpg", photo_folder / "beach" / "new.jpg")
+    assert index.refresh([photo_folder / "beach"]).added == 1
+    other = Path(shutil.copytree(photo_folder / "beach", tmp_path / "o" / "beach"))
+    assert index.add([other / "1.jpg", other, other.parent, other / "1.jpg"]).added == 5
+    assert len(index) == 18
+    assert set(index.roots) == {photo_folder, tmp_path / "o"}
+    assert index.refresh().unchanged == 18
+    assert index.check() == []
+
+
+def test_single_files_under_odd_names_stay_while_they_are_there(
+    index: Index, photo_folder: Path, tmp_path: Path
+):
+    odd = tmp_path / "lone" / "photo-without-suffix"
+    odd.parent.mkdir()
+    shutil.copy(photo_folder / "beach" / "0.jpg", odd)
+    hidden = Path(shutil.copy(odd, photo_folder / ".hidden"))
+    assert index.add([odd, hidden]).added == 2
+    assert index.refresh().unchanged == 14
+    odd.unlink()
+    assert index.refresh().removed == 1
+    hidden.unlink()
+    assert index.refresh().removed == 1
+    assert index.refresh([odd.parent]).unchanged == 12
+
+
+def test_file_times_beyond_reason(index: Index, photo_folder: Path):
+    os.utime(photo_folder / "beach" / "0.jpg", ns=(10**19, 10**19))
+    assert index.refresh().updated == 1
+    assert index.refresh().unchanged == 12
+
+
+def test_merging_does_not_launder_damage(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    index = Index.build(photo_folder / "beach", tmp_path / "index", model=tiny_model)
+    index.refresh(photo_folder)
+    segment = min((index.path / "segments").iterdir(), key=lambda path: path.stat().st_size)
+    data = bytearray(segment.read_bytes())
+    data[-100] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(IndexStorageError, match=f"{segment.name} is damaged and cannot be merged"):
+        index.compact()
+    assert len(index.check()) == 1
+    with pytest.warns(RuntimeWarning, match="could not be merged"):
+        assert index.remove([0, 1, 2]) == 3  # most of that segment
+    assert len(index) == 9
+    assert len(index.check()) == 1
+
+
+def test_numpy_ids_are_ids(index: Index):
+    assert index.records(np.arange(2)) == index.records([0, 1])
+    assert index.remove(np.int64(3)) == 1
+    assert index.remove(np.array([4, 5])) == 2
+    assert len(index) == 9
 
 
 def test_a_folder_that_cannot_be_looked_into_keeps_its_images(
@@ -237,10 +356,29 @@ def test_a_folder_that_cannot_be_looked_into_keeps_its_images(
 
     monkeypatch.setattr(os, "scandir", scandir)
     (photo_folder / "beach" / "0.jpg").unlink()
-    assert index.refresh().removed == 1
+    report = index.refresh()
+    assert report.removed == 1
+    assert report.unreadable == [photo_folder / "town"]
     assert len(index) == 11
     monkeypatch.undo()
     assert index.refresh().unchanged == 11
+
+
+def test_weights_beside_the_model_file_are_refused(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    """They would be neither checked nor copied with it."""
+    model = onnx.load(tiny_model)
+    path = tmp_path / "outside.onnx"
+    for tensor in model.graph.initializer:
+        tensor.raw_data = numpy_helper.to_array(tensor).tobytes() if not tensor.raw_data else tensor.raw_data
+    options = {"save_as_external_data": True, "location": "w.data", "size_threshold": 0}
+    onnx.save_model(model, path, **options)
+    card = json.loads(tiny_model.with_suffix(".json").read_text())
+    card |= {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    assert (tmp_path / "w.data").exists()
+    with pytest.raises(ModelError, match=r"outside\.onnx"):
+        Index.build(photo_folder, tmp_path / "index", model=path)
+    assert not (tmp_path / "index").exists()
 
 
 def test_an_index_inside_its_folder_moves_with_it(photo_folder: Path, tiny_model: Path, tmp_path: Path):
@@ -377,4 +515,4 @@ def test_tiers_hold_a_bounded_number_of_segments():
     eight = stored(*[1] * 7, 7)
     assert merging._choose(eight) == eight
     assert merging._choose(stored(*[1] * 7, 8)) == []
-    assert merging._choose(stored(*[5000] * 30)) == []
+    assert merging._choose(stored(*[40000] * 30)) == []

@@ -92,6 +92,21 @@ def test_check_finds_every_flipped_bit_of_a_segment(damaged: Path):
         assert segment.name in problem
 
 
+def test_damaged_values_are_told_as_damage(damaged: Path):
+    index = Index.open(damaged)
+    (_, segment), *_ = index._snapshot.segments
+    path = next(path for path in segments(damaged) if len(path.read_bytes()) > 0)
+    data = path.read_bytes()
+    start = data.find(segment.batch["kaze"].centroids.tobytes()[:64])
+    if start < 0:
+        path = segments(damaged)[1]
+        data = path.read_bytes()
+        start = data.find(segment.batch["kaze"].centroids.tobytes()[:64])
+    path.write_bytes(data[:start] + b"\xff\xff\xff\x7f" + data[start + 4 :])  # a NaN
+    with pytest.raises(IndexStorageError, match="is damaged: centroids must be finite"):
+        Index.open(damaged).signatures()
+
+
 def test_a_truncated_segment(damaged: Path):
     segment = segments(damaged)[0]
     segment.write_bytes(segment.read_bytes()[:-8])
@@ -124,7 +139,7 @@ def test_segments_that_changed_places(damaged: Path):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE images SET row = row + 1 WHERE segment = (SELECT max(id) FROM segments)",
+        "UPDATE images SET row = row + 100 WHERE segment = (SELECT max(id) FROM segments)",
         "DELETE FROM dead",
         "INSERT INTO dead SELECT segment, row FROM images WHERE id = 2",
         "UPDATE images SET id = 77 WHERE id = 2",
@@ -136,6 +151,22 @@ def test_check_finds_a_catalogue_that_disagrees_with_its_segments(damaged: Path,
         connection.execute(statement)
         connection.commit()
     assert check_index(damaged)
+
+
+@pytest.mark.parametrize("change", ["root = 99", "segment = 77"])
+def test_check_finds_references_to_nowhere(damaged: Path, change: str):
+    with closing(sqlite3.connect(damaged / catalog.NAME)) as connection:
+        connection.execute(f"UPDATE images SET {change} WHERE id = 2")
+        connection.commit()
+    assert "does not list" in check_index(damaged)[0]
+
+
+def test_check_finds_a_missing_or_altered_model(damaged: Path):
+    card = damaged / "model" / "model.json"
+    card.write_text(card.read_text().replace('"red"', '"rot"'))
+    assert "it is not the recipe's" in check_index(damaged)[0]
+    (damaged / "model" / "model.onnx").unlink()
+    assert "model.onnx" in check_index(damaged)[0]
 
 
 def test_check_finds_another_model(damaged: Path):
@@ -204,6 +235,21 @@ def test_a_write_that_fails_changes_nothing(damaged: Path, made_photos: Path, tm
     index.refresh([more])
     assert len(index) == 11 + 12
     assert index.check() == []
+
+
+def test_one_byte_written_is_what_a_writer_needs(damaged: Path, monkeypatch: pytest.MonkeyPatch):
+    """A lock file that may only be read must not pass for a lock."""
+    real = sqlite3.connect
+
+    def read_only(path: object, **options: object) -> sqlite3.Connection:
+        if str(path).endswith(catalog.LOCK):
+            return real(f"file:{path}?mode=ro", uri=True, **options)
+        return real(path, **options)
+
+    Index.open(damaged).refresh()
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    with pytest.raises(IndexStorageError, match="cannot be written"):
+        Index.open(damaged).refresh()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")

@@ -98,6 +98,14 @@ def test_html_holds_every_photo_and_escapes_names(photo_folder: Path) -> None:
     assert "5 images of the index pass" in text
 
 
+def test_photos_thinner_than_a_thumbnail_are_shown(tmp_path: Path) -> None:
+    line = tmp_path / "line.png"
+    Image.fromarray(np.zeros((1, 5000, 3), np.uint8)).save(line)
+    results = Results([Hit(1, 0, line, 0.0, 0.0, False)], 1)
+    assert "data:image/jpeg" in results._repr_html_()
+    assert contact_sheet(line, results).size[0] > 0
+
+
 def test_html_has_an_end() -> None:
     text = results_html(hits([Path("gone.jpg")] * (MAX_HITS + 3), 1))
     assert text.count("<img") == MAX_HITS

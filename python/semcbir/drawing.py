@@ -10,7 +10,7 @@ import os
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from semcbir.errors import ImageError
 from semcbir.images import as_image, load_image
@@ -105,7 +105,11 @@ def thumbnail(photo: Photo, box: tuple[int, int]) -> Image.Image | None:
 
 def fitted(pixels: npt.NDArray[np.uint8], box: tuple[int, int]) -> Image.Image:
     """Return RGB uint8 (H, W, 3) scaled so that it just fits into ``box`` (width, height)."""
-    return ImageOps.contain(Image.fromarray(pixels), box, Image.Resampling.LANCZOS)
+    image = Image.fromarray(pixels)
+    scale = min(box[0] / image.width, box[1] / image.height)
+    # At least a pixel each way: a photo can be thinner than its thumbnail's last row.
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def placeholder(box: tuple[int, int]) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -106,9 +107,9 @@ def explain(
 def _record(index: Index, hit: Hit | int | str | os.PathLike[str]) -> Record:
     if isinstance(hit, Hit):
         hit = hit.id
-    if isinstance(hit, bool) or not isinstance(hit, (int, str, os.PathLike)):
+    if isinstance(hit, bool) or not isinstance(hit, (Integral, str, os.PathLike)):
         raise TypeError(f"hit must be an id, a path or a Hit, got {type(hit).__name__}")
-    if isinstance(hit, int):
+    if isinstance(hit, Integral):
         try:
             return index.records([hit])[0]
         except (KeyError, OverflowError):

@@ -24,6 +24,7 @@ from semcbir.images import as_image, display_path, load_image
 from semcbir.models.registry import resolve
 from semcbir.recipe import Recipe
 from semcbir.segmentation import Segmenter
+from semcbir.segmentation.runtime import DEVICES
 from semcbir.signature import Signatures, build_signatures
 from semcbir.threads import check_threads
 
@@ -62,8 +63,9 @@ class Extractor:
     bound in pixels on the longer side, ``device`` "auto", "cuda" or "cpu", ``threads`` how many images are
     worked on at once (None: every usable CPU).
 
-    Raises ModelError for a model or card that is not there or does not fit, DeviceError for a device that
-    is not to be had, ValueError or TypeError for a wrong argument.
+    The network itself is loaded when it is first needed, or by ``load``; then a model that is unusable or
+    does not fit its card raises ModelError, and a device that is not to be had DeviceError. Raises ModelError
+    at once for a model or card that is not there, ValueError or TypeError for a wrong argument.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Extractor:
         self.features = parse_features(features)
         self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
         self.threads = check_threads(threads)
+        if device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
         self.device = device
         self.model_path, self.card = resolve(model)
         self.model = model
@@ -94,6 +98,10 @@ class Extractor:
         if self.threads == 1 or self.device == "cuda":
             return self.segmenter
         return Segmenter(self.model, device=self.device, threads=1)
+
+    def load(self) -> None:
+        """Load the network and try it on a blank image. Raises ModelError or DeviceError where it fails."""
+        self._stream_segmenter.segment([np.zeros((32, 32, 3), np.uint8)])
 
     def analyse(self, image: ImageSource) -> Analysis:
         """Segment an image and find its local features, the two at the same time.

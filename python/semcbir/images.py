@@ -31,7 +31,6 @@ MAX_PIXELS = 2**27
 """Images with more pixels than this (134 megapixels) are refused before they are decoded."""
 
 _ENDINGS = tuple(IMAGE_SUFFIXES)
-_CATALOG = "catalog.sqlite"
 
 
 def find_images(
@@ -43,8 +42,8 @@ def find_images(
     """All image files below ``folder``, by the ending of their names (any case), sorted by the path's bytes.
 
     Symbolic links are followed; each folder is entered once, by its real place where it is below ``folder``
-    itself, so loops end. Left out: names that start with ".", index folders (they hold a
-    ``catalog.sqlite``), what is no regular file, and the files and folders in ``exclude``.
+    itself, so loops end. Left out: names that start with ".", index folders (they hold
+    ``catalog.sqlite`` and ``segments``), what is no regular file, and the files and folders in ``exclude``.
 
     A sub-folder that cannot be listed is passed over, after ``on_error(sub-folder, error)`` where given.
 
@@ -72,7 +71,7 @@ def find_images(
                 on_error(place, error)
             continue
         entered.add(identity)
-        if any(entry.name == _CATALOG for entry in entries):
+        if {"catalog.sqlite", "segments"} <= {entry.name for entry in entries}:
             continue
         for entry in entries:
             kind = _kind(entry)

@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from semcbir.errors import ImageError, ModelError
+from semcbir.errors import ImageError, IndexStorageError, ModelError, RecipeMismatchError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images import display_path
-from semcbir.ingest import Ingest, Plan, Progress, Report, Skipped, plan
+from semcbir.ingest import Ingest, Progress, Report, Skipped, put_back, take_out
+from semcbir.planning import Plan, plan_add, plan_refresh
 from semcbir.recipe import Recipe, require_same
 from semcbir.searcher import Searcher
 from semcbir.signature import Signatures
@@ -24,7 +30,13 @@ from semcbir.storage.checking import check_index
 from semcbir.storage.creating import create_index
 from semcbir.storage.files import absolute
 from semcbir.storage.merging import merge_all, merge_small, remove_litter
-from semcbir.storage.roots import files_of, read_roots, root_of, scan_from_now_on, stored_folder
+from semcbir.storage.roots import (
+    Root,
+    forget_root,
+    holding,
+    move_root,
+    read_roots,
+)
 from semcbir.storage.snapshot import MODEL_CARD, load
 
 PathLike = str | os.PathLike[str]
@@ -56,7 +68,6 @@ class Index:
 
     def _reload(self) -> None:
         self._snapshot = load(self.path)
-        self._searchers: dict[str, Searcher] = {}
 
     @classmethod
     def open(cls, path: PathLike) -> Index:
@@ -91,12 +102,13 @@ class Index:
             raise ValueError("folders must name at least one folder, got none")
         folder = absolute(path)
         if not catalog.is_index(folder):
+            extractor.load()  # An index must not be made with a network that does not work.
             create_index(
                 folder, roots, extractor.recipe, extractor.model, extractor.model_path, extractor.card
             )
         index = cls(folder)
-        require_same(index.recipe, extractor.recipe, "the images to add")
-        index._run(extractor, roots, on_progress, revive=False, find_gone=True)
+        index._require_same(extractor, "what is to be added")
+        index.refresh(roots, extractor=extractor, on_progress=on_progress)
         return index
 
     def __len__(self) -> int:
@@ -126,44 +138,40 @@ class Index:
     def skipped(self) -> list[Skipped]:
         """The image files that could not be read, with the reason, by path."""
         with catalog.read(self.path) as connection:
+            roots = self._roots(connection)
             rows = connection.execute("SELECT root, path, reason FROM images WHERE state = 'skipped'")
-            found = [Skipped(self._file(root, path), reason) for root, path, reason in rows]
+            found = [Skipped(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
         return sorted(found, key=lambda skipped: os.fsencode(skipped.path))
+
+    def _roots(self, connection: sqlite3.Connection) -> dict[int, Root]:
+        return {root.id: root for root in read_roots(self.path, connection)}
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the records of the images that can be found, by id."""
         records = self.records(sorted(int(key) for ids in self._snapshot.live_ids for key in ids if key >= 0))
         return iter(records)
 
-    def records(self, ids: Iterable[int]) -> list[Record]:
+    def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
         """Return the records of ``ids``, in their order. Raises KeyError for an id that never was."""
         query = "SELECT id, root, path, size, mtime_ns FROM images WHERE id = ?"
         records = []
         with catalog.read(self.path) as connection:
+            roots = {root.id: root for root in read_roots(self.path, connection, forgotten=True)}
             for key in ids:
-                row = connection.execute(query, (int(key),)).fetchone()
-                if row is None:
-                    raise KeyError(f"index {self.path} has no image with id {key}")
-                records.append(Record(row[0], self._file(row[1], row[2]), row[3], row[4]))
+                row = connection.execute(query, (operator.index(key),)).fetchone()
+                if row is None or row[1] not in roots:
+                    raise KeyError(f"index {display_path(self.path)} has no image with id {key}")
+                records.append(Record(row[0], roots[row[1]].file(row[2]), row[3], row[4]))
         return records
 
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None where it is not in the index."""
         file = absolute(path)
+        query = "SELECT id, size, mtime_ns FROM images WHERE root = ? AND path = ? AND state = 'indexed'"
         with catalog.read(self.path) as connection:
-            for root in self._snapshot.roots:
-                if not file.is_relative_to(root.folder):
-                    continue
-                row = connection.execute(
-                    "SELECT id, size, mtime_ns FROM images WHERE root = ? AND path = ? AND state = 'indexed'",
-                    (root.id, root.relative(file)),
-                ).fetchone()
-                if row:
-                    return Record(row[0], file, row[1], row[2])
-        return None
-
-    def _file(self, root: int, relative: bytes) -> Path:
-        return next(known for known in self._snapshot.roots if known.id == root).file(relative)
+            root = holding(read_roots(self.path, connection), file)
+            row = connection.execute(query, (root.id, root.relative(file))).fetchone() if root else None
+        return Record(row[0], file, row[1], row[2]) if row else None
 
     def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
         """Return the signatures of ``feature`` (None: the first), copied.
@@ -174,8 +182,15 @@ class Index:
         name = self.recipe.feature(feature).name
         wanted = None if ids is None else np.fromiter(ids, np.int64)
         parts = [self._no_signatures(name)]
-        for (_, segment), live in zip(self._snapshot.segments, self._snapshot.live_ids, strict=True):
-            parts.append(segment.batch[name][(live >= 0) if wanted is None else np.isin(live, wanted)])
+        snapshot = self._snapshot
+        for (_, segment), live in zip(snapshot.segments, snapshot.live_ids, strict=True):
+            chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
+            try:
+                parts.append(segment.batch[name][chosen])
+            except ValueError as error:
+                raise IndexStorageError(
+                    f"a segment of index {display_path(self.path)} is damaged: {error}; run `semcbir check`"
+                ) from error
         joined = Signatures.concatenate(parts)
         order = joined.ids.argsort()
         if wanted is None:
@@ -188,14 +203,12 @@ class Index:
     def searcher(self, feature: str | None = None) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first)."""
         name = self.recipe.feature(feature).name
-        if name not in self._searchers:
-            batches = [segment.batch[name] for _, segment in self._snapshot.segments]
-            ids: Sequence[object] = self._snapshot.live_ids
-            if not batches:
-                batches = [self._no_signatures(name)]
-                ids = [batches[0].ids]
-            self._searchers[name] = Searcher._over_segments(batches, ids)  # type: ignore[arg-type]
-        return self._searchers[name]
+        snapshot = self._snapshot  # One look: another thread may load a newer one meanwhile.
+        if name not in snapshot.searchers:
+            batches = [self._no_signatures(name), *(segment.batch[name] for _, segment in snapshot.segments)]
+            ids = [batches[0].ids, *snapshot.live_ids]
+            snapshot.searchers[name] = Searcher._over_segments(batches, ids)
+        return snapshot.searchers[name]
 
     def _no_signatures(self, feature: str) -> Signatures:
         recipe = self.recipe.for_feature(feature)
@@ -216,7 +229,7 @@ class Index:
             device=device,
             threads=threads,
         )
-        require_same(self.recipe, extractor.recipe, "the model's signatures")
+        self._require_same(extractor, "this network")
         return extractor
 
     def _model(self) -> Path:
@@ -224,10 +237,12 @@ class Index:
         if copy.is_file():
             return copy
         with catalog.read(self.path) as connection:
-            (stored,) = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
+            (value,) = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
+        stored = os.fsdecode(value)
         if Path(stored).is_absolute() and not Path(stored).exists():
             raise ModelError(
-                f"the model of index {self.path}, {self.recipe.model['name']}, is not at {stored} any more; "
+                f"the model of index {display_path(self.path)}, {self.recipe.model['name']}, is not at "
+                f"{display_path(stored)} any more; "
                 f"give its new place (sha256 {self.recipe.model['sha256']})"
             )
         return Path(stored)
@@ -244,11 +259,12 @@ class Index:
         Folders are remembered: ``refresh`` looks there for new images. An image that ``remove`` took out
         comes back. ``extractor`` saves loading the network again. Raises like ``build``.
         """
-        chosen = [absolute(path) for path in _paths(paths)]
+        chosen = list(dict.fromkeys(absolute(path) for path in _paths(paths)))
         for path in chosen:
             if not path.exists():
                 raise ImageError(f"{display_path(path)} is not there")
-        return self._run(extractor, chosen, on_progress, revive=True, find_gone=False)
+
+        return self._run(partial(plan_add, self.path, chosen), extractor, on_progress)
 
     def refresh(
         self,
@@ -260,37 +276,54 @@ class Index:
         """Bring the index up to date with its folders, and with the new ``folders`` if any.
 
         New and changed images are read, vanished ones taken out. The network is loaded only where there is
-        something to read. Raises like ``build``, and IndexStorageError where a folder of the index is not
-        there as a whole (an unmounted disk must not empty an index).
+        something to read. The images of a folder that is not there as a whole, or has none left at all, stay
+        (an unmounted disk must not empty an index), and ``report.missing`` names it; take it out with
+        ``remove``. Raises like ``build``, and IndexStorageError where no folder of the index is there.
         """
-        chosen = [root.folder for root in self._snapshot.roots]
-        chosen += [_folder(folder) for folder in _paths(folders)]
-        return self._run(extractor, chosen, on_progress, revive=False, find_gone=True)
+        chosen = [_folder(folder) for folder in _paths(folders)]
 
-    def remove(self, images: int | PathLike | Iterable[int | PathLike]) -> int:
+        return self._run(partial(plan_refresh, self.path, chosen), extractor, on_progress)
+
+    def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take images out, given by id or path, and return how many; their files are not touched.
 
-        ``refresh`` leaves them out from then on; ``add`` brings them back. Raises ValueError for an image
+        ``refresh`` leaves them out from then on; ``add`` brings them back. One of the index's ``roots`` takes
+        all its images with it and is followed no more. Raises ValueError for an image
         that is not in the index, and then takes none out.
         """
-        many = [images] if isinstance(images, (int, str, os.PathLike)) else list(images)
+        many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
         with catalog.writer(self.path) as connection:
             self._reload()
-            ids = {self._id(image) for image in many}
-            count = Ingest(self.path, connection, None).take_out(ids, "removed")
-            merge_small(self.path, connection, self.recipe)
-        self._reload()
+            known = {root.folder: root for root in read_roots(self.path, connection)}
+            folders: list[Root] = []
+            ids: set[int] = set()
+            for image in many:
+                root = None if isinstance(image, Integral) else known.get(absolute(image))
+                if root is None:
+                    ids.add(self._id(image))
+                else:
+                    folders.append(root)
+            try:
+                with connection:
+                    for root in folders:
+                        ids |= _indexed(connection, root)
+                        forget_root(connection, root)
+                    count = take_out(connection, ids, "removed")
+                self._merge(connection)
+            finally:
+                self._reload()
         return count
 
-    def _id(self, image: int | PathLike) -> int:
+    def _id(self, image: SupportsIndex | PathLike) -> int:
         if isinstance(image, (str, os.PathLike)):
             record = self.find(image)
             if record is None:
-                raise ValueError(f"{display_path(image)} is not in index {self.path}")
+                raise ValueError(f"{display_path(image)} is not in index {display_path(self.path)}")
             return record.id
-        if not any((ids == image).any() for ids in self._snapshot.live_ids) or image < 0:
-            raise ValueError(f"id {image} is not in index {self.path}")
-        return int(image)
+        key = operator.index(image)
+        if key < 0 or not any((ids == key).any() for ids in self._snapshot.live_ids):
+            raise ValueError(f"id {key} is not in index {display_path(self.path)}")
+        return key
 
     def check(self) -> list[str]:
         """Verify the whole index, checksums included, and return what is wrong; empty where it is sound."""
@@ -316,51 +349,78 @@ class Index:
             if len(chosen) != 1:
                 known = ", ".join(display_path(root.folder) for root in roots)
                 raise ValueError(f"old must name one of the index's folders: {known}")
-            with connection:
-                connection.execute(
-                    "UPDATE roots SET path = ? WHERE id = ?", (stored_folder(folder, self.path), chosen[0].id)
+            others = [root for root in roots if root is not chosen[0]]
+            if any(folder.is_relative_to(o.folder) or o.folder.is_relative_to(folder) for o in others):
+                raise ValueError(
+                    f"new must not overlap another folder of the index, got {display_path(folder)}"
                 )
+            if not _holds_any(connection, chosen[0], folder):
+                name = display_path(folder)
+                raise ValueError(f"new must hold images of the folder that moved, none of them is at {name}")
+            with connection:
+                move_root(self.path, connection, chosen[0], folder)
         self._reload()
 
     def _run(
         self,
+        make_plans: Callable[[sqlite3.Connection], list[Plan]],
         extractor: Extractor | None,
-        paths: Iterable[Path],
         on_progress: OnProgress,
-        *,
-        revive: bool,
-        find_gone: bool,
     ) -> Report:
-        """Bring ``paths`` up to date: plan, take out what is gone, read what is new, merge."""
+        """Carry plans out: take out what is gone, put back what returned, read what is new, merge."""
         if extractor is not None:
-            require_same(self.recipe, extractor.recipe, "the images to add")
+            self._require_same(extractor, "what is to be added")
         with catalog.writer(self.path) as connection:
             remove_litter(self.path, connection)
-            plans = [
-                self._plan(connection, path, revive=revive, find_gone=find_gone)
-                for path in dict.fromkeys(paths)
-            ]
+            plans = make_plans(connection)
             ingest = Ingest(self.path, connection, on_progress)
             self.report = report = ingest.report
-            report.unchanged = sum(part.unchanged for part in plans)
-            report.removed = ingest.take_out((key for part in plans for key in part.gone), "gone")
-            tasks = [task for part in plans for task in part.tasks]
-            if tasks:
-                try:
+            report.missing = [plan.root.folder for plan in plans if plan.missing]
+            report.unreadable = [folder for plan in plans for folder in plan.unreadable]
+            report.unchanged = sum(plan.unchanged for plan in plans)
+            try:
+                with connection:
+                    report.removed = take_out(
+                        connection, (key for plan in plans for key in plan.gone), "gone"
+                    )
+                    returned = [key for plan in plans for key in plan.returned]
+                    put_back(connection, returned)
+                    report.added = len(returned)
+                tasks = [task for plan in plans for task in plan.tasks]
+                if tasks:
                     for _ in ingest.read(tasks, extractor or self.extractor()):
-                        merge_small(self.path, connection, self.recipe)
-                finally:
-                    self._reload()
-        self._reload()
+                        self._merge(connection)
+            finally:
+                self._reload()
         return report
 
-    def _plan(self, connection: sqlite3.Connection, path: Path, *, revive: bool, find_gone: bool) -> Plan:
-        root = root_of(self.path, connection, path)
-        if path == root.folder and revive and not root.scanned:
-            root = scan_from_now_on(self.path, connection, root)
-        listing = files_of(self.path, connection, root, path)
-        whole = find_gone and path == root.folder
-        return plan(connection, root, listing, revive=revive, find_gone=whole)
+    def _require_same(self, extractor: Extractor, what: str) -> None:
+        try:
+            require_same(self.recipe, extractor.recipe, what)
+        except RecipeMismatchError as error:
+            raise RecipeMismatchError(
+                f"index {display_path(self.path)}: {error}; use the network and features it was made with, "
+                "or make another index"
+            ) from None
+
+    def _merge(self, connection: sqlite3.Connection) -> None:
+        try:
+            merge_small(self.path, connection, self.recipe)
+        except IndexStorageError as error:
+            # What was asked for is done and safe; a merge can wait.
+            warnings.warn(f"segments could not be merged: {error}", RuntimeWarning, stacklevel=3)
+
+
+def _indexed(connection: sqlite3.Connection, root: Root) -> set[int]:
+    rows = connection.execute("SELECT id FROM images WHERE root = ? AND state = 'indexed'", (root.id,))
+    return {key for (key,) in rows}
+
+
+def _holds_any(connection: sqlite3.Connection, root: Root, folder: Path) -> bool:
+    """Tell whether an image of ``root`` is at ``folder``; true where there is none to look for."""
+    rows = connection.execute("SELECT path FROM images WHERE root = ? AND state = 'indexed'", (root.id,))
+    relatives = [path for (path,) in rows]
+    return not relatives or any((folder / os.fsdecode(path)).exists() for path in relatives)
 
 
 def _folder(folder: PathLike) -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ingest: bring an index up to date with the files on disk, a committed batch at a time."""
+"""Ingest: carry plans out, a committed batch at a time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from semcbir.errors import ImageError
 from semcbir.extractor import Extracted, Extractor
+from semcbir.planning import Task
 from semcbir.signature import Signatures
 from semcbir.storage.merging import insert_segment, new_segment
-from semcbir.storage.roots import Listing, Root
 from semcbir.storage.segments import Batch
 from semcbir.storage.snapshot import SEGMENTS
 
@@ -24,10 +24,6 @@ BATCH_IMAGES = 64
 BATCH_SECONDS = 2.0
 BATCH_LIMIT = 1024
 """A batch is committed once it has BATCH_IMAGES and BATCH_SECONDS have passed, or at BATCH_LIMIT."""
-
-
-_SETTLED = ("indexed", "skipped")
-"""States of a row that stays as it is while its file does."""
 
 
 @dataclass(frozen=True)
@@ -49,87 +45,46 @@ class Progress:
 
 @dataclass
 class Report:
-    """What a run did: how many images it added, read again, took out, and left as they were."""
+    """What a run did: how many images it added, read again, took out, and left as they were.
+
+    ``skipped`` are the files it could not read; ``missing`` the folders of the index that were not there as
+    a whole, and ``unreadable`` the folders below that could not be looked into: their images stay.
+    """
 
     added: int = 0
     updated: int = 0
     removed: int = 0
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
+    unreadable: list[Path] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Known:
-    """A row of the catalogue: ``size`` and ``mtime_ns`` as they were when the file was read."""
-
-    id: int
-    size: int | None
-    mtime_ns: int | None
-    state: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to read. ``known`` is its row where the catalogue has one."""
-
-    root: int
-    relative: bytes
-    path: Path
-    size: int
-    mtime_ns: int
-    known: Known | None
+def take_out(connection: sqlite3.Connection, ids: Iterable[int], state: str) -> int:
+    """Take images out; their rows stay, as ``state``. Returns how many could be found; the caller commits."""
+    keys = [(key,) for key in ids]
+    before = connection.total_changes
+    connection.executemany(
+        "INSERT INTO dead SELECT segment, row FROM images WHERE id = ? AND state = 'indexed'", keys
+    )
+    count = connection.total_changes - before
+    connection.executemany(
+        "UPDATE images SET state = ?, reason = NULL WHERE id = ?", ((state, *key) for key in keys)
+    )
+    return count
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What brings some part of a root up to date: files to read, rows whose file is gone."""
-
-    tasks: list[Task]
-    gone: list[int]
-    unchanged: int
-
-
-def plan(
-    connection: sqlite3.Connection, root: Root, listing: Listing, *, revive: bool, find_gone: bool
-) -> Plan:
-    """Compare the files that ``root`` has with the catalogue.
-
-    ``revive`` reads images again that were removed by hand; ``find_gone`` takes every row of the root for
-    gone that is not listed, unless it lies in a folder that could not be looked into.
-    """
-    known = _known(connection, root.id)
-    tasks, unchanged = [], 0
-    for path in listing.files:
-        relative = root.relative(path)
-        row = known.pop(relative, None)
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # Gone again between listing and looking: the next refresh settles it.
-        same = row is not None and (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        if row is not None and ((row.state == "removed" and not revive) or (same and row.state in _SETTLED)):
-            unchanged += row.state != "removed"
-            continue
-        tasks.append(Task(root.id, relative, path, status.st_size, status.st_mtime_ns, row))
-    gone = [
-        row.id
-        for relative, row in known.items()
-        if find_gone and row.state in _SETTLED and not _is_below(root.file(relative), listing.unreadable)
-    ]
-    return Plan(tasks, gone, unchanged)
-
-
-def _is_below(file: Path, folders: Iterable[Path]) -> bool:
-    return any(file.is_relative_to(folder) for folder in folders)
-
-
-def _known(connection: sqlite3.Connection, root: int) -> dict[bytes, Known]:
-    rows = connection.execute("SELECT path, id, size, mtime_ns, state FROM images WHERE root = ?", (root,))
-    return {path: Known(*rest) for path, *rest in rows}
+def put_back(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Undo ``take_out`` for images whose segment still has their signature; the caller commits."""
+    keys = [(key,) for key in ids]
+    connection.executemany(
+        "DELETE FROM dead WHERE (segment, row) IN (SELECT segment, row FROM images WHERE id = ?)", keys
+    )
+    connection.executemany("UPDATE images SET state = 'indexed' WHERE id = ?", keys)
 
 
 class Ingest:
-    """Carries plans out: extracts, writes segments, commits; the caller holds the writers' lock."""
+    """Reads files, writes segments, commits; the caller holds the writers' lock."""
 
     def __init__(
         self, folder: Path, connection: sqlite3.Connection, on_progress: Callable[[Progress], None] | None
@@ -138,21 +93,6 @@ class Ingest:
         self._connection = connection
         self._on_progress = on_progress
         self.report = Report()
-
-    def take_out(self, ids: Iterable[int], state: str) -> int:
-        """Take images out in one commit; their rows stay, as ``state``. Returns how many were indexed."""
-        keys = [(key,) for key in ids]
-        with self._connection:
-            before = self._connection.total_changes
-            self._connection.executemany(
-                "INSERT INTO dead SELECT segment, row FROM images WHERE id = ? AND state = 'indexed'", keys
-            )
-            count = self._connection.total_changes - before
-            self._connection.executemany(
-                "UPDATE images SET state = ?, segment = NULL, row = NULL, reason = NULL WHERE id = ?",
-                ((state, *key) for key in keys),
-            )
-        return count
 
     def read(self, tasks: list[Task], extractor: Extractor) -> Iterator[None]:
         """Read every file of ``tasks`` in order; yields after each commit.
@@ -219,15 +159,17 @@ class Ingest:
             self.report.updated += not fresh
         values = (task.root, task.relative, size, mtime_ns, state, segment, row, reason)
         if task.known is None:
-            self._connection.execute(f"INSERT INTO images VALUES ({image}, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self._connection.execute(
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (image, *values)
+            )
             return
         self._connection.execute(
             "INSERT INTO dead SELECT segment, row FROM images WHERE id = ? AND state = 'indexed'", (image,)
         )
         self._connection.execute(
             "UPDATE images SET (root, path, size, mtime_ns, state, segment, row, reason)"
-            f" = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = {image}",
-            values,
+            " = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
+            (*values, image),
         )
 
 

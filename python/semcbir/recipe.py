@@ -58,6 +58,9 @@ class Recipe:
         """Return the recipe of the signatures of a single feature (None: the first)."""
         return replace(self, features=(self.feature(name),))
 
+    def __hash__(self) -> int:
+        return hash((self.model.get("sha256"), self.features, self.long_side, self.format))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""
         return {
@@ -107,9 +110,10 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
         )
     differences = expected.differences(came)
     if differences:
-        raise RecipeMismatchError(
-            f"{what} were made in another way (expected / came): {'; '.join(differences)}"
-        )
+        listed = "; ".join(differences[:4])
+        if len(differences) > 4:
+            listed += f"; and {len(differences) - 4} more differences"
+        raise RecipeMismatchError(f"{what} were made in another way (expected / came): {listed}")
 
 
 def _flat(recipe: Recipe) -> dict[str, str]:

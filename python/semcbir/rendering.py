@@ -78,13 +78,18 @@ def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) ->
     return sheet
 
 
+def short_name(path: Path) -> str:
+    """Return a file's name with its folder's: names alone are often the same in many folders."""
+    return display_path(Path(*path.absolute().parts[-2:]))
+
+
 def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results) -> None:
     left, room = _MARGIN + _TILE[0] + _GAP, sheet.width - 2 * _MARGIN - _TILE[0] - _GAP
     if query is None:
         left, room = _MARGIN, sheet.width - 2 * _MARGIN
     else:
         _place(sheet, thumbnail(query, _TILE), (_MARGIN, _MARGIN), _TILE)
-    name = "" if query is None or isinstance(query, np.ndarray) else display_path(Path(query).name)
+    name = "" if query is None or isinstance(query, np.ndarray) else short_name(Path(query))
     shown = f"{len(results)} hits" if len(results) != 1 else "1 hit"
     if len(results) > MAX_HITS:
         shown += f", the first {MAX_HITS} shown"
@@ -121,7 +126,7 @@ def _tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, corner: tuple[int, int]
     write(draw, (left, base), f"{hit.rank}", size=16, fill=colour)
     numbers = f"d {_short(hit.distance)}   h {hit.histogram_distance:.3f}"
     write(draw, (left + _TILE[0], base + 2), numbers, size=13, fill=colour, anchor="ra")
-    write(draw, (left, base + 21), display_path(hit.path.name), size=12, fill=FAINT, width=_TILE[0])
+    write(draw, (left, base + 21), short_name(hit.path), size=12, fill=FAINT, width=_TILE[0])
 
 
 def _short(distance: float) -> str:
@@ -172,8 +177,8 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
 
 
 def _titles(explanation: Explanation) -> tuple[str, str]:
-    query = f"query: {display_path(explanation.query_path.name)}" if explanation.query_path else "query"
-    return query, f"hit: {display_path(explanation.hit.path.name)}"
+    query = f"query: {short_name(explanation.query_path)}" if explanation.query_path else "query"
+    return query, f"hit: {short_name(explanation.hit.path)}"
 
 
 def _views(
@@ -284,7 +289,7 @@ def _html_tile(hit: Hit) -> str:
     photo.save(data, "JPEG", quality=80)
     source = base64.b64encode(data.getvalue()).decode()
     path = html.escape(display_path(hit.path))
-    name = html.escape(display_path(hit.path.name))
+    name = html.escape(short_name(hit.path))
     mark = ' <b style="color:#be1e2d">penalised</b>' if hit.penalized else ""
     fade = "opacity:.45;" if hit.penalized else ""
     return (

@@ -76,7 +76,7 @@ class Results(Sequence[Hit]):
 
 
 @overload
-def search(
+def search(  # type: ignore[overload-overlap]
     query: str | os.PathLike[str] | npt.NDArray[np.uint8],
     index: Index | str | os.PathLike[str],
     k: int = ...,
@@ -86,7 +86,7 @@ def search(
 ) -> Results: ...
 @overload
 def search(
-    query: Signatures | list[Query] | tuple[Query, ...],
+    query: Signatures | Sequence[Query],
     index: Index | str | os.PathLike[str],
     k: int = ...,
     epsilon: float | None = ...,
@@ -94,7 +94,7 @@ def search(
     feature: str | None = ...,
 ) -> list[Results]: ...
 def search(
-    query: Query | list[Query] | tuple[Query, ...],
+    query: Query | Sequence[Query],
     index: Index | str | os.PathLike[str],
     k: int = 20,
     epsilon: float | None = 0.9,

@@ -41,7 +41,7 @@ from semcbir.cli.reporting import (
     run_values,
     segment_sizes,
     size,
-    skipped_lines,
+    trouble_lines,
     write_json,
 )
 from semcbir.cli.targets import index_place, open_index, ready_index, rebase
@@ -58,7 +58,7 @@ Exit codes:
   0    done
   1    error; one line on stderr says what is wrong (check: the index is not sound)
   2    wrong usage
-  3    done, but images were skipped in this run
+  3    done, but images were skipped in this run, or folders were not there
   130  interrupted; what was committed is kept, and the same command goes on from there"""
 
 app = typer.Typer(
@@ -194,8 +194,10 @@ def search(
     from semcbir.images import load_image
     from semcbir.searching import search as find
 
-    # Before any long work: a query that cannot be read ends it here.
+    # Before any long work: a query that cannot be read, or would be overwritten, ends it here.
     load_image(query, 64)
+    if sheet and sheet.exists() and sheet.samefile(query):
+        raise ValueError(f"--sheet {display_path(sheet)} would overwrite the query; give it another name")
     opened, extractor, code = ready_index(target, model, features, device.value, threads)
     bound = None if math.isinf(epsilon) else epsilon
     penalized: Penalized = "drop" if drop else "last"
@@ -240,6 +242,8 @@ def explain(
     from semcbir.explaining import explain as take_apart
 
     opened = open_index(target)
+    if picture and picture.exists() and picture.samefile(query):
+        raise ValueError(f"--picture {display_path(picture)} would overwrite the query; give it another name")
     extractor = opened.extractor(model=model, device=device.value, threads=threads)
     # No image file is called by digits alone, so that those are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
@@ -316,9 +320,9 @@ def _tell(opened: Index, report: Report, seconds: float, as_json: bool) -> int:
         write_json(run_values(opened, report, seconds))
     else:
         print(run_text(opened, report, seconds))
-        for line in skipped_lines(report.skipped, opened.path):
+        for line in trouble_lines(report, opened.path):
             note(line)
-    return SKIPPED if report.skipped else 0
+    return SKIPPED if report.skipped or report.missing or report.unreadable else 0
 
 
 def run() -> None:

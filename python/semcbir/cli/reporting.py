@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,16 @@ LISTED = 20
 
 def write_json(value: Any) -> None:
     """Write ``value`` to stdout as JSON; bytes of a path that are no text come as escaped lone surrogates."""
-    print(json.dumps(value, indent=2, allow_nan=False, default=os.fspath))
+    print(json.dumps(_finite(value), indent=2, allow_nan=False, default=os.fspath))
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say by null: a distance to a damaged signature is infinite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def duration(seconds: float) -> str:
@@ -60,6 +70,8 @@ def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
         "removed": report.removed,
         "unchanged": report.unchanged,
         "skipped": _skipped_values(report.skipped),
+        "missing": report.missing,
+        "unreadable": report.unreadable,
         "seconds": round(seconds, 3),
     }
 
@@ -73,6 +85,16 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
         f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped) in {duration(seconds)}{rate}"
     )
+
+
+def trouble_lines(report: Report, index: Path) -> list[str]:
+    """Return a line for each folder that was not there or could not be read, and for each skipped file."""
+    lines = [
+        f"folder {display_path(folder)} is not there, or has no image left; its images stay in the index"
+        for folder in report.missing
+    ]
+    lines += [f"folder {display_path(folder)} cannot be looked into" for folder in report.unreadable]
+    return lines + skipped_lines(report.skipped, index)
 
 
 def skipped_lines(skipped: list[Skipped], index: Path) -> list[str]:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semcbir.cli.console import SKIPPED, Meter, note
 from semcbir.cli.options import FOLDER_INDEX
-from semcbir.cli.reporting import run_text, skipped_lines
+from semcbir.cli.reporting import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, ModelError, RecipeMismatchError
 from semcbir.images import display_path
 
@@ -95,9 +94,9 @@ def _note_run(opened: Index, report: Report, seconds: float) -> int:
     """Say on stderr what a run changed, if anything; return the exit code."""
     if report.added or report.updated or report.removed or report.skipped:
         note(run_text(opened, report, seconds))
-    for line in skipped_lines(report.skipped, opened.path):
+    for line in trouble_lines(report, opened.path):
         note(line)
-    return SKIPPED if report.skipped else 0
+    return SKIPPED if report.skipped or report.missing or report.unreadable else 0
 
 
 def rebase(opened: Index, root: str) -> None:
@@ -109,6 +108,3 @@ def rebase(opened: Index, root: str) -> None:
             break
     else:
         opened.rebase(root)
-    images = list(itertools.islice(opened, 100))
-    if images and not any(image.path.is_file() for image in images):
-        note(f"warning: none of the index's photos is there, such as {display_path(images[0].path)}")

@@ -18,6 +18,9 @@ from typing import Any
 
 from semcbir.errors import DeviceError, ModelError
 
+# Before onnxruntime is first imported: it would write an identifier into the user's home for its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 DEVICES = ("auto", "cuda", "cpu")
 _MEND_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
@@ -117,7 +120,10 @@ def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Its own fallback prints to standard output.
-        return onnxruntime.InferenceSession(str(onnx), options, providers=providers, enable_fallback=0)
+        # Bytes, not the path: weights in files beside it would be neither checked nor copied with it.
+        return onnxruntime.InferenceSession(
+            onnx.read_bytes(), options, providers=providers, enable_fallback=0
+        )
     except MemoryError:
         raise
     except Exception as error:

@@ -8,8 +8,12 @@
 - ``removed``: taken out by hand; a refresh leaves it out
 - ``gone``: its file is no longer there; the row stays so that a path keeps its id
 
-``size`` and ``mtime_ns`` are null where another try may go better. Ids are handed out in order and never
-reused: no row of ``images`` is ever deleted.
+Removed and gone images keep ``segment`` and ``row``, which ``dead`` lists, until a merge drops them: a file
+that comes back as it was need not be read again. ``size`` and ``mtime_ns`` are null where another try may go
+better. Ids are handed out in order and never reused: no row of ``images`` is ever deleted.
+
+``roots.state`` is ``scanned`` (followed as a whole), ``files`` (single files of it were added) or
+``forgotten``; ``path`` is absolute, ``relative`` leads there from the index's real place.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from semcbir.storage.files import sync_folder
 NAME = "catalog.sqlite"
 LOCK = "writer.lock"
 _TEMPORARY = f".{NAME}.tmp"
-FILES = frozenset((NAME, LOCK, _TEMPORARY, f"{NAME}-journal", f"{_TEMPORARY}-journal"))
+FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK, _TEMPORARY) for suffix in ("", "-journal"))
 """Everything the catalogue may consist of, also in the middle of a change."""
 VERSION = 1
 _APPLICATION_ID = 0x53434249  # "SCBI"
@@ -36,26 +40,32 @@ _BUSY_SECONDS = 20.0
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {VERSION};
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, scanned INTEGER NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL);
+CREATE TABLE roots (
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL, relative BLOB,
+    state TEXT NOT NULL CHECK (state IN ('scanned', 'files', 'forgotten'))
+);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, images INTEGER NOT NULL,
     size INTEGER NOT NULL, sha256 TEXT NOT NULL
 );
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, root INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL,
-    size INTEGER, mtime_ns INTEGER, state TEXT NOT NULL,
+    size INTEGER, mtime_ns INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('indexed', 'skipped', 'removed', 'gone')),
     segment INTEGER REFERENCES segments, row INTEGER, reason TEXT,
     UNIQUE (root, path),
-    CHECK ((state = 'indexed') = (segment IS NOT NULL) AND (segment IS NULL) = (row IS NULL))
+    CHECK ((segment IS NULL) = (row IS NULL)),
+    CHECK (state <> 'indexed' OR segment IS NOT NULL),
+    CHECK (state <> 'skipped' OR segment IS NULL)
 );
-CREATE INDEX images_by_row ON images (segment, row);
+CREATE UNIQUE INDEX images_by_row ON images (segment, row);
 CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT NULL,
     PRIMARY KEY (segment, row)) WITHOUT ROWID;
 """
 
 
-def create(folder: Path, meta: dict[str, str], roots: Iterable[bytes]) -> None:
+def create(folder: Path, meta: dict[str, str | bytes], roots: Iterable[tuple[bytes, bytes | None]]) -> None:
     """Make the catalogue of a new index, whole or not at all; the caller holds ``writer_lock``.
 
     ``roots`` are in it from the start, so that a run that is cut off before its first batch can be resumed.
@@ -65,9 +75,7 @@ def create(folder: Path, meta: dict[str, str], roots: Iterable[bytes]) -> None:
     with _errors(folder), closing(sqlite3.connect(temporary)) as connection:
         connection.executescript(f"BEGIN; {_SCHEMA}")
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        connection.executemany(
-            "INSERT OR IGNORE INTO roots (path, scanned) VALUES (?, 1)", ((root,) for root in roots)
-        )
+        connection.executemany("INSERT INTO roots (path, relative, state) VALUES (?, ?, 'scanned')", roots)
         connection.commit()
     temporary.rename(folder / NAME)
     sync_folder(folder)
@@ -103,7 +111,9 @@ def writer_lock(folder: Path) -> Iterator[None]:
         raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
     with closing(lock):
         try:
+            lock.execute("PRAGMA journal_mode = MEMORY")
             lock.execute("BEGIN EXCLUSIVE")
+            lock.execute("PRAGMA user_version = 1")  # never committed: it fails where nothing may be written
         except sqlite3.OperationalError as error:
             if "locked" not in str(error):
                 raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
@@ -136,7 +146,7 @@ def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
     location = quote(os.fsencode((folder / NAME).absolute()))
     with _errors(folder):
         connection = sqlite3.connect(
-            f"file:{location}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+            f"file://{location}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
         )
     with closing(connection):
         yield connection
@@ -146,8 +156,10 @@ def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
 def _errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         message = f"catalogue of index {folder}: {error}"
+        if "readonly" in str(error):
+            message += "; a run that was cut off left it so: open it once where it can be written"
         if "locked" in str(error):
             raise IndexLockedError(f"{message}; another process holds it, try again") from error
         raise IndexStorageError(message) from error

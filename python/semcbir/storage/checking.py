@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.errors import IndexStorageError
+from semcbir.errors import IndexStorageError, ModelError
+from semcbir.models.card import ModelCard
 from semcbir.recipe import Recipe
 from semcbir.signature import Signatures
 from semcbir.storage import catalog
 from semcbir.storage.files import absolute, file_sha256
 from semcbir.storage.segments import Segment, SegmentFile, map_segment
-from semcbir.storage.snapshot import MODEL_FILE, SEGMENTS, read_dead, read_recipe, read_segment_files
+from semcbir.storage.snapshot import (
+    MODEL_CARD,
+    MODEL_FILE,
+    SEGMENTS,
+    read_dead,
+    read_recipe,
+    read_segment_files,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +68,10 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
         rows = connection.execute("PRAGMA integrity_check").fetchall()
         if rows != [("ok",)]:
             return [f"catalogue: {row[0]}" for row in rows], None, []
+        if connection.execute("PRAGMA foreign_key_check").fetchone():
+            return ["catalogue: it names folders or segments that it does not list"], None, []
         dead = read_dead(connection)
-        query = "SELECT row, id FROM images WHERE segment = ? ORDER BY row"
+        query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
         listings = [
             _Listing(
                 file,
@@ -74,10 +84,17 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
 
 
 def _check_model(folder: Path, recipe: Recipe) -> list[str]:
-    copy = folder / MODEL_FILE
-    if not copy.is_file() or file_sha256(copy) == recipe.model["sha256"]:
-        return []
-    return [f"model {copy}: its sha256 is not the recipe's"]
+    copy, card = folder / MODEL_FILE, folder / MODEL_CARD
+    if not copy.exists() and not card.exists():
+        return []  # It was too large to be copied.
+    try:
+        if file_sha256(copy) != recipe.model["sha256"]:
+            return [f"model {copy}: its sha256 is not the recipe's"]
+        if replace(recipe, model=ModelCard.load(card).preprocessing_dict()).differences(recipe):
+            return [f"model card {card}: it is not the recipe's"]
+    except (OSError, ModelError) as error:
+        return [f"model {copy}: {error}"]
+    return []
 
 
 def _check_segment(path: Path, recipe: Recipe, listing: _Listing) -> list[str]:

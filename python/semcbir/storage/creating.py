@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from uuid import uuid4
 
 from semcbir.errors import IndexStorageError
 from semcbir.images import display_path
 from semcbir.models.card import ModelCard
 from semcbir.recipe import Recipe
 from semcbir.storage import catalog
-from semcbir.storage.files import absolute, sync_folder
-from semcbir.storage.roots import stored_folder
+from semcbir.storage.files import absolute, sync_file, sync_folder
+from semcbir.storage.roots import outermost, stored_place
 from semcbir.storage.snapshot import MODEL_CARD, MODEL_FILE, SEGMENTS
 
 LARGEST_MODEL = 16 * 2**20
@@ -57,10 +60,16 @@ def create_index(
             if model_path.stat().st_size <= LARGEST_MODEL:
                 _copy_model(folder, model_path, card)
             sync_folder(folder)
+            sync_folder(folder.parent)
             # A registered name stays a name; a file must be found from any folder.
             place = str(absolute(model)) if Path(model).exists() else os.fspath(model)
-            meta = {"recipe": json.dumps(recipe.to_dict()), "model": place}
-            catalog.create(folder, meta, (stored_folder(root, folder) for root in roots))
+            meta: dict[str, str | bytes] = {
+                "recipe": json.dumps(recipe.to_dict()),
+                "model": os.fsencode(place),
+                "uuid": str(uuid4()),
+                "made_with": json.dumps(_versions()),
+            }
+            catalog.create(folder, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {error}") from error
 
@@ -70,4 +79,16 @@ def _copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(model_path, copy)
     dataclasses.replace(card, file=copy.name).save(folder / MODEL_CARD)
+    for path in (copy, folder / MODEL_CARD):
+        sync_file(path)
     sync_folder(copy.parent)
+
+
+def _versions() -> dict[str, str]:
+    """Name what made the index: last bits of features may differ between versions of OpenCV."""
+    names = ("semcbir", "opencv-python-headless", "opencv-contrib-python-headless", "mahotas", "pillow")
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -10,6 +10,8 @@ from pathlib import Path
 
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path without ``..``; symbolic links stay, so that people find their own names."""
+    if not os.fspath(path):
+        raise ValueError("a path must not be empty")
     return Path(os.path.abspath(path))  # noqa: PTH100 -- Path.resolve would follow the links
 
 
@@ -22,6 +24,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def file_sha256(path: Path) -> str:

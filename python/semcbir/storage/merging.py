@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from semcbir.errors import IndexStorageError
 from semcbir.recipe import Recipe
+from semcbir.storage.files import file_sha256
 from semcbir.storage.segments import Batch, SegmentFile, map_segment, write_segment
 from semcbir.storage.snapshot import SEGMENTS, live_ids, read_dead, read_segment_files
 
 FANOUT = 8
 """So many segments of one tier are merged into one of the next; a tier is a factor of FANOUT."""
-LARGEST = 4096
+LARGEST = 32768
 """A segment of so many images is merged no more, which bounds the memory and the time of a merge."""
 
 
@@ -71,18 +75,13 @@ def merge_all(folder: Path, connection: sqlite3.Connection, recipe: Recipe) -> N
     connection.execute("VACUUM")
 
 
-def remove_litter(folder: Path, connection: sqlite3.Connection) -> list[str]:
+def remove_litter(folder: Path, connection: sqlite3.Connection) -> None:
     """Delete the files beside the segments that no catalogue lists: what a killed run left behind."""
-    litter = find_litter(folder, connection)
-    for name in litter:
-        _unlink(folder / SEGMENTS / name)
-    return litter
-
-
-def find_litter(folder: Path, connection: sqlite3.Connection) -> list[str]:
-    """Name the files beside the segments that the catalogue does not list."""
     listed = {file.name for _, file in read_segment_files(connection)}
-    return sorted(entry.name for entry in (folder / SEGMENTS).iterdir() if entry.name not in listed)
+    (folder / SEGMENTS).mkdir(exist_ok=True)  # Some archives drop empty folders.
+    for entry in (folder / SEGMENTS).iterdir():
+        if entry.name not in listed:
+            _unlink(entry)
 
 
 def _stored(connection: sqlite3.Connection) -> list[_Stored]:
@@ -103,12 +102,14 @@ def _choose(stored: Sequence[_Stored]) -> list[_Stored]:
 def _replace(folder: Path, connection: sqlite3.Connection, recipe: Recipe, old: Sequence[_Stored]) -> None:
     batches: list[Batch] = []
     for stored in old:
-        segment = map_segment(folder / SEGMENTS / stored.file.name, recipe)
-        live = live_ids(segment.ids, stored.dead) >= 0
-        if live.all():
-            batches.append(segment.batch)
-        elif live.any():
-            batches.append({name: signatures[live] for name, signatures in segment.batch.items()})
+        path = folder / SEGMENTS / stored.file.name
+        if file_sha256(path) != stored.file.sha256:
+            # Merging would give the damage a checksum of its own.
+            raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
+        segment = map_segment(path, recipe)
+        # Runs of live images as slices, which share the mapped memory.
+        for start, stop in _runs(live_ids(segment.ids, stored.dead) >= 0):
+            batches.append({name: signatures[start:stop] for name, signatures in segment.batch.items()})
     merged = new_segment(folder / SEGMENTS, batches) if batches else None
     keys = [(stored.key,) for stored in old]
     with connection:
@@ -119,10 +120,17 @@ def _replace(folder: Path, connection: sqlite3.Connection, recipe: Recipe, old: 
                 "UPDATE images SET segment = ?, row = ? WHERE id = ?",
                 ((key, row, image) for row, image in enumerate(ids)),
             )
+        # Removed and gone images lose what could have brought them back.
+        connection.executemany("UPDATE images SET segment = NULL, row = NULL WHERE segment = ?", keys)
         connection.executemany("DELETE FROM dead WHERE segment = ?", keys)
         connection.executemany("DELETE FROM segments WHERE id = ?", keys)
     for stored in old:
         _unlink(folder / SEGMENTS / stored.file.name)
+
+
+def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], live, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _unlink(path: Path) -> None:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Roots: the folders an index found its images in, and which files of them concern it."""
+"""Roots: the folders an index found its images in.
+
+No root lies inside a scanned one: a folder below a scanned root belongs to it, and a folder above existing
+roots takes their images over. So every file has one place in the catalogue.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-
-from semcbir.errors import IndexStorageError
-from semcbir.images import display_path, find_images
 
 
 @dataclass(frozen=True)
@@ -33,71 +35,90 @@ class Root:
         return self.folder / os.fsdecode(relative)
 
 
-def read_roots(index: Path, connection: sqlite3.Connection) -> tuple[Root, ...]:
-    """Return the roots of the index, oldest first."""
-    rows = connection.execute("SELECT id, path, scanned FROM roots ORDER BY id")
+def read_roots(index: Path, connection: sqlite3.Connection, *, forgotten: bool = False) -> tuple[Root, ...]:
+    """Return the roots of the index, oldest first; forgotten ones only where asked for."""
+    rows = connection.execute("SELECT id, path, relative, state FROM roots ORDER BY id").fetchall()
     return tuple(
-        Root(key, Path(os.path.normpath(index / os.fsdecode(stored))), bool(scanned))
-        for key, stored, scanned in rows
+        Root(key, _place(index, connection, key, path, relative), state == "scanned")
+        for key, path, relative, state in rows
+        if forgotten or state != "forgotten"
     )
 
 
-def stored_folder(folder: Path, index: Path) -> bytes:
-    """Return how a root is written down: relative where the index lies inside it, so both can move."""
-    if index.is_relative_to(folder):
-        return os.fsencode(os.path.relpath(folder, index))
-    return os.fsencode(folder)
+def _place(
+    index: Path, connection: sqlite3.Connection, key: int, path: bytes, relative: bytes | None
+) -> Path:
+    """Tell where a root is now: index and photos may have moved together, or the index alone."""
+    stored = Path(os.fsdecode(path))
+    if relative is None:
+        return stored
+    beside = Path(os.path.normpath(Path(os.path.realpath(index)) / os.fsdecode(relative)))
+    if not stored.is_dir():
+        return beside if beside.is_dir() else stored
+    if not beside.is_dir() or stored.samefile(beside):
+        return stored
+    # Both are there, so one of index and photos was copied: where its photos are tells which to follow.
+    query = "SELECT path FROM images WHERE root = ? AND state = 'indexed' LIMIT 1"
+    known = connection.execute(query, (key,)).fetchone()
+    return beside if known and (beside / os.fsdecode(known[0])).exists() else stored
 
 
-def root_of(index: Path, connection: sqlite3.Connection, path: Path) -> Root:
-    """Return the root that the file or folder ``path`` belongs to, noting a new one where there is none.
-
-    Raises IndexStorageError where the root's folder is not there as a whole.
-    """
-    scanned = path.is_dir()
-    folder = path if scanned else path.parent
-    holders = [
-        root
-        for root in read_roots(index, connection)
-        if root.folder == folder or (root.scanned and path.is_relative_to(root.folder))
-    ]
-    # The innermost one: an outer root leaves out what belongs to a root inside it.
-    root = max(holders, key=lambda root: len(root.folder.parts), default=None)
-    if root is None:
-        root = _add(index, connection, folder, scanned=scanned)
-    if not root.folder.is_dir():
-        raise IndexStorageError(
-            f"folder {display_path(root.folder)} of index {display_path(index)} is not there; "
-            "if it moved, say where with `semcbir info INDEX --root NEW`"
-        )
-    return root
+def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
+    """Return how a root is written down: as it is, and from the index's real place where there is a way."""
+    try:
+        relative = os.fsencode(os.path.relpath(os.path.realpath(folder), os.path.realpath(index)))
+    except ValueError:  # another drive
+        relative = None
+    return os.fsencode(folder), relative
 
 
-def scan_from_now_on(index: Path, connection: sqlite3.Connection, root: Root) -> Root:
-    """Turn a root of single files into one that is looked through as a whole."""
-    root = Root(root.id, root.folder, True)
+def outermost(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that lie in no other of them, each once."""
+    chosen = list(dict.fromkeys(folders))
+    return [one for one in chosen if not any(one.is_relative_to(other) for other in chosen if other != one)]
+
+
+def holding(roots: tuple[Root, ...], path: Path) -> Root | None:
+    """Return the root that the file or folder ``path`` belongs to, if there is one."""
+    for root in roots:
+        if path.is_relative_to(root.folder) if root.scanned else path.parent == root.folder:
+            return root
+    return None
+
+
+def claim_folder(index: Path, connection: sqlite3.Connection, folder: Path) -> None:
+    """Have the index follow ``folder``: by a root that holds it, or by a new one."""
+    if any(root.scanned and folder.is_relative_to(root.folder) for root in read_roots(index, connection)):
+        return
+    same = [root for root in read_roots(index, connection, forgotten=True) if root.folder == folder]
     with connection:
-        connection.execute("UPDATE roots SET scanned = 1 WHERE id = ?", (root.id,))
-        _absorb(index, connection, root)
-    return root
+        key = same[0].id if same else _insert(index, connection, folder, "scanned")
+        connection.execute("UPDATE roots SET state = 'scanned' WHERE id = ?", (key,))
+        _absorb(index, connection, Root(key, folder, True))
 
 
-def _add(index: Path, connection: sqlite3.Connection, folder: Path, *, scanned: bool) -> Root:
+def claim_file(index: Path, connection: sqlite3.Connection, file: Path) -> None:
+    """Have a root for the single file ``file``."""
+    if holding(read_roots(index, connection), file) is not None:
+        return
+    same = [root for root in read_roots(index, connection, forgotten=True) if root.folder == file.parent]
     with connection:
-        cursor = connection.execute(
-            "INSERT INTO roots (path, scanned) VALUES (?, ?)", (stored_folder(folder, index), scanned)
-        )
-        assert cursor.lastrowid is not None
-        root = Root(cursor.lastrowid, folder, scanned)
-        if scanned:
-            _absorb(index, connection, root)
-    return root
+        key = same[0].id if same else _insert(index, connection, file.parent, "files")
+        connection.execute("UPDATE roots SET state = 'files' WHERE id = ?", (key,))
+
+
+def _insert(index: Path, connection: sqlite3.Connection, folder: Path, state: str) -> int:
+    cursor = connection.execute(
+        "INSERT INTO roots (path, relative, state) VALUES (?, ?, ?)", (*stored_place(folder, index), state)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
 def _absorb(index: Path, connection: sqlite3.Connection, root: Root) -> None:
-    """Make single files below a root that is now scanned its own, so that no file counts twice."""
-    for other in read_roots(index, connection):
-        if other.scanned or other.id == root.id or not other.folder.is_relative_to(root.folder):
+    """Make the images of every root below ``root`` its own, so that no file counts twice."""
+    for other in read_roots(index, connection, forgotten=True):
+        if other.id == root.id or not other.folder.is_relative_to(root.folder):
             continue
         rows = connection.execute("SELECT id, path FROM images WHERE root = ?", (other.id,)).fetchall()
         connection.executemany(
@@ -107,30 +128,12 @@ def _absorb(index: Path, connection: sqlite3.Connection, root: Root) -> None:
         connection.execute("DELETE FROM roots WHERE id = ?", (other.id,))
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Image files found, and the folders that could not be looked into."""
-
-    files: list[Path]
-    unreadable: list[Path] = field(default_factory=list)
+def move_root(index: Path, connection: sqlite3.Connection, root: Root, folder: Path) -> None:
+    """Note that ``root`` is at ``folder`` now; the caller commits."""
+    place = stored_place(folder, index)
+    connection.execute("UPDATE roots SET path = ?, relative = ? WHERE id = ?", (*place, root.id))
 
 
-def files_of(index: Path, connection: sqlite3.Connection, root: Root, path: Path) -> Listing:
-    """List the image files of ``root`` that ``path``, the root itself or something in it, stands for.
-
-    The index itself and what belongs to other roots inside this one are left out.
-    """
-    if not path.is_dir():
-        return Listing([path])
-    if not root.scanned:
-        rows = connection.execute("SELECT path FROM images WHERE root = ?", (root.id,))
-        return Listing([root.file(relative) for (relative,) in rows])
-    roots = read_roots(index, connection)
-    inner = [
-        other.folder
-        for other in roots
-        if other.scanned and other.id != root.id and other.folder.is_relative_to(root.folder)
-    ]
-    unreadable: list[Path] = []
-    files = find_images(path, [index, *inner], on_error=lambda folder, _: unreadable.append(folder))
-    return Listing(files, unreadable)
+def forget_root(connection: sqlite3.Connection, root: Root) -> None:
+    """Follow ``root`` no more; the caller takes its images out and commits."""
+    connection.execute("UPDATE roots SET state = 'forgotten' WHERE id = ?", (root.id,))

@@ -33,6 +33,7 @@ Batch = Mapping[str, Signatures]
 SUFFIX = ".safetensors"
 _DTYPES = {"I64": np.int64, "F32": np.float32, "U32": np.uint32, "U16": np.uint16}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_FORMAT = "semcbir segment 1"
 _MAX_HEADER = 1 << 20
 _CHUNK = 1 << 22
 
@@ -123,7 +124,7 @@ def _columns(batches: Sequence[Batch]) -> Iterator[tuple[str, list[npt.NDArray[A
 
 def _pieces(batches: Sequence[Batch]) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a safetensors file: header length, header, columns."""
-    header: dict[str, Any] = {"__metadata__": {"format": "semcbir segment 1"}}
+    header: dict[str, Any] = {"__metadata__": {"format": _FORMAT}}
     columns = list(_columns(batches))
     begin = 0
     for name, parts in columns:
@@ -156,6 +157,8 @@ def _tensors(data: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
     tensors, expected = {}, 0
     for name, entry in header.items():
         if name == "__metadata__":
+            if entry["format"] != _FORMAT:
+                raise ValueError(f"its format is {entry['format']!r}, expected {_FORMAT!r}")
             continue
         begin, end = entry["data_offsets"]
         if begin != expected or not begin <= end <= len(body):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from semcbir.errors import IndexStorageError
 from semcbir.recipe import FORMAT, Recipe
+from semcbir.searcher import Searcher
 from semcbir.storage import catalog
 from semcbir.storage.roots import Root, read_roots
 from semcbir.storage.segments import Segment, SegmentFile, map_segment
@@ -34,6 +35,9 @@ class Snapshot:
     segments: tuple[tuple[int, Segment], ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
     """Per segment the ids of its images, -1 for those that are no longer in the index."""
+
+    searchers: dict[str, Searcher] = field(default_factory=dict)
+    """Those made so far, per feature name."""
 
     def __len__(self) -> int:
         """Return how many images can be found."""
