@@ -411,7 +411,8 @@ def test_a_large_model_is_referred_to(
     assert search(photo_folder / "beach" / "0.jpg", index)[0].distance == 0
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="not at .* any more; give its new place"):
-        index.extractor()
+        Index.open(index.path).extractor()
+    assert index.extractor() is index.extractor()
     assert index.extractor(model=tmp_path / "elsewhere" / tiny_model.name).recipe == index.recipe
 
 

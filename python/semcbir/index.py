@@ -64,6 +64,7 @@ class Index:
         self.path = absolute(path)
         self.report = Report()
         """What the last ``build``, ``add`` or ``refresh`` of this object did."""
+        self._extractor: Extractor | None = None
         self._reload()
 
     def _reload(self) -> None:
@@ -217,11 +218,14 @@ class Index:
     def extractor(
         self, *, model: PathLike | None = None, device: str = "auto", threads: int | None = None
     ) -> Extractor:
-        """Return an Extractor that makes signatures like this index's.
+        """Return an Extractor that makes signatures like this index's; without arguments always the same one.
 
         ``model`` is needed where the index holds no copy and the model is no longer where it was. Raises
         ModelError where it is not to be found and RecipeMismatchError where it is another one.
         """
+        default = model is None and device == "auto" and threads is None
+        if default and self._extractor is not None:
+            return self._extractor
         extractor = Extractor(
             model or self._model(),
             self.recipe.features,
@@ -230,6 +234,8 @@ class Index:
             threads=threads,
         )
         self._require_same(extractor, "this network")
+        if default:
+            self._extractor = extractor
         return extractor
 
     def _model(self) -> Path:
