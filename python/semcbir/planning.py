@@ -48,7 +48,7 @@ class Task:
 class Plan:
     """What brings (part of) a root up to date.
 
-    Files to read, ids that are gone, ids that came back as they were, and how many stay as they are.
+    Files to read, ids that are gone, ids that came back as they were, and how many images stay as they are.
     ``missing`` tells that the root is not there as a whole, so that nothing was planned for it.
     """
 
@@ -159,7 +159,7 @@ def _look_at(plan: Plan, file: Path, row: Known | None, *, revive: bool) -> None
         if row.state == "removed" and not revive:
             return
         if same and row.state in _SETTLED and not (revive and row.state == "skipped"):
-            plan.unchanged += 1
+            plan.unchanged += row.state == "indexed"
             return
         if same and row.stored:
             plan.returned.append(row.id)
