@@ -145,7 +145,7 @@ class Extractor:
         segmenter = self._stream_segmenter
         with _one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
             if segmenter.device == "cpu":
-                yield from _ordered_map(pool, self._extract_one, images, 4 * self.threads)
+                yield from _ordered_map(pool, self._extract_one, images, 16 * self.threads)
             else:
                 # The device works on a batch here while the pool prepares the next ones.
                 size = segmenter.batch_size
