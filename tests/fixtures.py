@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from made_photos import write_photos
+from semcbir import _core
 from tiny_models import tiny_model as write_tiny_model
 
 __all__ = [
     "ade_model",
+    "level",
     "made_photos",
     "photo_folder",
     "shared_dir",
@@ -23,6 +26,15 @@ __all__ = [
 ]
 
 TESTS = Path(__file__).resolve().parent
+
+
+@pytest.fixture(params=_core.simd_levels())
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction-set level of this machine in turn."""
+    before = _core.simd_level()
+    _core.set_simd_level(request.param)
+    yield request.param
+    _core.set_simd_level(before)
 
 
 @pytest.fixture(scope="session")

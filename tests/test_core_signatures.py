@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,14 +11,6 @@ from semcbir import _core
 
 DIMS = [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 36, 64, 128]
 DTYPES = [np.uint8, np.uint16]
-
-
-@pytest.fixture(params=_core.simd_levels())
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.simd_level()
-    _core.set_simd_level(request.param)
-    yield request.param
-    _core.set_simd_level(before)
 
 
 class Images:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,17 +21,8 @@ from semcbir import (
     RecipeMismatchError,
     Searcher,
     Signatures,
-    _core,
     histogram_distances,
 )
-
-
-@pytest.fixture(params=_core.simd_levels())
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.simd_level()
-    _core.set_simd_level(request.param)
-    yield request.param
-    _core.set_simd_level(before)
 
 
 def columns(signatures: Signatures) -> Columns:

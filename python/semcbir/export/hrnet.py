@@ -68,8 +68,6 @@ def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bo
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    expansion = 1
-
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
