@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semcbir import __version__
+from semcbir.cli import models
 from semcbir.cli.console import ERROR, SKIPPED, Meter, command, note, set_up
 from semcbir.cli.options import (
     Device,
@@ -46,6 +47,7 @@ from semcbir.cli.reporting import (
 )
 from semcbir.cli.targets import index_place, open_index, ready_index, rebase
 from semcbir.images import display_path
+from semcbir.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from semcbir.index import Index
@@ -70,6 +72,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(models.app, name="models")
 
 
 def _version(asked: bool) -> None:
@@ -96,11 +99,13 @@ def index(
         typer.Option("-o", "--output", metavar="INDEX", help="Where the index goes.", show_default=False),
     ],
     model: Annotated[
-        Path,
+        str,
         typer.Option(
-            "--model", metavar="FILE", help="The network's .onnx file or its card.", show_default=False
+            "--model",
+            metavar="MODEL",
+            help="A network: its .onnx file, its card, or a name of `semcbir models list`.",
         ),
-    ],
+    ] = DEFAULT,
     features: FeatureNames = "kaze",
     long_side: Annotated[
         int, typer.Option(min=1, max=65536, help="Bound on the longer side of a photo, in pixels.")

@@ -86,12 +86,12 @@ Target = Annotated[
 ]
 Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY")]
 Model = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--model",
-        metavar="FILE",
-        help="The network's .onnx file or card; needed for the first use of a folder, "
-        "and where the index has no copy and the file has moved.",
+        metavar="MODEL",
+        help="A network: its .onnx file, its card, or a name of `semcbir models list`; for the first use "
+        "of a folder, and where the index has no copy and the file has moved.",
         show_default=False,
     ),
 ]

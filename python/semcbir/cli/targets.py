@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from semcbir.cli.console import SKIPPED, Meter, note
 from semcbir.cli.options import FOLDER_INDEX
 from semcbir.cli.reporting import run_text, trouble_lines
-from semcbir.errors import IndexLockedError, IndexStorageError, ModelError, RecipeMismatchError
+from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
 from semcbir.images import display_path
+from semcbir.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -39,7 +40,7 @@ def index_place(place: Path) -> Path:
 
 
 def ready_index(
-    target: Path, model: Path | None, features: str | None, device: str, threads: int | None
+    target: Path, model: str | None, features: str | None, device: str, threads: int | None
 ) -> tuple[Index, Extractor, int]:
     """Return the index to search, brought up to date where it is a folder's own, and the exit code so far."""
     from semcbir.index import Index
@@ -47,11 +48,7 @@ def ready_index(
 
     own, code = target / FOLDER_INDEX, 0
     if not is_index(target) and not is_index(own) and target.is_dir():
-        if model is None:
-            raise ModelError(
-                f"{display_path(target)} has no index yet, and making one needs a network: "
-                "name its .onnx file or card with --model FILE"
-            )
+        model = model or DEFAULT
         with Meter() as meter:
             opened = Index.build(
                 target,

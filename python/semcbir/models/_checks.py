@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ def build(kind: type[_T], prefix: str, data: Any) -> _T:
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(f"{prefix}{unknown[0]}: unknown field; expected some of {', '.join(known)}")
     for name, field in known.items():
-        if name not in given and field.default is MISSING:
+        if name not in given and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{prefix}{name}: missing")
     return kind(**given)
 
@@ -42,6 +43,22 @@ def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     """Refuse everything but the texts ``known``."""
     if value not in known:
         raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {shown(value)}")
+
+
+def number(name: str, value: Any, low: float, high: float) -> float:
+    """Return ``value`` as a float if it is a number above ``low`` and at most ``high``."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
+        raise ValueError(f"{name}: expected a number above {low} and at most {high}, got {shown(value)}")
+    return float(value)
+
+
+def json_object(name: str, value: Any) -> dict[str, Any]:
+    """Return a copy of ``value`` if it is an object that JSON can hold as it is."""
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(mapping(name, value)), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: expected an object that JSON can hold, got {shown(value)}") from error
+    return copy
 
 
 def text(name: str, value: Any, *, empty: bool = False) -> str:

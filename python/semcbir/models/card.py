@@ -10,19 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from semcbir.errors import ModelError
-from semcbir.models._checks import build, instance, integer, mapping, matching, sequence, shown, text
-from semcbir.models.specs import InputSpec, OutputSpec, SizeSpec
+from semcbir.models._checks import (
+    build,
+    instance,
+    integer,
+    json_object,
+    mapping,
+    matching,
+    sequence,
+    shown,
+    text,
+)
+from semcbir.models.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
 FORMAT = 1
 MAX_CLASSES = 2**16  # labels are uint8 or uint16
-_DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "output")
+_DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "output", "inference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +42,10 @@ class ModelCard:
     ``file`` is the ONNX file's bare name, beside the card; ``sha256`` is that of its bytes. ``classes`` are
     in the order of the channels (or labels); two may have the same name. Channels in ``masked`` are struck
     out before the argmax and so are never a label; only a model that gives logits can have any. Pixels of
-    the label ``void`` do not count; it may lie beyond the classes. ``licence``, ``source`` and ``notes``
-    are free text.
+    the label ``void`` do not count; it may lie beyond the classes. ``inference`` says how a photo goes
+    through a network that gives logits, where that is not once and as it is; it may give the labels other
+    classes. ``licence``, ``source`` and ``notes`` are free text, ``measured`` is any JSON object: what was
+    measured of the network.
     """
 
     name: str
@@ -45,9 +57,11 @@ class ModelCard:
     output: OutputSpec
     masked: tuple[int, ...] = ()
     void: int | None = None
+    inference: InferenceSpec | None = None
     licence: str = ""
     source: str = ""
     notes: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         text("name", self.name)
@@ -56,9 +70,11 @@ class ModelCard:
         instance("input", self.input, InputSpec)
         instance("size", self.size, SizeSpec)
         instance("output", self.output, OutputSpec)
-        for field in ("licence", "source", "notes"):
-            text(field, getattr(self, field), empty=True)
+        for name in ("licence", "source", "notes"):
+            text(name, getattr(self, name), empty=True)
+        object.__setattr__(self, "measured", json_object("measured", self.measured))
         self._check_classes()
+        self._check_inference()
 
     def _check_classes(self) -> None:
         classes = tuple(text("classes", name) for name in sequence("classes", self.classes))
@@ -75,15 +91,45 @@ class ModelCard:
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "masked", masked)
 
+    def _check_inference(self) -> None:
+        if self.inference is None:
+            return
+        instance("inference", self.inference, InferenceSpec)
+        if self.inference == InferenceSpec():
+            object.__setattr__(self, "inference", None)  # One way to say it: recipes must agree.
+            return
+        if self.output.kind == "labels":
+            raise ValueError(
+                "inference: flips, scales, windows and other classes need a model that gives logits; "
+                f"{self.name!r} gives labels"
+            )
+        for name, parts in (self.inference.taxonomy or {}).items():
+            if unknown := [part for part in parts if part not in self.classes]:
+                raise ValueError(f"inference.taxonomy.{name}: the network has no class {unknown[0]!r}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels in their order: those of ``inference``'s taxonomy where there is one."""
+        taxonomy = self.inference.taxonomy if self.inference else None
+        return self.classes if taxonomy is None else tuple(taxonomy)
+
+    @property
+    def void_label(self) -> int | None:
+        """The label that does not count: ``void``, or that of the taxonomy where there is one."""
+        if self.inference is None or self.inference.taxonomy is None:
+            return self.void
+        void = self.inference.void
+        return None if void is None else self.labels.index(void)
+
     @property
     def n_classes(self) -> int:
-        """Number of classes, masked ones included."""
-        return len(self.classes)
+        """Number of labels' classes, masked ones included."""
+        return len(self.labels)
 
     @property
     def label_dtype(self) -> np.dtype[Any]:
-        """Type of the label maps: uint8 where every label and ``void`` fit into it, else uint16."""
-        small = max(self.n_classes - 1, self.void or 0) <= 255
+        """Type of the label maps: uint8 where every label and the void one fit into it, else uint16."""
+        small = max(self.n_classes - 1, self.void_label or 0) <= 255
         return np.dtype(np.uint8) if small else np.dtype(np.uint16)
 
     @classmethod
@@ -103,6 +149,8 @@ class ModelCard:
                 rest["size"] = build(SizeSpec, "size.", size)
             if "output" in rest:
                 rest["output"] = build(OutputSpec, "output.", rest["output"])
+            if rest.get("inference") is not None:
+                rest["inference"] = build(InferenceSpec, "inference.", rest["inference"])
             return build(cls, "", rest)
         except ValueError as error:
             raise ModelError(str(error)) from None
@@ -110,12 +158,26 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON holds it: dicts, lists, text, numbers and None only."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for name in ("inference", "measured"):
+            if not plain[name]:
+                del plain[name]
         return {"format": FORMAT} | plain
 
     def preprocessing_dict(self) -> dict[str, Any]:
-        """Return what decides a photo's label map and so belongs into an index's recipe, as JSON holds it."""
+        """Return what decides a photo's label map and so belongs into an index's recipe, as JSON holds it.
+
+        ``classes`` and ``void`` are those of the labels; where a taxonomy makes them, the network's own
+        classes are called ``channels``. ``inference`` is there only where it is set.
+        """
         plain = self.to_dict()
-        return {key: plain[key] for key in _DECISIVE}
+        decisive = {key: plain[key] for key in _DECISIVE if key in plain}
+        if self.labels is not self.classes:
+            decisive |= {
+                "classes": list(self.labels),
+                "void": self.void_label,
+                "channels": plain["classes"],
+            }
+        return decisive
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

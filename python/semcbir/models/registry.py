@@ -9,14 +9,25 @@ from pathlib import Path
 from semcbir.errors import ModelError
 from semcbir.models.card import ModelCard
 
+DEFAULT = "default"
+"""The name of the network that ships with the package."""
 
-def resolve(model: str | os.PathLike[str]) -> tuple[Path, ModelCard]:
+_NETWORKS = Path(__file__).with_name("networks")
+
+
+def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCard]:
     """The ONNX file of ``model`` and its card.
 
-    ``model`` is an ``.onnx`` file with its card beside it under the same name with ``.json``, or a card.
-    Whether the file is the one that the card describes is left to ``ModelCard.check_file``. ModelError
-    where a file is missing or ``model`` is neither.
+    - None or "default": the small network that ships with the package
+    - a published name (``semcbir models list``), or the name of an export of it such as ``NAME-int8``: what
+      ``semcbir models fetch`` left in the user's cache
+    - a path: an ``.onnx`` file with its card beside it under the same name with ``.json``, or a card
+
+    A name has neither a suffix nor a separator. Whether the file is the one that the card describes is left
+    to ``ModelCard.check_file``. ModelError where a file is missing or ``model`` is none of these.
     """
+    if model is None:
+        return _shipped()
     path = Path(model)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
@@ -24,8 +35,44 @@ def resolve(model: str | os.PathLike[str]) -> tuple[Path, ModelCard]:
     if suffix == ".json":
         card = ModelCard.load(path)
         return _existing(path.parent / card.file), card
+    if is_name(model):
+        return _shipped() if str(model) == DEFAULT else _fetched(str(model))
     raise ModelError(
-        f"{str(model)!r} is not a model: expected an .onnx file with its card (.json) beside it, or the card"
+        f"{str(model)!r} is not a model: expected an .onnx file with its card (.json) beside it, the card, "
+        "or a name of `semcbir models list`"
+    )
+
+
+def is_name(model: str | os.PathLike[str]) -> bool:
+    """Tell whether ``model`` can only be the name of a model, and not a path to one."""
+    text = os.fspath(model)
+    return bool(text) and not any(sign in text for sign in "./\\:")
+
+
+def _shipped() -> tuple[Path, ModelCard]:
+    onnx = _NETWORKS / f"{DEFAULT}.onnx"
+    if not onnx.is_file():
+        raise ModelError(
+            "this copy of semcbir has no network of its own; name one with --model, or fetch a published one "
+            "(`semcbir models list`)"
+        )
+    return onnx, _card_beside(onnx)
+
+
+def _fetched(name: str) -> tuple[Path, ModelCard]:
+    """Return the export called ``name`` in the user's cache."""
+    from semcbir.models.cache import cache_folder, exported_file, exports, parse_name
+
+    model, full = parse_name(name)
+    cache = cache_folder()
+    onnx = exported_file(cache, full)
+    if onnx.is_file():
+        return onnx, _card_beside(onnx)
+    there = exports(cache, model.name)
+    others = f" ({' and '.join(there)} {'is' if len(there) == 1 else 'are'} there)" if there else ""
+    raise ModelError(
+        f"the model {full} is not on this machine yet{others}: `semcbir models fetch {model.name}` downloads "
+        f"and exports it, `semcbir models export {model.name}` takes a checkpoint that you have"
     )
 
 

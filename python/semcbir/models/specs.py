@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The parts of a model card that say what goes into a network and what comes out.
+"""The parts of a model card: what goes into a network, what comes out, how often a photo goes through.
 
 Every colour is given as red, green, blue, whatever order the network reads. A field that is not as described
 raises ValueError.
@@ -7,12 +7,26 @@ raises ValueError.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from semcbir.models._checks import boolean, integer, one_of, sequence, text, three_numbers
+from semcbir.models._checks import (
+    boolean,
+    integer,
+    mapping,
+    number,
+    one_of,
+    sequence,
+    text,
+    three_numbers,
+)
 
 MAX_SIDE = 2**13
+MAX_SCALE = 8.0
+MAX_ASPECT = 4
+"""Of a photo scaled by its shorter side: a longer one would need memory without bound."""
 _IMAGENET_MEAN = (124, 116, 104)
 
 
@@ -84,6 +98,15 @@ class SizeSpec:
         scale = self.length / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
+    def at(self, scale: float) -> SizeSpec:
+        """The rule with ``length`` scaled, at least 1."""
+        return replace(self, length=min(MAX_SIDE, max(1, round(self.length * scale))))
+
+    def n_canvases(self) -> int:
+        """How many canvases of different size the rule can make."""
+        sides = (self._side(self.length) - self._side(1)) // self.multiple + 1
+        return 2 * sides - 1
+
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the canvas that holds a scaled photo of ``height`` x ``width``."""
         return self._side(height), self._side(width)
@@ -111,3 +134,99 @@ class OutputSpec:
         boolean("output.align_corners", self.align_corners)
         if self.name is not None:
             text("output.name", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSpec:
+    """How often, at which sizes and in which pieces a photo goes through a network that gives logits.
+
+    The softmax probabilities of all passes are averaged before the argmax. As it stands by default it changes
+    nothing: one pass as the card's size rule says.
+
+    - ``flip``: every pass also from right to left.
+    - ``scales``: sizes relative to that of the size rule, or of ``short_side``; each above 0.
+    - ``short_side``: at scale 1 the photo's shorter side has so many pixels; its longer side at most
+      ``MAX_ASPECT`` times as many, for photos that are longer are scaled by that instead. None: the card's
+      size rule.
+    - ``crop``: side of a square window that slides over the scaled photo in steps of ceil(``stride`` * crop);
+      the last window of a row or column is moved back until it ends with the photo. What is smaller than the
+      window is padded. None: one pass over the whole canvas.
+    - ``stride``: above 0, at most 1.
+    - ``padding``: "end" pads at the bottom and right, "centre" on all sides (the odd pixel at the end).
+    - ``taxonomy``: other classes than the network's: name -> names of the network's classes whose
+      probabilities it sums. The labels are numbered in its order. Classes named nowhere are dropped: they
+      never win.
+    - ``void``: the class of ``taxonomy`` whose pixels and keypoints do not count; without a taxonomy the
+      card's own ``void`` holds.
+
+    Windows, flips, mean and softmax are those of MSeg's tester (mseg-dataset/mseg-semantic).
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    short_side: int | None = None
+    crop: int | None = None
+    stride: float = 2 / 3
+    padding: Literal["end", "centre"] = "end"
+    taxonomy: Mapping[str, tuple[str, ...]] | None = field(default=None, hash=False)
+    void: str | None = None
+
+    def __post_init__(self) -> None:
+        boolean("inference.flip", self.flip)
+        scales = sequence("inference.scales", self.scales)
+        if not scales:
+            raise ValueError("inference.scales: expected at least one scale, got none")
+        object.__setattr__(
+            self, "scales", tuple(number("inference.scales", scale, 0, MAX_SCALE) for scale in scales)
+        )
+        for name in ("short_side", "crop"):
+            if getattr(self, name) is not None:
+                integer(f"inference.{name}", getattr(self, name), 1, MAX_SIDE)
+        object.__setattr__(self, "stride", number("inference.stride", self.stride, 0, 1))
+        one_of("inference.padding", self.padding, ("end", "centre"))
+        self._check_taxonomy()
+
+    def _check_taxonomy(self) -> None:
+        if self.taxonomy is None:
+            if self.void is not None:
+                raise ValueError("inference.void: without a taxonomy the card's void holds, expected null")
+            return
+        taxonomy: dict[str, tuple[str, ...]] = {}
+        sums: dict[str, str] = {}
+        for name, parts in mapping("inference.taxonomy", self.taxonomy).items():
+            key = f"inference.taxonomy.{text('inference.taxonomy', name)}"
+            taxonomy[name] = tuple(text(key, part) for part in sequence(key, parts))
+            for part in taxonomy[name]:
+                if part in sums:
+                    raise ValueError(f"{key}: {part!r} is in {sums[part]!r} already")
+                sums[part] = name
+        if not sums:
+            raise ValueError("inference.taxonomy: expected at least one class with a part, got none")
+        if self.void is not None and self.void not in taxonomy:
+            raise ValueError(f"inference.void: expected a class of the taxonomy, got {self.void!r}")
+        object.__setattr__(self, "taxonomy", taxonomy)
+
+    def scaled(self, height: int, width: int, size: SizeSpec) -> list[tuple[int, int]]:
+        """Height and width of a photo at each scale, ``size`` being the card's rule; each at least 1."""
+        if self.short_side is None:
+            return [size.at(scale).scaled(height, width) for scale in self.scales]
+        return [_by_short_side(height, width, max(1, round(self.short_side * s))) for s in self.scales]
+
+    def canvas(self, height: int, width: int, size: SizeSpec) -> tuple[int, int]:
+        """Height and width of the canvas that holds a scaled photo: at least a window."""
+        if self.crop is None:
+            return size.canvas(height, width)
+        return max(self.crop, height), max(self.crop, width)
+
+    def starts(self, side: int) -> list[int]:
+        """Where the windows begin along a canvas's ``side``, ascending; only 0 without windows."""
+        if self.crop is None:
+            return [0]
+        step = math.ceil(self.crop * self.stride)
+        count = math.ceil((side - self.crop) / step) + 1
+        return [min(number * step, side - self.crop) for number in range(count)]
+
+
+def _by_short_side(height: int, width: int, short: int) -> tuple[int, int]:
+    scale = min(short / min(height, width), MAX_ASPECT * short / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: MIT
+"""The commands about networks: ``semcbir models list``, ``show``, ``fetch`` and ``export``."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from semcbir.cli.console import command, note
+from semcbir.cli.options import Json, usage
+from semcbir.cli.reporting import size, write_json
+from semcbir.errors import ModelError
+from semcbir.images import display_path
+
+if TYPE_CHECKING:
+    from semcbir.models.cache import Kind
+    from semcbir.models.card import ModelCard
+    from semcbir.models.published import PublishedModel
+
+app = typer.Typer(
+    help="Networks: what there is, and getting one.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+class Precision(StrEnum):
+    """Numbers that an exported network calculates with."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+def parse_onnx(text: str) -> Path:
+    """Parse the name of a network to write; what is wrong with it is said before the work, not after."""
+    path = Path(text)
+    if path.suffix != ".onnx":
+        raise ValueError(f"expected a name that ends with .onnx, got {text!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"folder {display_path(path.parent)} is not there")
+    return path
+
+
+def parse_folder(text: str) -> Path:
+    """Parse the name of a folder that has to be there."""
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"folder {display_path(path)} is not there")
+    return path
+
+
+Name = Annotated[str, typer.Argument(help="A name of `semcbir models list`.", metavar="NAME")]
+OfPrecision = Annotated[
+    Precision, typer.Option("--precision", help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.")
+]
+Logits = Annotated[
+    bool, typer.Option("--logits", help="Scores at stride 4 in place of labels: for flips, scales, windows.")
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        "--photos",
+        parser=usage(parse_folder),
+        metavar="DIR",
+        help="Photos to check the export on (made pictures).",
+    ),
+]
+CalibrationPhotos = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        parser=usage(parse_folder),
+        metavar="DIR",
+        help="Photos that int8 takes its ranges from; a hundred or so, like those to be searched.",
+    ),
+]
+
+
+@app.command("list")
+@command
+def list_models(as_json: Json = False) -> None:
+    """List the networks, and which are on this machine."""
+    from semcbir.models.cache import cache_folder
+    from semcbir.models.published import PUBLISHED
+
+    rows = [_default_row(), *map(_row, PUBLISHED.values())]
+    if as_json:
+        write_json({"cache": cache_folder(), "models": rows})
+        return
+    wide = max(len(row["name"]) for row in rows)
+    print(f"{'name':<{wide}}  classes  {'download':>8}  trained on; on this machine")
+    for row in rows:
+        classes = "" if row["classes"] is None else row["classes"]
+        download = size(row["download"]) if row["download"] else ""
+        print(f"{row['name']:<{wide}}  {classes:>7}  {download:>8}  {row['trained_on']}{_here(row)}")
+    note(f"the cache is {display_path(cache_folder())}")
+
+
+def _default_row() -> dict[str, Any]:
+    from semcbir.models.registry import DEFAULT, resolve
+
+    row: dict[str, Any] = {
+        "name": DEFAULT,
+        "classes": None,
+        "download": None,
+        "downloaded": False,
+        "exports": [],
+    }
+    try:
+        _, card = resolve()
+    except ModelError:
+        return row | {"trained_on": "not in this copy of semcbir"}
+    return row | {"classes": card.n_classes, "exports": [DEFAULT], "trained_on": "ships with semcbir"}
+
+
+def _row(model: PublishedModel) -> dict[str, Any]:
+    from semcbir.models.cache import cache_folder, exports
+    from semcbir.models.fetching import is_downloaded
+
+    cache = cache_folder()
+    return {
+        "name": model.name,
+        "classes": len(model.classes),
+        "download": model.checkpoint.size or model.checkpoint.about,
+        "downloaded": is_downloaded(model, cache),
+        "exports": exports(cache, model.name),
+        "trained_on": model.trained_on,
+    }
+
+
+def _here(row: dict[str, Any]) -> str:
+    if row["download"] is None:
+        return ""
+    if row["exports"]:
+        return f"; ready: --model {', '.join(row['exports'])}"
+    return "; downloaded" if row["downloaded"] else ""
+
+
+@app.command()
+@command
+def show(name: Name, as_json: Json = False) -> None:
+    """Show what is known of a network.
+
+    What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
+    """
+    from semcbir.models.registry import DEFAULT, resolve
+
+    if name == DEFAULT:
+        _, card = resolve()
+        if as_json:
+            write_json(card.to_dict())
+        else:
+            print(_card_text(card))
+        return
+    model = _model(name)
+    if as_json:
+        write_json(_values(model))
+    else:
+        print(_text(model))
+
+
+def _model(name: str) -> PublishedModel:
+    """Return the model that ``name`` or an export of that name means."""
+    from semcbir.models.cache import parse_name
+
+    model, _ = parse_name(name)
+    return model
+
+
+def _values(model: PublishedModel) -> dict[str, Any]:
+    values = asdict(model) | {"source": model.checkpoint.source}
+    if values["taxonomy"]:
+        del values["taxonomy"]["classes"]
+    return values | {key: value for key, value in _row(model).items() if key in ("downloaded", "exports")}
+
+
+def _text(model: PublishedModel) -> str:
+    """Return what is known of a published network, a line for each thing."""
+    checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
+    miou = ", ".join(f"{value:g} ({how})" for how, value in checkpoint.miou.items())
+    head = "simple head" if build.head == "simple" else "OCR head"
+    lines = {
+        "name": model.name,
+        "network": f"HRNet-W{build.width}, {head}, {build.n_classes} classes",
+        "trained on": model.trained_on,
+        "mIoU": miou,
+        "photos": f"long side {model.size.length}, padded with {_colour(model.size.pad)}",
+        "presets": f"{', '.join(model.presets)} (need --logits)" if model.presets else "",
+        "published": checkpoint.published_at,
+        "file": f"{checkpoint.source} (about {size(checkpoint.size or checkpoint.about or 0)})",
+        "sha256": checkpoint.sha256 or f"{checkpoint.sha256_prefix}..." if checkpoint.sha256_prefix else "",
+        "licence": checkpoint.licence,
+        "taxonomy": f"{model.taxonomy.name}; {model.taxonomy.licence}" if model.taxonomy else "",
+        "notes": model.notes,
+        "here": ", ".join(row["exports"]) or ("downloaded" if row["downloaded"] else "no"),
+        "classes": ", ".join(model.classes),
+    }
+    return "\n".join(f"{key:<10}  {value}" for key, value in lines.items() if value)
+
+
+def _card_text(card: ModelCard) -> str:
+    lines = {
+        "name": card.name,
+        "photos": f"long side {card.size.length}, padded with {_colour(card.size.pad)}",
+        "licence": card.licence,
+        "source": card.source,
+        "notes": card.notes,
+        "sha256": card.sha256,
+        "classes": ", ".join(card.classes),
+    }
+    return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in lines.items() if value)
+
+
+def _colour(pad: tuple[int, int, int]) -> str:
+    return "black" if pad == (0, 0, 0) else f"the colour {pad[0]} {pad[1]} {pad[2]}"
+
+
+@app.command()
+@command
+def fetch(
+    name: Name,
+    precision: OfPrecision = Precision.fp32,
+    logits: Logits = False,
+    photos: Photos = None,
+    calibration: CalibrationPhotos = None,
+) -> None:
+    """Download a published network and make it ready for --model.
+
+    The checkpoint and the exported network go into the user's cache (SEMCBIR_CACHE names another place). A
+    download that was cut off goes on where it stopped. Needs the extra: pip install 'semcbir[export]'.
+    """
+    from semcbir.models.cache import cache_folder, export_name, exported_file, fetch_lock
+    from semcbir.models.fetching import fetch as fetch_checkpoint
+    from semcbir.models.registry import DEFAULT
+
+    if name == DEFAULT:
+        print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
+        return
+    model, cache = _model(name), cache_folder()
+    kind: Kind = "logits" if logits else "labels"
+    full = export_name(model.name, precision.value, kind)
+    target = exported_file(cache, full)
+    if not _is_sound(target):
+        _check_ready(precision, calibration)
+        note(f"weights are their publishers': {model.checkpoint.licence} ({model.checkpoint.published_at})")
+        from semcbir.cli.transfers import TransferMeter
+
+        with TransferMeter() as meter:
+            checkpoint = fetch_checkpoint(model, cache, on_progress=meter)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with fetch_lock(checkpoint.parent):
+            _export(model, checkpoint, target, precision, kind, photos, calibration)
+    print(f"{display_path(target)} ({size(target.stat().st_size)}) is ready: --model {full}")
+
+
+def _is_sound(network: Path) -> bool:
+    """Tell whether an exported network and its card are there, and belong together."""
+    from semcbir.models.registry import resolve
+
+    try:
+        path, card = resolve(network)
+        card.check_file(path)
+    except ModelError:
+        return False
+    return True
+
+
+@app.command()
+@command
+def export(
+    name: Name,
+    checkpoint: Annotated[
+        Path, typer.Option("--checkpoint", metavar="FILE", help="The .pth file.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=usage(parse_onnx),
+            metavar="MODEL.onnx",
+            help="Where the network goes; its card goes beside it.",
+            show_default=False,
+        ),
+    ],
+    precision: OfPrecision = Precision.fp32,
+    logits: Logits = False,
+    photos: Photos = None,
+    calibration: CalibrationPhotos = None,
+) -> None:
+    """Make a network of a published checkpoint that you have.
+
+    NAME says which it is; a file of another network is refused. Needs the extra: pip install
+    'semcbir[export]'.
+    """
+    model = _model(name)
+    _check_ready(precision, calibration)
+    if not checkpoint.is_file():
+        raise ModelError(f"{display_path(checkpoint)}: no such checkpoint")
+    _export(model, checkpoint, output, precision, "logits" if logits else "labels", photos, calibration)
+    print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
+
+
+def _check_ready(precision: Precision, calibration: Path | None) -> None:
+    """Refuse what could not be exported, before anything is downloaded for it."""
+    if precision is Precision.int8 and calibration is None:
+        raise ValueError(
+            "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
+        )
+    if precision is not Precision.int8 and calibration is not None:
+        raise ValueError("--calibration is for --precision int8")
+    if missing := missing_packages():
+        raise ModelError(
+            f"exporting needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            "installed: pip install 'semcbir[export]'"
+        )
+
+
+def missing_packages() -> list[str]:
+    """Return the names of those packages of the extra ``export`` that are not installed."""
+    return [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
+
+
+def _export(
+    model: PublishedModel,
+    checkpoint: Path,
+    output: Path,
+    precision: Precision,
+    kind: Kind,
+    photos: Path | None,
+    calibration: Path | None,
+) -> None:
+    from semcbir.export.exporting import export_model
+
+    export_model(
+        model,
+        checkpoint,
+        output,
+        precision=precision.value,
+        kind=kind,
+        photos=photos,
+        calibration=calibration,
+        on_step=note,
+    )

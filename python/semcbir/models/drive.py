@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Google Drive: files too large for its virus scanner come only after a form is sent off."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from semcbir.errors import ModelError
+
+ADDRESS = "https://drive.usercontent.google.com/download?id={id}&export=download"
+_HOSTS = (".google.com", ".googleusercontent.com")
+
+
+def file_address(gdrive_id: str) -> str:
+    """Return the address to download the file ``gdrive_id`` from."""
+    return ADDRESS.format(id=gdrive_id)
+
+
+class _Page(HTMLParser):
+    """Finds the title, the words, and the form with Drive's question."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.title = ""
+        self.text = ""
+        self.action: str | None = None
+        self.fields: dict[str, str] = {}
+        self._tag = ""
+        self._inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self._tag = tag
+        if tag == "form":
+            self._inside = given.get("id") == "download-form"
+            if self._inside:
+                self.action = given.get("action", "")
+        elif tag == "input" and self._inside and given.get("name"):
+            self.fields[given["name"]] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+        if tag == "form":
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._tag == "title":
+            self.title += data
+        elif self._tag not in ("script", "style"):
+            self.text += data
+
+
+def confirmed_address(came_from: str, page: str) -> str:
+    """Return the address that the form of Drive's question leads to.
+
+    ``page`` is what came from ``came_from`` in place of a file. ModelError where it is another page: the
+    quota is used up, one has to sign in, or no Drive at all.
+    """
+    found = _Page(page)
+    said = " ".join((found.title + " " + found.text).lower().split())
+    if "quota exceeded" in said or "too many users have" in said:
+        raise ModelError(
+            f"cannot download {came_from}: Google Drive says that too many have downloaded the file lately. "
+            "Try again after a day, or download it with a browser and use `semcbir models export NAME "
+            "--checkpoint FILE`"
+        )
+    if found.action is not None and "confirm" in found.fields:
+        target = urljoin(came_from, found.action)
+        host, home = urlsplit(target).hostname or "", urlsplit(came_from).hostname
+        if host == home or host.endswith(_HOSTS):
+            path = target.partition("?")[0].partition("#")[0]
+            return f"{path}?{urlencode(found.fields)}"
+    title = " ".join(found.title.split())
+    raise ModelError(
+        f"cannot download {came_from}: a web page came in place of the file"
+        + (f", titled {title[:80]!r}" if title else "")
+        + "; look at it with a browser"
+    )

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""``semcbir models``: exporting is stood in for here, so that torch is not needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from download_server import Answer, File, Server, running_server
+from semcbir.cli import console, transfers
+from semcbir.cli import models as commands
+from semcbir.models import downloading, published, registry
+from semcbir.models.cache import checkpoint_file
+from semcbir.models.card import ModelCard
+from semcbir.models.downloading import Transfer
+from test_cli import Ran, Run, one_line, run
+
+__all__ = ["run"]
+
+NAME = "hrnet-w48-cocostuff"
+CONTENT = b"\x80\x02" + bytes(range(256)) * 100
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(downloading, "PAUSE", 0.0)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The server that ``NAME`` is published on, with a small file."""
+    with running_server() as server:
+        server.answers["/file.pth"] = File(CONTENT)
+        model = published.PUBLISHED[NAME]
+        checkpoint = dataclasses.replace(model.checkpoint, url=server.url("/file.pth"))
+        changed = dataclasses.replace(model, checkpoint=checkpoint)
+        monkeypatch.setattr(published, "PUBLISHED", {**published.PUBLISHED, NAME: changed})
+        yield server
+
+
+@pytest.fixture
+def exporter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Stands in for the export: writes the tiny network, and keeps what it was asked for."""
+    asked: list[dict[str, Any]] = []
+
+    def export_model(model: Any, checkpoint: Path, output: Path, **settings: Any) -> ModelCard:
+        assert checkpoint.read_bytes() == CONTENT
+        settings.pop("on_step")("exporting")
+        asked.append({"name": model.name, "checkpoint": checkpoint, "output": output, **settings})
+        shutil.copy(tiny_model, output)
+        card = dataclasses.replace(ModelCard.load(tiny_model.with_suffix(".json")), file=output.name)
+        card.save(output.with_suffix(".json"))
+        return card
+
+    monkeypatch.setitem(
+        sys.modules, "semcbir.export.exporting", SimpleNamespace(export_model=export_model)  # type: ignore[arg-type]
+    )  # fmt: skip
+    monkeypatch.setattr(commands, "missing_packages", list)
+    return asked
+
+
+def row(ran: Ran, name: str = NAME) -> dict[str, Any]:
+    (found,) = [each for each in ran.json["models"] if each["name"] == name]
+    return dict(found)
+
+
+# --- list and show ------------------------------------------------------------------------------------------
+
+
+def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
+    listed = run("models", "list")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["name", "default", *published.PUBLISHED]
+    assert str(cache) in listed.err
+    as_json = run("models", "list", "--json")
+    assert (as_json.code, as_json.err, as_json.json["cache"]) == (0, "", str(cache))
+    assert row(as_json) == {
+        "name": NAME,
+        "classes": 171,
+        "download": 264_000_000,
+        "downloaded": False,
+        "exports": [],
+        "trained_on": "COCO-Stuff 10K (9,000 photos)",
+    }
+    assert not cache.exists()
+
+
+def test_list_has_the_network_that_ships(
+    run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_NETWORKS", tmp_path / "networks")
+    assert row(run("models", "list", "--json"), "default")["exports"] == []
+    (tmp_path / "networks").mkdir()
+    shutil.copy(tiny_model, tmp_path / "networks" / "default.onnx")
+    shutil.copy(tiny_model.with_suffix(".json"), tmp_path / "networks" / "default.json")
+    listed = row(run("models", "list", "--json"), "default")
+    assert (listed["classes"], listed["exports"]) == (5, ["default"])
+
+
+def test_show_tells_what_is_known(run: Run) -> None:
+    shown = run("models", "show", "hrnet-w48-mseg")
+    assert (shown.code, shown.err) == (0, "")
+    for word in (
+        "hrnet-w48-mseg-480p",
+        "194 classes",
+        "CC BY 4.0",
+        "473",
+        "drive.google.com",
+        "window_blind",
+    ):
+        assert word in shown.out
+    assert "sha256" not in shown.out
+    assert "a52fc02c..." in run("models", "show", "fcn-hr48-ade20k").out
+
+
+def test_show_as_json_has_every_field(run: Run) -> None:
+    shown = run("models", "show", NAME, "--json").json
+    model = published.published(NAME)
+    assert shown["classes"] == list(model.classes)
+    assert shown["architecture"] == dataclasses.asdict(model.architecture)
+    assert shown["size"]["pad"] == [0, 0, 0]
+    assert shown["checkpoint"]["batch_norm"] == "inplace_abn"
+    assert shown["source"] == model.checkpoint.url
+    assert (shown["downloaded"], shown["exports"]) == (False, [])
+
+
+def test_show_default(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_NETWORKS", tmp_path)
+    missing = run("models", "show", "default")
+    assert (missing.code, missing.out) == (1, "")
+    shutil.copy(tiny_model, tmp_path / "default.onnx")
+    shutil.copy(tiny_model.with_suffix(".json"), tmp_path / "default.json")
+    assert "nothing, red, green, blue, dark" in run("models", "show", "default").out
+    assert run("models", "show", "default", "--json").json["name"] == "tiny-labels"
+
+
+@pytest.mark.parametrize("verb", ["show", "fetch", "export"])
+def test_a_slip_gets_the_right_name(run: Run, verb: str, tmp_path: Path) -> None:
+    more = ("--checkpoint", "x.pth", "-o", tmp_path / "x.onnx") if verb == "export" else ()
+    failed = run("models", verb, "hrnet-w48-cocostuf", *more)
+    assert (failed.code, failed.out) == (1, "")
+    assert one_line(failed.err)
+    assert "did you mean hrnet-w48-cocostuff" in failed.err
+
+
+# --- fetch --------------------------------------------------------------------------------------------------
+
+
+def test_fetch_makes_a_name_work(
+    run: Run, server: Server, exporter: list[dict[str, Any]], cache: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    target = cache / "models" / f"{NAME}.onnx"
+    fetched = run("models", "fetch", NAME)
+    assert fetched.code == 0
+    assert str(target) in fetched.out
+    assert "weights: none stated" in fetched.err
+    assert "exporting" in fetched.err
+    checkpoint = checkpoint_file(cache, published.published(NAME))
+    assert exporter == [
+        {
+            "name": NAME,
+            "checkpoint": checkpoint,
+            "output": target,
+            "precision": "fp32",
+            "kind": "labels",
+            "photos": None,
+            "calibration": None,
+        }
+    ]
+    listed = row(run("models", "list", "--json"))
+    assert (listed["downloaded"], listed["exports"]) == (True, [NAME])
+    assert f"ready: --model {NAME}" in run("models", "list").out
+    done = run("index", photo_folder, "-o", tmp_path / "index", "--model", NAME)
+    assert (done.code, done.err) == (0, "")
+    found = run("search", photo_folder / "town" / "1.jpg", photo_folder, "--model", NAME, "-k", 1, "--json")
+    assert found.json["hits"][0]["path"] == str(photo_folder / "town" / "1.jpg")
+
+
+def test_fetch_does_nothing_twice(run: Run, server: Server, exporter: list[Any], cache: Path) -> None:
+    assert run("models", "fetch", NAME).code == 0
+    again = run("models", "fetch", NAME)
+    assert (again.code, again.err) == (0, "")
+    assert (len(server.asked), len(exporter)) == (1, 1)
+    (cache / "models" / f"{NAME}.onnx").write_bytes(b"damaged")
+    assert run("models", "fetch", NAME).code == 0
+    assert (len(server.asked), len(exporter)) == (1, 2)
+
+
+def test_fetch_passes_its_options_on(
+    run: Run, server: Server, exporter: list[dict[str, Any]], cache: Path, photo_folder: Path
+) -> None:
+    done = run(
+        *("models", "fetch", NAME, "--precision", "int8", "--logits"),
+        *("--photos", photo_folder / "town", "--calibration", photo_folder / "beach"),
+    )
+    assert done.code == 0
+    assert exporter[0]["output"] == cache / "models" / f"{NAME}-logits-int8.onnx"
+    settings = {key: exporter[0][key] for key in ("precision", "kind", "photos", "calibration")}
+    assert settings == {
+        "precision": "int8",
+        "kind": "logits",
+        "photos": photo_folder / "town",
+        "calibration": photo_folder / "beach",
+    }
+    assert f"--model {NAME}-logits-int8" in done.out
+    failed = run("index", photo_folder, "-o", cache / "index", "--model", NAME)
+    assert (failed.code, f"({NAME}-logits-int8 is there)" in failed.err) == (1, True)
+
+
+def test_without_the_extra_nothing_is_downloaded(
+    run: Run, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = commands.importlib.util.find_spec
+    monkeypatch.setattr(
+        commands.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
+    )
+    failed = run("models", "fetch", NAME)
+    assert (failed.code, failed.out) == (1, "")
+    assert one_line(failed.err)
+    assert "needs torch, which is not installed: pip install 'semcbir[export]'" in failed.err
+    assert server.asked == []
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--precision", "int8"), "needs --calibration"),
+        (("--calibration", "{photos}"), "--calibration is for --precision int8"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_download(
+    run: Run, server: Server, exporter: list[Any], photo_folder: Path, options: tuple[str, ...], said: str
+) -> None:
+    failed = run("models", "fetch", NAME, *(each.format(photos=photo_folder) for each in options))
+    assert (failed.code, failed.out) == (1, "")
+    assert said in failed.err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("option", ["--photos", "--calibration"])
+def test_a_folder_that_is_not_there_is_a_usage_error(
+    run: Run, server: Server, exporter: list[Any], tmp_path: Path, option: str
+) -> None:
+    failed = run("models", "fetch", NAME, option, tmp_path / "none")
+    assert failed.code == 2
+    assert option in failed.err
+    assert server.asked == []
+
+
+def test_a_download_that_fails_is_one_line(run: Run, server: Server, exporter: list[Any]) -> None:
+    server.answers["/file.pth"] = Answer(status=404)
+    failed = run("models", "fetch", NAME)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.splitlines()[-1].startswith("semcbir: error: cannot download http://127.0.0.1")
+    assert exporter == []
+
+
+def test_a_failed_export_keeps_the_checkpoint(
+    run: Run, server: Server, exporter: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object, **_settings: object) -> None:
+        raise console.SemcbirError("the network differs")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["semcbir.export.exporting"], "export_model", broken)
+        failed = run("models", "fetch", NAME)
+    assert (failed.code, "the network differs" in failed.err) == (1, True)
+    assert run("models", "list").out.count("; downloaded") == 1
+    assert run("models", "fetch", NAME).code == 0
+    assert len(server.asked) == 1
+
+
+def test_default_needs_no_fetching(run: Run, server: Server) -> None:
+    done = run("models", "fetch", "default")
+    assert (done.code, done.err, "ships with semcbir" in done.out) == (0, "", True)
+
+
+# --- export -------------------------------------------------------------------------------------------------
+
+
+def test_export_takes_a_checkpoint_that_is_there(
+    run: Run, exporter: list[dict[str, Any]], tmp_path: Path, photo_folder: Path
+) -> None:
+    (tmp_path / "own.pth").write_bytes(CONTENT)
+    command = ("models", "export", NAME, "--checkpoint", tmp_path / "own.pth", "-o", tmp_path / "own.onnx")
+    done = run(*command, "--precision", "fp16", "--photos", photo_folder)
+    assert done.code == 0
+    assert f"--model {tmp_path / 'own.onnx'}" in done.out
+    assert exporter[0]["output"] == tmp_path / "own.onnx"
+    assert (exporter[0]["precision"], exporter[0]["kind"]) == ("fp16", "labels")
+    assert exporter[0]["photos"] == photo_folder
+    assert json.loads((tmp_path / "own.json").read_text())["file"] == "own.onnx"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("own.pth", "ends with .onnx"), ("none/own.onnx", "none is not there")]
+)
+def test_export_checks_its_output_first(
+    run: Run, exporter: list[Any], tmp_path: Path, output: str, said: str
+) -> None:
+    (tmp_path / "own.pth").write_bytes(CONTENT)
+    failed = run("models", "export", NAME, "--checkpoint", tmp_path / "own.pth", "-o", tmp_path / output)
+    assert (failed.code, exporter) == (2, [])
+    assert said in " ".join(failed.err.split())
+
+
+def test_export_names_a_missing_checkpoint(run: Run, exporter: list[Any], tmp_path: Path) -> None:
+    failed = run("models", "export", NAME, "--checkpoint", tmp_path / "none.pth", "-o", tmp_path / "own.onnx")
+    assert (failed.code, failed.out) == (1, "")
+    assert f"{tmp_path / 'none.pth'}: no such checkpoint" in failed.err
+
+
+# --- progress -----------------------------------------------------------------------------------------------
+
+
+def test_progress_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(transfers.time, "monotonic", lambda: clock[0])
+    with transfers.TransferMeter() as meter:
+        for done in (0, 10_000_000, 20_000_000):
+            meter(Transfer(done, 264_000_000))
+            clock[0] += 10.0
+        meter(Transfer(30_000_000, None))
+    assert capsys.readouterr().err.splitlines() == [
+        "semcbir: 10.0 MB of 264.0 MB, 1.0 MB/s, 4 min left",
+        "semcbir: 20.0 MB of 264.0 MB, 1.0 MB/s, 4 min left",
+        "semcbir: 30.0 MB, 1.0 MB/s",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with transfers.TransferMeter() as meter:
+        meter(Transfer(5, None))
+        meter(Transfer(10, 264))
+        bar = meter._bar
+        assert bar is not None
+        task = bar.tasks[0]
+        assert (task.completed, task.total) == (10, 264)
+    assert bar.live.is_started is False
+
+
+def test_help_names_the_commands(run: Run) -> None:
+    assert "models" in run("--help").out
+    listed = run("models", "--help").out
+    for verb in ("list", "show", "fetch", "export"):
+        assert verb in listed

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""What is said of the published networks, against what their publishers say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from semcbir.errors import ModelError
+from semcbir.models.card import ModelCard
+from semcbir.models.published import ALIASES, PUBLISHED, PublishedModel, published
+from semcbir.models.specs import InputSpec, OutputSpec
+
+CARDS = Path(__file__).with_name("cards")
+every_model = pytest.mark.parametrize("model", PUBLISHED.values(), ids=list(PUBLISHED))
+
+# name: classes, head, align_corners inside and last, bias of the head's first convolution, batch norm
+NETWORKS = {
+    "hrnet-w48-cocostuff": (171, "simple", True, True, True, "inplace_abn"),
+    "hrnet-w48-ocr-cocostuff": (171, "ocr", True, True, True, "inplace_abn"),
+    "hrnet-w48-mseg-480p": (194, "simple", False, True, True, "standard"),
+    "hrnet-w48-mseg-720p": (194, "simple", False, True, True, "standard"),
+    "hrnet-w48-mseg-1080p": (194, "simple", False, True, True, "standard"),
+    "hrnet-w48-ade20k": (150, "simple", True, True, True, "inplace_abn"),
+    "hrnet-w48-pascal-context": (59, "simple", False, False, True, "standard"),
+    "hrnet-w48-cityscapes": (19, "simple", False, False, True, "standard"),
+    "fcn-hr48-ade20k": (150, "simple", False, False, False, "standard"),
+    "fcn-hr48-pascal-context": (59, "simple", False, False, False, "standard"),
+    "fcn-hr48-cityscapes": (19, "simple", False, False, False, "standard"),
+}
+
+
+def test_every_network_is_described_as_its_publishers_build_it() -> None:
+    found = {
+        name: (
+            model.architecture.n_classes,
+            model.architecture.head,
+            model.architecture.align_corners,
+            model.architecture.final_align_corners,
+            model.architecture.head_bias,
+            model.checkpoint.batch_norm,
+        )
+        for name, model in PUBLISHED.items()
+    }
+    assert found == NETWORKS
+    assert {(m.architecture.family, m.architecture.width) for m in PUBLISHED.values()} == {("hrnet", 48)}
+
+
+@every_model
+def test_a_card_can_be_made_of_it(model: PublishedModel) -> None:
+    card = ModelCard(
+        name=model.name,
+        file=f"{model.name}.onnx",
+        sha256="0" * 64,
+        classes=model.classes,
+        input=InputSpec(layout="NCHW", dtype="float32", mean=model.mean, std=model.std),
+        size=model.size,
+        output=OutputSpec(kind="logits", align_corners=model.architecture.final_align_corners),
+        licence=model.checkpoint.licence,
+        source=model.checkpoint.source,
+        notes=model.notes,
+    )
+    assert ModelCard.from_dict(card.to_dict()) == card
+    assert (card.n_classes, card.input.mean_colour()) == (model.architecture.n_classes, (124, 116, 104))
+
+
+@every_model
+def test_names_can_be_files_and_options(model: PublishedModel) -> None:
+    assert model.name == model.name.lower()
+    assert not set(model.name) & set("./\\: ")
+    assert Path(model.checkpoint.file).name == model.checkpoint.file
+    assert model.checkpoint.file.endswith(".pth")
+
+
+@every_model
+def test_it_is_said_where_it_is_and_on_what_terms(model: PublishedModel) -> None:
+    checkpoint = model.checkpoint
+    assert (checkpoint.url is None) != (checkpoint.gdrive_id is None)
+    assert checkpoint.source.startswith("https://")
+    assert checkpoint.url is None or checkpoint.url.endswith(f"/{checkpoint.file}")
+    assert checkpoint.published_at.startswith("https://github.com/")
+    assert checkpoint.licence.startswith("weights: none stated")
+    assert 250e6 < (checkpoint.about or 0) < 550e6
+    assert all(10 < value < 100 for value in checkpoint.miou.values())
+    assert model.trained_on
+    assert model.taxonomy
+    assert model.taxonomy.source
+    assert model.taxonomy.licence
+
+
+def test_only_openmmlab_publishes_hashes_and_only_their_beginning() -> None:
+    prefixes = {name: model.checkpoint.sha256_prefix for name, model in PUBLISHED.items()}
+    assert {name: prefix for name, prefix in prefixes.items() if prefix} == {
+        "fcn-hr48-ade20k": "a52fc02c",
+        "fcn-hr48-pascal-context": "3ae7081e",
+        "fcn-hr48-cityscapes": "59b7973e",
+    }
+    assert {model.checkpoint.sha256 for model in PUBLISHED.values()} == {None}
+
+
+def test_hrnet_pads_with_black_and_the_others_with_the_mean() -> None:
+    padded = {name: model.size.pad for name, model in PUBLISHED.items()}
+    black = {name for name, pad in padded.items() if pad == (0, 0, 0)}
+    assert black == {name for name in PUBLISHED if name.startswith("hrnet") and "mseg" not in name}
+    assert set(padded.values()) == {(0, 0, 0), (124, 116, 104)}
+
+
+def test_the_canvas_is_that_of_the_training() -> None:
+    def canvas(name: str) -> tuple[int, int]:
+        size = published(name).size
+        return size.canvas(*size.scaled(480, 640))
+
+    assert canvas("hrnet-w48-cocostuff") == canvas("hrnet-w48-ade20k") == (520, 520)
+    sides = [canvas(f"hrnet-w48-mseg-{resolution}") for resolution in ("480p", "720p", "1080p")]
+    assert sides == [(473, 473), (593, 593), (713, 713)]
+    assert canvas("fcn-hr48-ade20k") == (512, 512)
+    street = published("hrnet-w48-cityscapes").size
+    assert street.canvas(*street.scaled(1024, 2048)) == (512, 1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "spots"),
+    [
+        # The paper's ids of COCO-Stuff, 1..182, less those below that no picture has: 12, 26, 29, ...
+        ("hrnet-w48-cocostuff", {1 - 1: "person", 13 - 2: "stop sign", 14 - 2: "parking meter"}),
+        ("hrnet-w48-cocostuff", {90 - 11: "toothbrush", 92 - 12: "banner", 124 - 12: "grass"}),
+        ("hrnet-w48-cocostuff", {155 - 12: "sea", 157 - 12: "sky-other", 169 - 12: "tree", 182 - 12: "wood"}),
+        ("hrnet-w48-mseg-480p", {0: "backpack", 125: "person", 142: "sky", 174: "vegetation"}),
+        ("hrnet-w48-mseg-480p", {175: "bicycle", 191: "wall", 193: "window_blind"}),
+        ("hrnet-w48-ade20k", {0: "wall", 2: "sky", 12: "person", 126: "animal", 149: "flag"}),
+        ("hrnet-w48-pascal-context", {0: "aeroplane", 1: "bag", 6: "bird", 36: "person", 58: "wood"}),
+        ("hrnet-w48-cityscapes", {0: "road", 10: "sky", 11: "person", 13: "car", 18: "bicycle"}),
+    ],
+)
+def test_classes_are_in_the_order_of_the_channels(name: str, spots: dict[int, str]) -> None:
+    classes = published(name).classes
+    assert {channel: classes[channel] for channel in spots} == spots
+
+
+def test_both_coco_stuff_networks_have_eighty_things_and_no_unlabeled() -> None:
+    simple, ocr = published("hrnet-w48-cocostuff"), published("hrnet-w48-ocr-cocostuff")
+    assert simple.classes == ocr.classes
+    assert len(set(simple.classes)) == 171
+    assert "unlabeled" not in simple.classes
+    # Stuff is in alphabetical order, things are not.
+    assert list(simple.classes[80:]) == sorted(simple.classes[80:])
+
+
+def test_ade20k_agrees_with_a_network_of_another_maker() -> None:
+    # Its card shortens every name to the first word, and has a channel for "other" before.
+    names = json.loads((CARDS / "ade150.json").read_text(encoding="utf-8"))["classes"]
+    assert [name.split()[0] for name in published("fcn-hr48-ade20k").classes] == names[1:]
+
+
+def test_pascal_context_is_alphabetical_and_has_no_background() -> None:
+    # The order of 59_labels.txt, with the classes of Pascal VOC first, is not that of these networks.
+    classes = published("hrnet-w48-pascal-context").classes
+    assert list(classes) == sorted(classes)
+    assert "background" not in classes
+    assert published("fcn-hr48-pascal-context").classes == classes
+
+
+def test_presets_fit_the_model() -> None:
+    for model in PUBLISHED.values():
+        assert {"single-scale", "flip"} <= set(model.presets)
+        for preset in model.presets.values():
+            assert preset.crop is None or preset.crop == model.size.length
+    assert "mseg-360-ms-flip" in published("hrnet-w48-mseg").presets
+
+
+def test_an_alias_is_another_name() -> None:
+    assert published("hrnet-w48-mseg") is PUBLISHED["hrnet-w48-mseg-480p"]
+    assert not set(ALIASES) & set(PUBLISHED)
+    assert set(ALIASES.values()) <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("wrong", ["hrnet-w48-cocostuf", "HRNet-W48-CocoStuff", "hrnetw48-cocostuff"])
+def test_a_slip_gets_the_right_name(wrong: str) -> None:
+    with pytest.raises(ModelError, match=f"'{wrong}'; did you mean hrnet-w48-cocostuff"):
+        published(wrong)
+
+
+def test_an_unknown_name_gets_all_of_them() -> None:
+    with pytest.raises(ModelError, match="known are hrnet-w48-cocostuff, .*fcn-hr48-cityscapes"):
+        published("segformer")
+
+
+def test_a_model_with_too_few_classes_cannot_be_made() -> None:
+    model = published("hrnet-w48-cityscapes")
+    with pytest.raises(ValueError, match="expected 19 names, got 18"):
+        dataclasses.replace(model, classes=model.classes[:-1])
