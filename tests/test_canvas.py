@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semcbir.models.specs import InputSpec, SizeSpec
-from semcbir.segmentation.canvas import Placement, fill_batch, scale
+from semcbir.segmentation.canvas import Placement, fill_batch, lay, scale
 
 SIZE = SizeSpec(rule="long_side", length=8, multiple=4, offset=1, pad=(10, 200, 30))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -28,13 +28,14 @@ def test_a_batch_by_the_definition(layout: Any, colour: Any, dtype: Any, normali
     )
     batch = fill_batch(images, placements, spec, SIZE, batch_size=3)
 
-    expected = np.empty((3, 9, 9, 3))
+    expected = np.empty((2, 9, 9, 3))
     expected[:] = SIZE.pad
     expected[0, :8, :6], expected[1, :7, :8] = images
     if normalised:
         expected = (expected / 255 - MEAN) / STD
     expected = expected[..., ::-1] if colour == "BGR" else expected
     expected = expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected
+    expected = np.concatenate([expected, expected[1:]])  # the row to spare repeats the last
     assert batch.dtype == dtype
     assert batch.flags.c_contiguous
     np.testing.assert_allclose(batch, expected, rtol=1e-6, atol=1e-7)
@@ -47,3 +48,12 @@ def test_scaling_averages_what_it_shrinks_and_interpolates_what_it_grows() -> No
     ramp = np.repeat(np.array([[0, 100]], np.uint8)[:, :, None], 3, axis=2)
     np.testing.assert_array_equal(scale(ramp, (1, 4))[0, :, 0], [0, 25, 75, 100])
     assert scale(image, (4, 6)) is image
+
+
+def test_a_photo_may_lie_anywhere_on_its_canvas() -> None:
+    image = np.random.default_rng(2).integers(0, 256, (3, 4, 3), np.uint8)
+    spec = InputSpec(layout="NHWC", dtype="uint8", colour="BGR")
+    laid = lay(image, (3, 4), (7, 6), spec, (10, 200, 30), at=(2, 1))
+    expected = np.full((7, 6, 3), (10, 200, 30), np.uint8)
+    expected[2:5, 1:5] = image
+    np.testing.assert_array_equal(laid, expected[:, :, ::-1])

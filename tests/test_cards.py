@@ -43,7 +43,8 @@ def changed(plain: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
 
 
 def test_a_card_survives_saving_and_loading(plain: dict[str, Any], tmp_path: Path) -> None:
-    plain |= {"name": "größe", "void": 300, "notes": "two\nlines"}
+    plain |= {"name": "größe", "void": 300, "notes": "two\nlines", "measured": {"miou": [0.5, None]}}
+    plain["inference"] = {"flip": True, "scales": [1], "taxonomy": {"warm": ["red"], "rest": []}}
     card = ModelCard.from_dict(plain)
     card.save(tmp_path / "card.json")
     assert ModelCard.load(tmp_path / "card.json") == card
@@ -108,6 +109,12 @@ def test_padding_is_the_mean_colour_of_the_card(plain: dict[str, Any]) -> None:
         ("output.name", "", "output.name: expected text"),
         ("licence", None, "licence: expected text"),
         ("palette", [], "palette: unknown field"),
+        ("measured", [1], "measured: expected an object that JSON can hold"),
+        ("measured", {"miou": float("nan")}, "measured: expected an object that JSON can hold"),
+        ("inference", 3, "inference: expected an object"),
+        ("inference", {"crop": 0}, "inference.crop: expected an integer from 1"),
+        ("inference", {"window": 9}, "inference.window: unknown field"),
+        ("inference", {"taxonomy": {"sky": ["clouds"]}}, "taxonomy.sky: the network has no class 'clouds'"),
     ],
 )
 def test_a_wrong_field_is_named(
@@ -132,6 +139,12 @@ def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: bytes) -> No
         ModelCard.load(path)
 
 
+def test_what_says_nothing_is_not_written(plain: dict[str, Any]) -> None:
+    card = ModelCard.from_dict(plain | {"inference": None, "measured": {}})
+    assert not {"inference", "measured"} & set(card.to_dict())
+    assert hash(card) == hash(ModelCard.from_dict(plain | {"measured": {"miou": 0.5}}))
+
+
 def test_the_label_type_holds_every_label(plain: dict[str, Any]) -> None:
     def label_dtype(n_classes: int, void: int | None) -> str:
         names = [f"class {i}" for i in range(n_classes)]
@@ -144,7 +157,10 @@ def test_the_label_type_holds_every_label(plain: dict[str, Any]) -> None:
 def test_the_recipe_part_holds_what_decides_labels_and_nothing_else(plain: dict[str, Any]) -> None:
     recipe = ModelCard.from_dict(plain).preprocessing_dict()
     assert json.loads(json.dumps(recipe)) == recipe
-    assert ModelCard.from_dict(plain | {"licence": "other", "notes": "x"}).preprocessing_dict() == recipe
+    other = {"licence": "other", "notes": "x", "measured": {"miou": 0.5}}
+    assert ModelCard.from_dict(plain | other).preprocessing_dict() == recipe
+    assert ModelCard.from_dict(plain | {"inference": {"flip": False}}).preprocessing_dict() == recipe
+    assert list(recipe) == ["name", "sha256", "classes", "masked", "void", "input", "size", "output"]
     for field, value in [
         ("masked", []),
         ("void", 3),
@@ -153,6 +169,8 @@ def test_the_recipe_part_holds_what_decides_labels_and_nothing_else(plain: dict[
         ("input.colour", "BGR"),
         ("size.pad", [0, 0, 0]),
         ("output.align_corners", False),
+        ("inference", {"flip": True}),
+        ("inference", {"crop": 9}),
     ]:
         other = ModelCard.from_dict(changed(plain, field, value)).preprocessing_dict()
         assert other != recipe, field
@@ -227,7 +245,7 @@ def test_missing_models_are_named(tmp_path: Path) -> None:
             resolve(model)
     with pytest.raises(ModelError, match=r"absent\.json: cannot read the model card"):
         resolve(tmp_path / "absent.json")
-    for other in ("no-such-name", tmp_path, "model.pt"):
+    for other in (tmp_path, "model.pt"):
         with pytest.raises(ModelError, match=r"is not a model: expected an \.onnx file"):
             resolve(other)
 

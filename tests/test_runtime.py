@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""The rule for the device: what is asked for, what is there, and what is really used."""
+"""The rule for the device, and networks at work on it: what is asked for, what is really used."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from semcbir.errors import DeviceError
-from semcbir.segmentation import Segmenter, runtime
+from semcbir.errors import DeviceError, ImageError, ModelError
+from semcbir.extractor import Extractor
+from semcbir.models.card import ModelCard
+from semcbir.segmentation import Segmenter, network, runtime
+from tiny_models import labels_network
+from tiny_models import tiny_model as write_tiny_model
 
 needs_cuda_build = pytest.mark.skipif(not runtime.cuda_compiled(), reason="needs onnxruntime-gpu")
 needs_no_gpu = pytest.mark.skipif(runtime.cuda_visible(), reason="needs a machine without an NVIDIA GPU")
@@ -84,3 +95,170 @@ def test_two_distributions_are_told_once_with_the_mend(
         Segmenter(tiny_model, device="cpu")
     with warnings.catch_warnings(action="error"):
         Segmenter(tiny_model, device="cpu")
+
+
+class PretendedCuda:
+    """A CPU session that says it has CUDA and notes what it is given."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def get_providers(self) -> list[str]:
+        return [runtime.CUDA, runtime.CPU]
+
+    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> Any:
+        self.shapes += [array.shape for array in inputs.values()]
+        return self.session.run(outputs, inputs)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PretendedCuda, bool]]:
+    """The sessions that were opened, as if with CUDA, and whether each was tuned."""
+    opened: list[tuple[PretendedCuda, bool]] = []
+    really = runtime.open_session
+
+    def open_session(onnx: Path, device: str, threads: int, *, tune: bool) -> Any:
+        opened.append((PretendedCuda(really(onnx, "cpu", threads)), tune))
+        return opened[-1][0]
+
+    monkeypatch.setattr(network, "open_session", open_session)
+    return opened
+
+
+def photos(*shapes: tuple[int, int]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+
+
+MIXED = [(48, 64), (64, 48), (10, 64), (64, 64), (40, 60), (30, 40), (64, 48), (48, 64), (1, 9), (48, 64)] * 2
+
+
+def test_a_tuned_network_sees_one_shape_for_each_canvas(
+    tiny_model: Path, cuda: list[tuple[PretendedCuda, bool]]
+) -> None:
+    images = photos(*MIXED)
+    segmenter = Segmenter(tiny_model, device="cuda", tune=True)
+    assert segmenter.device == "cuda"
+    assert segmenter.batches
+    label_maps = segmenter.segment(images)
+    session, tuned = cuda.pop()
+    assert tuned
+    assert {shape[0] for shape in session.shapes} == {segmenter.batch_size}
+    for image, labels in zip(images, label_maps, strict=True):
+        np.testing.assert_array_equal(labels, Segmenter(tiny_model, device="cpu").segment([image])[0])
+        cuda.clear()
+
+
+def test_without_tuning_no_row_is_wasted(tiny_model: Path, cuda: list[tuple[PretendedCuda, bool]]) -> None:
+    Segmenter(tiny_model, device="cuda").segment(photos((48, 64)))
+    session, tuned = cuda.pop()
+    assert not tuned
+    assert session.shapes == [(1, 48, 64, 3)]
+
+
+def test_a_card_of_many_canvases_is_not_tuned(tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]]) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", size={"rule": "long_side", "length": 64, "multiple": 4})
+    Segmenter(model, device="cuda", tune=True).segment(photos((48, 64)))
+    session, tuned = cuda.pop()
+    assert not tuned
+    assert session.shapes == [(1, 48, 64, 3)]
+
+
+@pytest.mark.parametrize(("tune", "search"), [(True, "EXHAUSTIVE"), (False, "HEURISTIC")])
+def test_only_a_tuned_session_searches_for_convolutions(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tune: bool, search: str
+) -> None:
+    pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
+    asked: list[Any] = []
+    really = runtime._session
+
+    def session(onnx: Path, providers: list[Any], threads: int) -> Any:
+        asked.append(providers)
+        return PretendedCuda(really(onnx, [runtime.CPU], threads))
+
+    monkeypatch.setattr(runtime, "_session", session)
+    assert Segmenter(tiny_model, device="cuda", tune=tune).device == "cuda"
+    assert asked == [[(runtime.CUDA, {"cudnn_conv_algo_search": search}), runtime.CPU]]
+
+
+def test_a_stream_through_a_gpu_is_that_through_the_cpu(
+    tiny_model: Path,
+    photo_folder: Path,
+    cuda: list[tuple[PretendedCuda, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (photo_folder / "broken.jpg").write_bytes(b"no photo")
+    sources = [*sorted(photo_folder.rglob("*.*")), *photos(*MIXED)]
+    monkeypatch.setitem(network.BATCH, "cuda", 2)
+    streamed = list(Extractor(tiny_model, "hog", device="cuda", threads=3).stream(sources))
+    assert len(cuda) == 1
+    monkeypatch.undo()
+    expected = list(Extractor(tiny_model, "hog", device="cpu", threads=2).stream(sources))
+    assert sum(isinstance(one, ImageError) for one in expected) == 1
+    for one, other in zip(streamed, expected, strict=True):
+        if isinstance(other, ImageError):
+            assert isinstance(one, ImageError)
+            assert one.reason == other.reason
+        else:
+            assert isinstance(one, dict)
+            np.testing.assert_array_equal(one["hog"].proportions, other["hog"].proportions)
+            np.testing.assert_array_equal(one["hog"].centroids, other["hog"].centroids)
+
+
+def test_the_gpu_works_while_the_caller_is_busy(
+    tiny_model: Path, cuda: list[tuple[PretendedCuda, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.BATCH, "cuda", 2)
+    extractor = Extractor(tiny_model, "hog", device="cuda", threads=2)
+    stream = extractor.stream(photos(*[(48, 64)] * 40))
+    next(stream)
+    (session, _), *_ = cuda
+    deadline = time.monotonic() + 10
+    while len(session.shapes) < 8 and time.monotonic() < deadline:  # the first 8 images, and 8 more
+        time.sleep(0.005)
+    assert len(session.shapes) == 8
+    assert len(list(stream)) == 39
+
+
+def test_streaming_on_the_cpu_starts_no_threads_but_the_pool_s(tiny_model: Path, photo_folder: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    extractor = Extractor(tiny_model, "kaze", device="cpu", threads=3)
+    extractor.load()
+    before = psutil.Process().num_threads()
+    most = max(psutil.Process().num_threads() for _ in extractor.stream(sorted(photo_folder.rglob("*.*"))))
+    assert most <= before + 3
+
+
+def write_unchecked(path: Path, graph: onnx.ModelProto) -> Path:
+    """Write a network that onnx's checker refuses and onnxruntime runs."""
+    write_tiny_model(path)
+    path.write_bytes(graph.SerializeToString())
+    card = ModelCard.load(path.with_suffix(".json"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    replace(card, sha256=digest).save(path.with_suffix(".json"))
+    return path
+
+
+def test_a_network_of_open_rank_is_refused(tmp_path: Path) -> None:
+    graph = labels_network("N")
+    graph.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.UINT8, None))
+    with pytest.raises(ModelError, match=r"expected an input of 4 dimensions \(NHWC\), the graph leaves"):
+        Segmenter(write_unchecked(tmp_path / "m.onnx", graph))
+
+
+def test_an_output_of_open_rank_is_checked_when_it_comes(tmp_path: Path) -> None:
+    graph = labels_network("N")
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("labels", TensorProto.UINT8, None))
+    segmenter = Segmenter(write_unchecked(tmp_path / "m.onnx", graph))
+    assert segmenter.segment(photos((48, 64)))[0].shape == (48, 64)
+    graph.graph.node[-2].attribute[1].i = 1  # keepdims
+    graph.graph.node.append(helper.make_node("Unsqueeze", ["labels", "axis"], ["deep"]))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "axis"))
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("deep", TensorProto.UINT8, None))
+    segmenter = Segmenter(write_unchecked(tmp_path / "deep.onnx", graph))
+    with pytest.raises(ModelError, match=r"expected labels of shape \(1, h, w\), got \(1, 1, 1, 48, 64\)"):
+        segmenter.segment(photos((48, 64)))

@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from semcbir.errors import ModelError
-from semcbir.segmentation import Segmenter
+from semcbir.segmentation import Segmenter, network
 from test_labelling import assert_winners
 from tiny_models import (
     BLUE,
@@ -99,18 +99,19 @@ def test_channels_go_in_the_order_of_the_card(tmp_path: Path) -> None:
     assert (labels == BLUE).all()
 
 
-def test_mixed_sizes_come_back_in_order_whatever_the_batch(tiny_model: Path) -> None:
+def test_mixed_sizes_come_back_in_order_whatever_the_batch(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shapes = [(48, 64), (64, 48), (48, 64), (1, 1), (90, 120), (3, 200), (48, 64), (64, 64)]
     photos = [painted(random_labels(*shape, seed)) for seed, shape in enumerate(shapes)]
-    segmenter = Segmenter(tiny_model)
-    alone = [segmenter.segment([photo])[0] for photo in photos]
+    alone = [Segmenter(tiny_model).segment([photo])[0] for photo in photos]
+    assert [labels.shape for labels in alone] == shapes
+    assert Segmenter(tiny_model).segment([]) == []
     for batch_size in (1, 2, 8):
-        segmenter.batch_size = batch_size
-        together = segmenter.segment(photos)
-        assert [labels.shape for labels in together] == shapes
+        monkeypatch.setitem(network.BATCH, "cpu", batch_size)
+        together = Segmenter(tiny_model).segment(photos)
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_array_equal(one, other)
-    assert segmenter.segment([]) == []
 
 
 def test_a_model_of_a_fixed_batch_takes_any_number(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,7 +21,9 @@ from semcbir._checks import check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.images import as_image, display_path, load_image
-from semcbir.models.registry import resolve
+from semcbir.models.presets import with_inference
+from semcbir.models.registry import DEFAULT, resolve
+from semcbir.models.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.segmentation import Segmenter
 from semcbir.segmentation.runtime import DEVICES
@@ -35,6 +37,9 @@ Out = TypeVar("Out")
 
 LONG_SIDE = 512
 """Default bound on an image's longer side, in pixels."""
+
+_BATCHES = 4
+"""Batches that a GPU is given at a time: images of one canvas size then fill most of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,15 @@ class Analysis:
     features: dict[str, LocalFeatures]
 
 
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An image before its network: its pixels, its features, its canvas."""
+
+    image: Image
+    features: dict[str, LocalFeatures]
+    canvas: npt.NDArray[Any]
+
+
 Extracted = dict[str, Signatures] | ImageError
 """What a stream yields for an image: a batch of one per feature name, or why there is none."""
 
@@ -58,10 +72,11 @@ Extracted = dict[str, Signatures] | ImageError
 class Extractor:
     """Turns images (paths or RGB uint8 arrays (H, W, 3)) into signatures.
 
-    ``model`` is a segmentation model (an ONNX file with its card beside it, a card, or a registered name),
-    ``features`` one or more of kaze, surf, sift, hog (names, or objects with parameters), ``long_side`` the
-    bound in pixels on the longer side, ``device`` "auto", "cuda" or "cpu", ``threads`` how many images are
-    worked on at once (None: every usable CPU).
+    ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
+    models list`` shows, or None for the network that ships with the package. ``features`` are one or more of
+    kaze, surf, sift, hog (names, or objects with parameters), ``long_side`` the bound in pixels on the longer
+    side, ``device`` "auto", "cuda" or "cpu", ``threads`` how many images are worked on at once (None: every
+    usable CPU), ``inference`` how they go through a network that gives logits (see Segmenter).
 
     The network itself is loaded when it is first needed, or by ``load``; then a model that is unusable or
     does not fit its card raises ModelError, and a device that is not to be had DeviceError. Raises ModelError
@@ -70,12 +85,13 @@ class Extractor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         features: str | Iterable[str | Feature] = "kaze",
         *,
         long_side: int | None = LONG_SIDE,
         device: str = "auto",
         threads: int | None = None,
+        inference: InferenceSpec | str | None = None,
     ) -> None:
         self.features = parse_features(features)
         self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
@@ -83,25 +99,34 @@ class Extractor:
         if device not in DEVICES:
             raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
         self.device = device
-        self.model_path, self.card = resolve(model)
-        self.model = model
+        self.model_path, card = resolve(model)
+        self.card = with_inference(card, inference)
+        self.model = DEFAULT if model is None else model
+        self.inference = inference
         self.recipe = Recipe(self.card.preprocessing_dict(), self.features, self.long_side)
 
     @cached_property
     def segmenter(self) -> Segmenter:
         """The network for a single image: it may use every thread."""
-        return Segmenter(self.model, device=self.device, threads=self.threads)
+        many: Segmenter | None = self.__dict__.get("_stream_segmenter")
+        if many is not None and (many.device == "cuda" or self.threads == 1):
+            return many  # The same network twice would only take memory.
+        return self._segmenter(self.threads, tune=False)
 
     @cached_property
     def _stream_segmenter(self) -> Segmenter:
+        one: Segmenter | None = self.__dict__.get("segmenter")
+        if one is not None and one.device == "cpu" and self.threads == 1:
+            return one
         # On the CPU many images at once, a thread each, beat many threads on one image.
-        if self.threads == 1 or self.device == "cuda":
-            return self.segmenter
-        return Segmenter(self.model, device=self.device, threads=1)
+        return self._segmenter(1, tune=True)
+
+    def _segmenter(self, threads: int, *, tune: bool) -> Segmenter:
+        return Segmenter(self.model, device=self.device, threads=threads, inference=self.inference, tune=tune)
 
     def load(self) -> None:
         """Load the network and try it on a blank image. Raises ModelError or DeviceError where it fails."""
-        self._stream_segmenter.segment([np.zeros((32, 32, 3), np.uint8)])
+        self._stream_segmenter.segment([np.zeros((24, 32, 3), np.uint8)])
 
     def analyse(self, image: ImageSource) -> Analysis:
         """Segment an image and find its local features, the two at the same time.
@@ -144,14 +169,38 @@ class Extractor:
         """
         segmenter = self._stream_segmenter
         with _one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
-            if segmenter.device == "cpu":
-                yield from _ordered_map(pool, self._extract_one, images, 16 * self.threads)
+            if segmenter.batches:
+                yield from self._stream_batches(pool, segmenter, images)
             else:
-                # The device works on a batch here while the pool prepares the next ones.
-                size = segmenter.batch_size
-                prepared = _ordered_map(pool, self._prepare, images, 2 * size + 2 * self.threads)
-                while batch := list(itertools.islice(prepared, size)):
-                    yield from self._segment_batch(segmenter, batch)
+                yield from _ordered_map(pool, self._extract_one, images, 16 * self.threads)
+
+    def _stream_batches(
+        self, pool: ThreadPoolExecutor, segmenter: Segmenter, images: Iterable[ImageSource]
+    ) -> Iterator[Extracted]:
+        """Stream with a GPU: it always has the next batches while the pool works before and behind it."""
+        size = _BATCHES * segmenter.batch_size
+        prepare, finish = partial(self._prepare_canvas, segmenter), partial(self._finish, segmenter)
+        with ThreadPoolExecutor(1) as device:
+            window = 2 * size + 2 * self.threads
+            with closing(_ordered_map(pool, prepare, images, window)) as prepared:
+                chunks = iter(lambda: list(itertools.islice(prepared, size)), [])
+                for done in _ordered_map(device, partial(_run, segmenter), chunks, 2):
+                    yield from _ordered_map(pool, finish, done, size)
+
+    def _prepare_canvas(self, segmenter: Segmenter, image: ImageSource) -> _Prepared | ImageError:
+        prepared = self._prepare(image)
+        if isinstance(prepared, ImageError):
+            return prepared
+        return _Prepared(*prepared, segmenter.lay(prepared[0]))
+
+    def _finish(
+        self, segmenter: Segmenter, done: tuple[_Prepared | ImageError, npt.NDArray[Any] | None]
+    ) -> Extracted:
+        prepared, output = done
+        if isinstance(prepared, ImageError) or output is None:
+            return cast(ImageError, prepared)
+        label_map = segmenter.label_map(prepared.image, output)
+        return self.signatures_of(Analysis(prepared.image, label_map, prepared.features))
 
     def _extract_one(self, image: ImageSource) -> Extracted:
         prepared = self._prepare(image)
@@ -174,17 +223,6 @@ class Extractor:
             failed = ImageError(f"{name}: {reason}", reason=reason, transient=isinstance(error, MemoryError))
             failed.__cause__ = error
             return failed
-
-    def _segment_batch(
-        self, segmenter: Segmenter, batch: Sequence[tuple[Image, dict[str, LocalFeatures]] | ImageError]
-    ) -> Iterator[Extracted]:
-        good = [prepared for prepared in batch if not isinstance(prepared, ImageError)]
-        label_maps = iter(segmenter.segment([pixels for pixels, _ in good]))
-        for prepared in batch:
-            if isinstance(prepared, ImageError):
-                yield prepared
-            else:
-                yield self.signatures_of(Analysis(prepared[0], next(label_maps), prepared[1]))
 
     def _pixels(self, image: ImageSource) -> Image:
         if isinstance(image, np.ndarray):
@@ -213,9 +251,18 @@ class Extractor:
         return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
 
 
+def _run(
+    segmenter: Segmenter, chunk: Sequence[_Prepared | ImageError]
+) -> list[tuple[_Prepared | ImageError, npt.NDArray[Any] | None]]:
+    """What the network gives for each image of ``chunk``, None for those that could not be read."""
+    good = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
+    outputs = iter(segmenter.run([one.image for one in good], [one.canvas for one in good]))
+    return [(one, next(outputs) if isinstance(one, _Prepared) else None) for one in chunk]
+
+
 def _ordered_map(
     pool: ThreadPoolExecutor, function: Callable[[Item], Out], items: Iterable[Item], window: int
-) -> Iterator[Out]:
+) -> Generator[Out, None, None]:
     """Map over ``items`` on ``pool``, in order, with at most ``window`` results and calls in flight."""
     pending: deque[Future[Out]] = deque()
     try:

@@ -21,6 +21,8 @@ from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images import display_path
 from semcbir.ingest import Ingest, Progress, Report, Skipped, put_back, take_out
+from semcbir.models.presets import inference_of
+from semcbir.models.specs import InferenceSpec
 from semcbir.planning import Plan, plan_add, plan_refresh
 from semcbir.recipe import Recipe, require_same
 from semcbir.searcher import Searcher
@@ -81,11 +83,12 @@ class Index:
         folders: PathLike | Iterable[PathLike],
         path: PathLike,
         *,
-        model: PathLike,
+        model: PathLike | None = None,
         features: str | Iterable[str | Feature] = "kaze",
         long_side: int | None = LONG_SIDE,
         device: str = "auto",
         threads: int | None = None,
+        inference: InferenceSpec | str | None = None,
         on_progress: OnProgress = None,
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
@@ -97,7 +100,9 @@ class Index:
         else or cannot be written, IndexLockedError where another process writes to it, RecipeMismatchError
         where it was made in another way, ModelError and DeviceError like Extractor.
         """
-        extractor = Extractor(model, features, long_side=long_side, device=device, threads=threads)
+        extractor = Extractor(
+            model, features, long_side=long_side, device=device, threads=threads, inference=inference
+        )
         roots = [_folder(folder) for folder in _paths(folders)]
         if not roots:
             raise ValueError("folders must name at least one folder, got none")
@@ -232,6 +237,7 @@ class Index:
             long_side=self.recipe.long_side,
             device=device,
             threads=threads,
+            inference=inference_of(self.recipe.model),
         )
         self._require_same(extractor, "this network")
         if default:

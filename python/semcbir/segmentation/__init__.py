@@ -2,6 +2,8 @@
 """Semantic segmentation: photos in, label maps out.
 
 - ``segmenter``: Segmenter, an ONNX model and its card at work
+- ``network``: the ONNX graph, checked against its card
+- ``averaging``: flips, scales, windows and other classes, from a network's logits
 - ``canvas``: from photos to the network's input, and where each photo lies on it
 - ``labelling``: from the network's output back to labels at the photo's own resolution
 - ``runtime``: the onnxruntime session and the device it really uses

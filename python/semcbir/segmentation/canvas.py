@@ -53,13 +53,55 @@ def _positions(
 ) -> npt.NDArray[np.float64]:
     # Scaling maps pixel centres: the photo's pixel i has its centre at i + 1/2. Clamping to the crop
     # repeats its border instead of letting the padding in.
-    on_crop = np.clip((np.arange(photo) + 0.5) * (crop / photo) - 0.5, 0, crop - 1)
+    return _on_lattice(even_positions(photo, crop), canvas, points, align_corners)
+
+
+def even_positions(side: int, points: int) -> npt.NDArray[np.float64]:
+    """Where the pixels of a ``side`` lie on ``points`` points that divide it evenly: float64 (side,)."""
+    return np.clip((np.arange(side) + 0.5) * (points / side) - 0.5, 0, points - 1)
+
+
+def pixel_positions(side: int, points: int, *, align_corners: bool) -> npt.NDArray[np.float64]:
+    """Where a canvas's own pixels lie on the ``points`` of a network's output along one ``side``."""
+    return _on_lattice(np.arange(side, dtype=np.float64), side, points, align_corners)
+
+
+def _on_lattice(
+    pixels: npt.NDArray[np.float64], canvas: int, points: int, align_corners: bool
+) -> npt.NDArray[np.float64]:
     if align_corners:
-        on_lattice = on_crop * ((points - 1) / max(1, canvas - 1))
+        on_lattice = pixels * ((points - 1) / max(1, canvas - 1))
     else:
-        on_lattice = (on_crop + 0.5) * (points / canvas) - 0.5
+        on_lattice = (pixels + 0.5) * (points / canvas) - 0.5
     clipped: npt.NDArray[np.float64] = np.clip(on_lattice, 0, points - 1)
     return clipped
+
+
+def lay(
+    image: Image,
+    size: tuple[int, int],
+    canvas: tuple[int, int],
+    spec: InputSpec,
+    pad: Sequence[int],
+    *,
+    at: tuple[int, int] = (0, 0),
+) -> npt.NDArray[Any]:
+    """Scale an image (H, W, 3) to ``size`` and lay it on a canvas: (3, H, W) or (H, W, 3), as ``spec`` says.
+
+    Its upper left corner comes to ``at`` (row, column); the rest of the canvas has the colour ``pad``.
+    """
+    table = _values(spec)
+    order = slice(None) if spec.colour == "RGB" else slice(None, None, -1)
+    if spec.layout == "NCHW":
+        laid = np.empty((3, *canvas), table.dtype)
+        pixels = laid.transpose(1, 2, 0)
+    else:
+        laid = pixels = np.empty((*canvas, 3), table.dtype)
+    if size != canvas:
+        pixels[:] = table[0, list(pad), [0, 1, 2]][order]
+    (top, left), (height, width) = at, size
+    pixels[top : top + height, left : left + width] = cv2.LUT(scale(image, size), table)[:, :, order]
+    return laid
 
 
 def fill_batch(
@@ -67,23 +109,13 @@ def fill_batch(
 ) -> npt.NDArray[Any]:
     """The network's input for images of one canvas size: (N, 3, H, W) or (N, H, W, 3), as ``spec`` says.
 
-    N is ``batch_size``, or the number of images where that is larger; rows beyond the images hold padding.
+    N is ``batch_size``, or the number of images where that is larger; rows beyond the images repeat the last.
     """
-    height, width = placements[0].canvas
-    table = _values(spec)
-    order = slice(None) if spec.colour == "RGB" else slice(None, None, -1)
-    shape = (max(batch_size, len(images)), height, width, 3)
-    if spec.layout == "NCHW":
-        batch = np.empty((shape[0], 3, height, width), table.dtype)
-        pixels = batch.transpose(0, 2, 3, 1)
-    else:
-        batch = pixels = np.empty(shape, table.dtype)
-    pixels[:] = table[0, list(size.pad), [0, 1, 2]][order]
-    for row, image, placement in zip(pixels, images, placements, strict=False):
-        crop = scale(image, placement.crop)
-        crop_height, crop_width = placement.crop
-        row[:crop_height, :crop_width] = cv2.LUT(crop, table)[:, :, order]
-    return batch
+    rows = [
+        lay(image, placement.crop, placement.canvas, spec, size.pad)
+        for image, placement in zip(images, placements, strict=True)
+    ]
+    return np.stack(rows + rows[-1:] * (batch_size - len(rows)))
 
 
 def scale(image: Image, shape: tuple[int, int]) -> Image:

@@ -30,8 +30,11 @@ _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
-def open_session(onnx: Path, device: str, threads: int) -> Any:
+def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -> Any:
     """Open an ``onnxruntime.InferenceSession`` of the file ``onnx`` with ``threads`` intra-op threads.
+
+    ``tune``: on CUDA every convolution tries all algorithms on the first input of each shape and keeps the
+    fastest; without it cuDNN's heuristics choose, at once.
 
     ``device`` "cuda": the session has the CUDA provider, else DeviceError. "cpu": it has not. "auto": it has
     where possible; where a GPU is to be seen and was not to be had, a RuntimeWarning says so once. ModelError
@@ -44,7 +47,7 @@ def open_session(onnx: Path, device: str, threads: int) -> Any:
     if device == "cpu" or (device == "auto" and obstacle):
         return _session(onnx, [CPU], threads)
     if not obstacle:
-        session, obstacle = _cuda_session(onnx, threads)
+        session, obstacle = _cuda_session(onnx, threads, tune)
         if session is not None:
             return session
     if device == "cuda":
@@ -84,7 +87,7 @@ def _cuda_obstacle() -> str:
     return ""
 
 
-def _cuda_session(onnx: Path, threads: int) -> tuple[Any, str]:
+def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
     """A session that really has CUDA, or None and why not."""
     import onnxruntime
 
@@ -95,8 +98,9 @@ def _cuda_session(onnx: Path, threads: int) -> tuple[Any, str]:
             onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(4)  # libraries that do not load are told of here, not on stderr
     try:
-        # An exhaustive convolution search for every new canvas would take longer than the work.
-        session = _session(onnx, [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), CPU], threads)
+        # For a few images an exhaustive search would take longer than the work.
+        search = {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC"}
+        session = _session(onnx, [(CUDA, search), CPU], threads)
     except ModelError as error:
         # Not the model's fault unless the CPU cannot load it either, which raises.
         _session(onnx, [CPU], threads)

@@ -16,6 +16,7 @@ from uuid import uuid4
 from semcbir.errors import IndexStorageError
 from semcbir.images import display_path
 from semcbir.models.card import ModelCard
+from semcbir.models.registry import is_name
 from semcbir.recipe import Recipe
 from semcbir.storage import catalog
 from semcbir.storage.files import absolute, sync_file, sync_folder
@@ -62,7 +63,7 @@ def create_index(
             sync_folder(folder)
             sync_folder(folder.parent)
             # A registered name stays a name; a file must be found from any folder.
-            place = str(absolute(model)) if Path(model).exists() else os.fspath(model)
+            place = os.fspath(model) if is_name(model) else str(absolute(model))
             meta: dict[str, str | bytes] = {
                 "recipe": json.dumps(recipe.to_dict()),
                 "model": os.fsencode(place),

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""HRNets for the benchmarks: made, trained on a toy task where labels must mean something, exported, run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from semcbir.export.exporting import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec, export_network
+from semcbir.export.hrnet import HRNet, HRNetSpec
+from semcbir.models.specs import SizeSpec
+
+N_CLASSES = 171
+COLOURS = (3, 3, 3)
+"""Bins of red, green and blue: 27 classes that a network learns to tell in a minute on a GPU."""
+
+Labeller = Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]]
+"""Bytes (N, H, W, 3) -> labels (N, H, W), both in the CPU's memory."""
+
+
+def network(width: int) -> HRNet:
+    """HRNet of ``width`` with the simple head, as COCO-Stuff's, random weights of a fixed seed."""
+    torch.manual_seed(0)
+    return HRNet(HRNetSpec.of(width), N_CLASSES, align_corners=True).eval()
+
+
+def pictures(count: int, side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Smooth random pictures (count, side, side, 3)."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 9, 9, generator=generator)
+    smooth = functional.interpolate(coarse, (side, side), mode="bicubic", align_corners=True)
+    smooth = (smooth + 0.02 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+    return np.ascontiguousarray((255 * smooth).byte().permute(0, 2, 3, 1).numpy())
+
+
+def train_on_colours(hrnet: HRNet, device: str, steps: int = 200, side: int = 128) -> float:
+    """Train for a minute to name a pixel's colour; returns the last batch's accuracy.
+
+    Scores of random weights lie so close together that rounding alone turns labels; those of trained ones
+    do not.
+    """
+    hrnet.to(device).train()
+    optimiser = torch.optim.AdamW(hrnet.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+    accuracy = 0.0
+    for step in range(steps):
+        image = torch.from_numpy(pictures(16, side, step)).to(device)
+        red, green, blue = (
+            (image[..., i].long() * bins).div(256, rounding_mode="floor") for i, bins in enumerate(COLOURS)
+        )
+        target = ((red * COLOURS[1] + green) * COLOURS[2] + blue)[:, 2::4, 2::4]
+        with torch.autocast(device, torch.bfloat16):
+            scores = hrnet(normalised(image.permute(0, 3, 1, 2).float()))
+        loss = functional.cross_entropy(scores.float(), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        accuracy = float((scores.argmax(1) == target).float().mean())
+    hrnet.eval().cpu()
+    return accuracy
+
+
+def normalised(image: Tensor) -> Tensor:
+    """Bytes as floats (N, 3, H, W) -> what the network takes."""
+    mean, std = (image.new_tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image / 255 - mean) / std
+
+
+def export(hrnet: HRNet, folder: Path, precision: Any, *, calibration: Path | None = None) -> Path:
+    """The network as ONNX that takes bytes and gives labels; returns the file."""
+    spec = NetworkSpec(
+        name="benchmark",
+        classes=tuple(f"class {number}" for number in range(N_CLASSES)),
+        size=SizeSpec(rule="long_side", length=512, multiple=512),
+        final_align_corners=True,
+    )
+    file = folder / f"{precision}.onnx"
+    export_network(hrnet, spec, file, precision=precision, calibration=calibration)
+    return file
+
+
+class _Labels(nn.Module):
+    def __init__(self, hrnet: HRNet) -> None:
+        super().__init__()
+        self.hrnet = hrnet
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = normalised(image.permute(0, 3, 1, 2).to(next(self.hrnet.parameters()).dtype))
+        scores = functional.interpolate(self.hrnet(x), image.shape[1:3], mode="bilinear", align_corners=True)
+        return scores.argmax(1).to(torch.uint8)
+
+
+def torch_labeller(hrnet: HRNet, device: str, *, half: bool = False, compiled: bool = False) -> Labeller:
+    """Plain torch as its users run it: channels last, fp16 where ``half``, compiled for each shape."""
+    module: Any = _Labels(hrnet).to(device, torch.float16 if half else torch.float32)
+    module = module.to(memory_format=torch.channels_last)
+    if compiled:
+        module = torch.compile(module, dynamic=False)
+
+    def run(batch: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        with torch.inference_mode():
+            return np.asarray(module(torch.from_numpy(batch).to(device)).cpu().numpy())
+
+    return run
+
+
+def onnx_labeller(file: Path, providers: list[Any], threads: int = 0) -> tuple[Labeller, Any]:
+    """onnxruntime with these providers, and its session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+
+    def run(batch: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        return np.asarray(session.run(["labels"], {"image": batch})[0])
+
+    return run, session
+
+
+def bound_labeller(session: Any, batch: npt.NDArray[np.uint8]) -> Labeller:
+    """The same with input and output left on the GPU: what copying costs is the difference."""
+    import onnxruntime
+
+    on_device = onnxruntime.OrtValue.ortvalue_from_numpy(batch, "cuda", 0)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("image", on_device)
+    binding.bind_output("labels", "cuda")
+
+    def run(_: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return batch
+
+    return run
+
+
+_PEAK = """
+import sys
+import numpy as np
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+name, file, side, width = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+batch = np.zeros((1, side, side, 3), np.uint8)
+if name == "torch":
+    import networks
+    run = networks.torch_labeller(networks.network(width), "cpu")
+else:
+    from semcbir.segmentation.runtime import open_session
+    session = open_session(Path(file), "cpu", int(sys.argv[6]))
+    run = lambda batch: session.run(None, {"image": batch})
+run(batch)
+run(batch)
+# Not ru_maxrss: a child begins with that of its parent.
+status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+print(int(status.split()[0]) / 1024)
+"""
+
+
+def peak_mib(name: str, file: Path | str, side: int, width: int, threads: int) -> float:
+    """Peak memory of a process that labels one picture twice, in MiB; Linux only."""
+    here = str(Path(__file__).resolve().parent)
+    command = [sys.executable, "-c", _PEAK, here, name, str(file), str(side), str(width), str(threads)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

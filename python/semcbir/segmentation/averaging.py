@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Flips, scales, windows, other classes: softmax probabilities averaged over all passes, then the argmax.
+
+After the tester of MSeg (mseg-dataset/mseg-semantic, ``tool/inference_task.py``): each window's scores are
+interpolated to its pixels, softmax is taken there, the probabilities are summed where other classes are
+wanted, flips and overlapping windows are averaged, the mean is brought to the photo's resolution, and the
+scales are added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir.models.card import ModelCard
+from semcbir.models.specs import InferenceSpec
+from semcbir.segmentation.canvas import Image, even_positions, lay, pixel_positions
+from semcbir.segmentation.labelling import Indices, Positions, Scores, upsampled_argmax
+from semcbir.segmentation.network import Canvas, Network
+
+_BAND = 2**19
+"""Numbers that are worked on at a time: few enough to stay in the cache."""
+
+
+class Averager:
+    """Runs ``network`` as its card's ``inference`` says, an image at a time.
+
+    Memory: the probabilities of one scale, and their sum over the scales. The sum has the photo's resolution,
+    but none finer than the largest scale's, so that no photo is too large; the labels of a larger one are
+    those of the interpolated sum.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._card = network.card
+        self._spec = network.card.inference or InferenceSpec()
+        self._masked = list(network.card.masked)
+        self._groups = _groups(network.card)
+
+    def label_map(self, image: Image) -> npt.NDArray[Any]:
+        """Label an image (H, W, 3): (H, W) of integers below the card's ``n_classes``.
+
+        Of equal probabilities the lowest label's wins. ModelError where the network fails.
+        """
+        photo = (image.shape[0], image.shape[1])
+        sizes = self._spec.scaled(*photo, self._card.size)
+        grid = [min(side, *lengths) for side, *lengths in zip(photo, np.max(sizes, axis=0), strict=True)]
+        total = np.zeros((self._card.n_classes, *grid), np.float32)
+        for size in sizes:
+            self._add_scale(total, image, size)
+        if total.shape[1:] == photo:
+            return np.asarray(total.argmax(axis=0))
+        rows, columns = (even_positions(side, points) for side, points in zip(photo, grid, strict=True))
+        return upsampled_argmax(total, rows, columns)
+
+    def _add_scale(self, total: Scores, image: Image, size: tuple[int, int]) -> None:
+        mean = self._probabilities(image, size)
+        rows, columns = (
+            even_positions(side, points) for side, points in zip(total.shape[1:], size, strict=True)
+        )
+        for band, values in _interpolated(mean, rows, columns):
+            total[:, band] += values
+
+    def _probabilities(self, image: Image, size: tuple[int, int]) -> Scores:
+        """The mean over windows and flips of the photo scaled to ``size``: (n_classes, *size)."""
+        spec, card = self._spec, self._card
+        canvas = spec.canvas(*size, card.size)
+        window = canvas if spec.crop is None else (spec.crop, spec.crop)
+        top, left = (
+            (outer - inner) // 2 if spec.padding == "centre" else 0
+            for outer, inner in zip(canvas, size, strict=True)
+        )
+        whole = lay(image, size, canvas, card.input, card.size.pad, at=(top, left))
+        flips = (False, True) if spec.flip else (False,)
+        passes = list(product(spec.starts(canvas[0]), spec.starts(canvas[1]), flips))
+        total = np.zeros((card.n_classes, *size), np.float32)
+        count = np.zeros(size, np.float32)
+        for first in range(0, len(passes), self._network.batch_size):
+            batch = passes[first : first + self._network.batch_size]
+            outputs = self._network.run([self._view(whole, y, x, window, flip) for y, x, flip in batch])
+            for (y, x, flip), output in zip(batch, outputs, strict=True):
+                y_here, y_there = _overlap(y - top, window[0], size[0])
+                x_here, x_there = _overlap(x - left, window[1], size[1])
+                rows, columns = self._positions(output, window, flip)
+                part = total[:, y_here, x_here]
+                for band, scores in _interpolated(self._checked(output), rows[y_there], columns[x_there]):
+                    scores[self._masked] = -np.inf
+                    part[:, band] += self._summed(_softmax(scores))
+                count[y_here, x_here] += 1
+        total /= count
+        return total
+
+    def _view(self, whole: Canvas, y: int, x: int, window: tuple[int, int], flip: bool) -> Canvas:
+        rows = slice(y, y + window[0])
+        columns = slice(x + window[1] - 1, x - 1 if x else None, -1) if flip else slice(x, x + window[1])
+        return whole[:, rows, columns] if self._card.input.layout == "NCHW" else whole[rows, columns]
+
+    def _positions(
+        self, output: npt.NDArray[Any], window: tuple[int, int], flip: bool
+    ) -> tuple[Positions, Positions]:
+        """Where the window's rows and columns lie on the output's lattice."""
+        rows, columns = (
+            pixel_positions(side, points, align_corners=self._card.output.align_corners)
+            for side, points in zip(window, output.shape[1:], strict=True)
+        )
+        return rows, columns[::-1] if flip else columns
+
+    def _checked(self, output: npt.NDArray[Any]) -> Scores:
+        """The scores as float32, those of masked channels 0."""
+        scores = output.astype(np.float32)
+        scores[self._masked] = 0
+        if not np.isfinite(scores).all():
+            raise self._network.failure("gave scores that are not finite")
+        return scores
+
+    def _summed(self, probabilities: Scores) -> Scores:
+        """The new classes' sums, where there are new ones."""
+        if self._groups is None:
+            return probabilities
+        return np.stack([probabilities[group].sum(axis=0) for group in self._groups])
+
+
+def _groups(card: ModelCard) -> list[Indices] | None:
+    """The channels of each class of the taxonomy, or None without one."""
+    taxonomy = card.inference.taxonomy if card.inference else None
+    if taxonomy is None:
+        return None
+    return [np.flatnonzero(np.isin(card.classes, parts)) for parts in taxonomy.values()]
+
+
+def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
+    """What 0..``size`` and a window of ``length`` from ``start`` share, seen from either."""
+    low, high = max(0, start), min(size, start + length)
+    return slice(low, high), slice(low - start, high - start)
+
+
+def _interpolated(values: Scores, rows: Positions, columns: Positions) -> Iterator[tuple[slice, Scores]]:
+    """Interpolate (C, h, w) bilinearly at positions (H,) and (W,): bands of rows, each (C, rows, W)."""
+    above, down = _neighbours(rows, values.shape[1])
+    before, across = _neighbours(columns, values.shape[2])
+    after = np.minimum(before + 1, values.shape[2] - 1)
+    height = max(1, _BAND // (len(values) * len(columns)))
+    for start in range(0, len(rows), height):
+        band = slice(start, min(start + height, len(rows)))
+        below = np.minimum(above[band] + 1, values.shape[1] - 1)
+        lines = _between(values[:, above[band]], values[:, below], down[band, None])
+        yield band, _between(lines[:, :, before], lines[:, :, after], across)
+
+
+def _between(low: Scores, high: Scores, fraction: Scores) -> Scores:
+    return low * (1 - fraction) + high * fraction  # exact at 0
+
+
+def _neighbours(positions: Positions, points: int) -> tuple[Indices, Scores]:
+    """The point at or before each position, and how far beyond it the position lies, 0 <= f < 1."""
+    before = np.minimum(positions.astype(np.intp), points - 1)
+    return before, (positions - before).astype(np.float32)
+
+
+def _softmax(scores: Scores) -> Scores:
+    """Softmax over the first axis, in place."""
+    scores -= scores.max(axis=0)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=0)
+    return scores

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Network: an ONNX graph, checked against its card: canvases in, scores or labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir.errors import ModelError
+from semcbir.models.card import ModelCard
+from semcbir.models.specs import MAX_ASPECT, InferenceSpec
+from semcbir.segmentation.runtime import device_of, open_session
+
+Canvas = npt.NDArray[Any]
+"""(3, H, W) or (H, W, 3), as the card's input says."""
+
+BATCH = {"cpu": 1, "cuda": 8}
+"""Canvases per call of a graph that takes any number; on the CPU a batch only costs memory."""
+
+MOST_SHAPES = 16
+"""A search for the fastest convolutions takes seconds for each new shape: worth it for so many."""
+
+
+class Network:
+    """The ONNX file ``path`` on a device, for canvases as ``card`` describes them.
+
+    ``tune``: many canvases will come. On CUDA the fastest convolutions are then searched for, once for each
+    canvas size, if the card's sizes are few; every call gets the same number of rows, so that nothing has to
+    be searched for again. The canvases are the card's on every device, so that labels do not depend on it;
+    what comes out of a row does not depend on the others.
+
+    Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call).
+
+    Inputs and outputs are plain arrays. A batch of 8 at 512 x 512 is 6 MB of bytes in and 2 MB of labels out,
+    about a millisecond on the bus where HRNet-W48 computes for 8 or more: buffers bound to the device would
+    save little.
+    """
+
+    def __init__(self, path: Path, card: ModelCard, device: str, threads: int, *, tune: bool = False) -> None:
+        self.path, self.card = path, card
+        tune = tune and _n_shapes(card) <= MOST_SHAPES
+        self._session = open_session(path, device, threads, tune=tune)
+        self.providers: list[str] = self._session.get_providers()
+        self.device = device_of(self._session)
+        self._input, fixed = _check_input(self._session.get_inputs(), card, path)
+        self._output = _check_output(self._session.get_outputs(), card, path)
+        self.batch_size = fixed or BATCH[self.device]
+        self._rows = fixed or (self.batch_size if tune and self.device == "cuda" else 0)
+
+    def run(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
+        """Scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError where it fails."""
+        rows = self._batch(canvases)
+        try:
+            (output,) = self._session.run([self._output], {self._input: rows})
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise self.failure(f"failed on an input of shape {rows.shape}: {error}") from error
+        if self.card.output.kind == "labels" and output.ndim == 4 and output.shape[1] == 1:
+            output = output[:, 0]
+        channels = (len(self.card.classes),) if self.card.output.kind == "logits" else ()
+        if output.ndim != 3 + len(channels) or output.shape[:-2] != (len(rows), *channels):
+            expected = ", ".join(map(str, (len(rows), *channels, "h", "w")))
+            raise self.failure(f"expected {self.card.output.kind} of shape ({expected}), got {output.shape}")
+        if 0 in output.shape:
+            raise self.failure(f"gave nothing, {output.shape}, for an input of shape {rows.shape}")
+        return np.asarray(output)[: len(canvases)]
+
+    def _batch(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
+        """The canvases as rows of one array; rows beyond them repeat the last."""
+        missing = max(0, self._rows - len(canvases))
+        return np.stack([*canvases, *[canvases[-1]] * missing])
+
+    def failure(self, message: str) -> ModelError:
+        """An error that names the file."""
+        return ModelError(f"{self.path}: {message}")
+
+
+def _n_shapes(card: ModelCard) -> int:
+    """How many canvas sizes may come, at most."""
+    spec = card.inference or InferenceSpec()
+    return 1 if spec.crop else card.size.n_canvases() * len(spec.scales)
+
+
+def _sides(card: ModelCard) -> set[int]:
+    """The shortest and the longest side of what the graph is given."""
+    spec = card.inference or InferenceSpec()
+    if spec.crop:
+        return {spec.crop}
+    longest = MAX_ASPECT * spec.short_side if spec.short_side else card.size.length
+    sides = {1, *(max(1, round(longest * scale)) for scale in spec.scales)}
+    return {card.size.canvas(side, 1)[0] for side in sides}
+
+
+def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[str, int]:
+    """Name of the graph's input and its fixed batch size (0: any); ModelError where the card does not fit."""
+    if len(inputs) != 1:
+        raise ModelError(f"{path}: expected a graph with one input, got {len(inputs)}")
+    name, shape, kind = inputs[0].name, inputs[0].shape, inputs[0].type
+    expected = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}[card.input.dtype]
+    if kind != expected:
+        raise ModelError(f"{path}: the card says its input is {card.input.dtype}, the graph takes {kind}")
+    if not shape:  # onnxruntime's way of saying that the graph does not tell
+        raise ModelError(
+            f"{path}: expected an input of 4 dimensions ({card.input.layout}), "
+            "the graph leaves their number open"
+        )
+    if len(shape) != 4:
+        raise ModelError(f"{path}: expected an input of 4 dimensions ({card.input.layout}), got {shape}")
+    axes = dict(zip(card.input.layout, shape, strict=True))
+    if isinstance(axes["C"], int) and axes["C"] != 3:
+        raise ModelError(f"{path}: expected 3 channels in the card's layout {card.input.layout}, got {shape}")
+    if any(isinstance(axes[axis], int) and _sides(card) != {axes[axis]} for axis in "HW"):
+        raise ModelError(
+            f"{path}: takes {shape} only, {card.input.layout} by its card, whose size rule makes other sides"
+        )
+    return name, axes["N"] if isinstance(axes["N"], int) else 0
+
+
+def _check_output(outputs: Sequence[Any], card: ModelCard, path: Path) -> str:
+    """Name of the output that the card means; ModelError where there is none or it does not fit."""
+    by_name = {output.name: output for output in outputs}
+    name = card.output.name or outputs[0].name
+    if name not in by_name:
+        raise ModelError(f"{path}: has no output {name!r}, only {', '.join(by_name)}")
+    shape, kind = by_name[name].shape, by_name[name].type
+    scores = kind in ("tensor(float)", "tensor(float16)", "tensor(double)")
+    if scores != (card.output.kind == "logits"):
+        raise ModelError(f"{path}: the card says {name!r} is {card.output.kind}, the graph gives {kind}")
+    channels = len(card.classes)
+    if scores and shape and len(shape) == 4 and isinstance(shape[1], int) and shape[1] != channels:
+        raise ModelError(f"{path}: gives {shape[1]} channels, its card has {channels} classes")
+    return name
