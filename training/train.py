@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import STRIDE, Photos, batches
+from muon import Muon, split
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,15 +27,17 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255
 SHAPES = ((0.0, (96, 128)), (0.5, (144, 192)), (0.8, (192, 256)))
 """From which part of the run on which image size is trained: small ones first, they go faster."""
 BATCH = 32
-PEAK_RATE = 3e-3
+RATES = {"muon": 0.02, "adamw": 3e-3}
+"""Peak learning rates."""
 DECAY = 0.999
+STATE = ("model", "average", "muon", "adamw")
 CHECK_EVERY = 6400
 """Photos between two checks, each of which writes a checkpoint and a point of the curve."""
 
 
 def rate(part: float) -> float:
-    """Learning rate at a part of the run: a short warm-up, then a cosine to zero."""
-    return PEAK_RATE * min(part / 0.02, 0.5 + 0.5 * math.cos(math.pi * part))
+    """Share of the peak learning rate at a part of the run: a short warm-up, then a cosine to zero."""
+    return min(part / 0.02, 0.5 + 0.5 * math.cos(math.pi * part))
 
 
 def shape_at(part: float) -> tuple[int, int]:
@@ -84,7 +87,9 @@ class Run:
         model = HRNet(W18_SMALL_V1, len(photos.classes), align_corners=False)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=PEAK_RATE, weight_decay=1e-2)
+        convolutions, rest = split(self.model, "last_layer.3.weight")
+        self.muon = Muon(convolutions, RATES["muon"])
+        self.adamw = torch.optim.AdamW(rest, lr=RATES["adamw"], weight_decay=1e-2)
         self.seen, self.epoch, self.seconds = 0, 0, 0.0
         self.losses: list[float] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +103,7 @@ class Run:
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, weights_only=True)
-        for name in ("model", "average", "optimizer"):
+        for name in STATE:
             getattr(self, name).load_state_dict(state[name])
         self.seen, self.epoch, self.seconds = state["seen"], state["epoch"], state["seconds"]
 
@@ -119,16 +124,18 @@ class Run:
     def step(self, images: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> None:
         """Learn from one batch."""
         self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.seen / self.total)
+        for name, peak in RATES.items():
+            for group in getattr(self, name).param_groups:
+                group["lr"] = peak * rate(self.seen / self.total)
         with torch.autocast(self.device, torch.bfloat16):
             scores = self.model(normalised(images, self.device))
         truth = (torch.from_numpy(array).to(self.device) for array in (labels, shares))
         loss = soft_loss(scores, *truth)
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
+        self.muon.step()
+        self.adamw.step()
         self._follow()
         self.losses.append(float(loss.detach()))
         self.seen += BATCH
@@ -156,7 +163,7 @@ class Run:
         print(json.dumps(point), flush=True)
         with (self.folder / "curve.jsonl").open("a") as file:
             file.write(json.dumps(point) + "\n")
-        state = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        state = {name: getattr(self, name).state_dict() for name in STATE}
         state |= {"seen": self.seen, "epoch": self.epoch + 1, "seconds": self.seconds}
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
