@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from semcbir.export.exporting import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
+from semcbir.export.cards import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
 from semcbir.models.specs import SizeSpec
 from tiny_models import BIAS, CLASSES, NOTHING, WEIGHTS
 

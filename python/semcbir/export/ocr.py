@@ -43,7 +43,7 @@ class ObjectAttention(nn.Module):
         key = self.f_object(objects).flatten(2)
         value = self.f_down(objects).flatten(2).transpose(1, 2)
         weights = functional.softmax(query @ key * self.key**-0.5, -1)
-        context = (weights @ value).transpose(1, 2).reshape(len(pixels), self.key, *pixels.shape[-2:])
+        context = (weights @ value).transpose(1, 2).reshape(pixels.shape[0], self.key, *pixels.shape[-2:])
         found: Tensor = self.f_up(context)
         return found
 

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Half precision and 8-bit integers; needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (extra export)")
+
+from torch import nn  # noqa: E402
+
+import checkpoint_files  # noqa: E402
+from colour_network import colour_network, colour_spec  # noqa: E402
+from hrnet_reading import TINY, shaken  # noqa: E402
+from semcbir import Segmenter  # noqa: E402
+from semcbir.errors import ModelError  # noqa: E402
+from semcbir.export import quantizing  # noqa: E402
+from semcbir.export.checkpoints import build_network  # noqa: E402
+from semcbir.export.exporting import export_model, export_network  # noqa: E402
+from semcbir.export.ocr import HRNetOCR  # noqa: E402
+from semcbir.images import find_images, load_image  # noqa: E402
+from semcbir.models.published import PUBLISHED  # noqa: E402
+from semcbir.models.specs import SizeSpec  # noqa: E402
+
+FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+
+
+def segmented(path: Path, photos: Path) -> np.ndarray:
+    images = [load_image(photo) for photo in find_images(photos)]
+    return np.stack(Segmenter(path, device="cpu").segment(images))
+
+
+@pytest.mark.parametrize("kind", ["labels", "logits"])
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_labels_stay_what_they_were(tmp_path: Path, made_photos: Path, precision: Any, kind: Any) -> None:
+    network, spec = colour_network(), colour_spec()
+    export_network(network, spec, tmp_path / "full.onnx", kind=kind)
+    calibration = made_photos if precision == "int8" else None
+    card = export_network(
+        network, spec, tmp_path / "m.onnx", precision=precision, kind=kind, calibration=calibration
+    )
+    found, expected = (
+        segmented(tmp_path / "m.onnx", made_photos),
+        segmented(tmp_path / "full.onnx", made_photos),
+    )
+    assert len(np.unique(expected)) > 2
+    floor = {"fp16": 0.998, "int8": 0.98}[precision]
+    assert (found == expected).mean() > floor
+    measured = card.measured["export"]
+    assert measured["precision"] == precision
+    assert floor < measured["labels_identical"] <= 1
+    assert measured["fp32_labels_identical"] >= 0.9999
+    assert ("fp32_largest_value" in measured) == (precision == "fp16")
+    assert measured.get("calibration") == ("12 photos" if calibration else None)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".onnx", ".onnx"]
+
+
+def test_half_precision_is_inside_only(tmp_path: Path) -> None:
+    network = shaken(HRNetOCR(TINY, 5, align_corners=True))
+    card = export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16", kind="logits")
+    model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "m.onnx"), strict_mode=True)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {t.name: t.data_type for t in model.graph.initializer}
+    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        kinds[info.name] = info.type.tensor_type.elem_type
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Relu"):
+            assert {kinds[name] for name in (*node.input, *node.output)} == {FLOAT16}, node.name
+        elif node.op_type == "Softmax":
+            assert {kinds[name] for name in (*node.input, *node.output)} == {FLOAT}, node.name
+    assert kinds["scores"] == FLOAT
+    assert card.measured["export"]["labels_identical"] > 0.99
+
+
+def test_a_weight_too_large_for_half_precision_is_named(tmp_path: Path) -> None:
+    network = colour_network()
+    with torch.no_grad():
+        network[3].bias[0] = -1e6
+    with pytest.raises(ModelError, match="beyond 65504, too large for half precision"):
+        export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_too_large_for_half_precision_are_told(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 5, 4, 4))
+    torch.manual_seed(0)
+    for layer in (network[0], network[2]):
+        nn.init.normal_(layer.weight, std=300)
+    with pytest.raises(
+        ModelError, match=r"values inside the network reach \S+, half precision ends at 65504"
+    ):
+        export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_convolutions_are_quantised(tmp_path: Path, made_photos: Path) -> None:
+    network = shaken(HRNetOCR(TINY, 5, align_corners=True))
+    export_network(network, colour_spec(), tmp_path / "m.onnx", precision="int8", calibration=made_photos)
+    model = onnx.load(tmp_path / "m.onnx")
+    makers = {name: node for node in model.graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    quantised = [node for node in convolutions if makers.get(node.input[1]) is not None]
+    assert len(convolutions) - len(quantised) == 1  # the one that gives the scores
+    for node in quantised:
+        weight = makers[node.input[1]]
+        assert weight.op_type == "DequantizeLinear"
+        values, scales = (onnx.numpy_helper.to_array(constants[name]) for name in weight.input[:2])
+        assert values.dtype == np.int8
+        assert np.abs(values).max() <= 64  # 7 bits: no overflow where sums of products are of 16
+        assert scales.shape == (len(values),)
+    readers = {name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.input}
+    assert not any(
+        name in readers
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Softmax", "ArgMax")
+        for name in node.output
+    )
+
+
+def test_quantising_twice_gives_the_same_bytes(tmp_path: Path, made_photos: Path) -> None:
+    for name in ("a", "b"):
+        export_network(
+            colour_network(),
+            colour_spec(),
+            tmp_path / f"{name}.onnx",
+            precision="int8",
+            calibration=made_photos,
+        )
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_calibration_reads_a_bounded_number_one_at_a_time(
+    made_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantizing, "MAX_CALIBRATION", 5)
+    calibration = quantizing.Calibration(made_photos, colour_spec().size)
+    assert calibration.count == 0
+    first = calibration.get_next()
+    assert first is not None
+    assert first["image"].shape == (1, 48, 64, 3)
+    assert calibration.count == 1
+    while calibration.get_next() is not None:
+        pass
+    assert calibration.count == 5
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "it holds none"), ("x", "none of 1 could be read")])
+def test_calibration_needs_a_photo(tmp_path: Path, content: str | None, message: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    if content:
+        (folder / "a.png").write_text(content)
+    with pytest.raises(ModelError, match=f"photos: expected a folder with at least one photo, {message}"):
+        export_network(
+            colour_network(), colour_spec(), tmp_path / "m.onnx", precision="int8", calibration=folder
+        )
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.slow
+def test_w48_of_the_official_layout_from_file_to_labels(tmp_path: Path, made_photos: Path) -> None:
+    size = SizeSpec(rule="long_side", length=96, multiple=96, pad=(0, 0, 0))  # at 520 it would take minutes
+    model = replace(PUBLISHED["hrnet-w48-cocostuff"], size=size)
+    state = shaken(build_network(model.architecture)).state_dict()
+    checkpoint = checkpoint_files.write(tmp_path / "a.pth", checkpoint_files.hrnet_torch04(state))
+    assert 260e6 < checkpoint.stat().st_size < 270e6
+    for precision in ("fp32", "int8"):
+        path = tmp_path / f"{precision}.onnx"
+        calibration = made_photos / "beach" if precision == "int8" else None
+        card = export_model(
+            model,
+            checkpoint,
+            path,
+            precision=precision,  # type: ignore[arg-type]
+            photos=made_photos / "town",
+            calibration=calibration,
+        )
+        assert path.stat().st_size < {"fp32": 270e6, "int8": 75e6}[precision]
+        assert card.measured["export"]["fp32_labels_identical"] >= 0.9999
+        assert card.measured["checkpoint"]["batch_norm"] == "inplace_abn"
+        photos = [load_image(photo) for photo in find_images(made_photos)[::4]]
+        labels = Segmenter(path, device="cpu").segment(photos)
+        assert [found.shape for found in labels] == [photo.shape[:2] for photo in photos]
