@@ -24,7 +24,7 @@ from semcbir.export.hrnet import W18_SMALL_V1, HRNet
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255
-SHAPES = ((0.0, (96, 128)), (0.5, (144, 192)), (0.8, (192, 256)))
+SHAPES = ((0.0, (96, 128)), (0.5, (144, 192)), (0.85, (192, 256)))
 """From which part of the run on which image size is trained: small ones first, they go faster."""
 BATCH = 32
 RATES = {"muon": 0.02, "adamw": 3e-3}
