@@ -20,6 +20,7 @@ from PIL import Image
 import semcbir
 from semcbir.cli import console, targets
 from semcbir.cli.commands import app
+from semcbir.models.registry import resolve
 from semcbir.storage import catalog
 
 
@@ -175,12 +176,17 @@ def test_a_folder_is_indexed_on_first_use_and_refreshed_later(
     assert run("info", photo_folder, "--json").json["images"] == 12
 
 
-def test_first_use_of_a_folder_needs_a_model(run: Run, photo_folder: Path) -> None:
-    failed = run("search", photo_folder / "town" / "1.jpg", photo_folder)
+def test_first_use_takes_the_network_that_ships(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    query = photo_folder / "town" / "1.jpg"
+    assert run("search", query, photo_folder).code == 0
+    assert run("info", photo_folder, "--json").json["recipe"]["model"]["name"] == resolve()[1].name
+    failed = run("search", query, photo_folder, "--model", tiny_model)
     assert (failed.code, failed.out) == (1, "")
     assert one_line(failed.err)
-    assert "--model" in failed.err
-    assert not (photo_folder / ".semcbir").exists()
+    failed = run("search", query, photo_folder, "--model", "nowhere")
+    assert (failed.code, failed.out) == (1, "")
+    assert one_line(failed.err)
+    assert "hrnet-w48-cocostuff" in failed.err
 
 
 def test_nothing_is_indexed_for_a_query_that_cannot_be_read(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``python -m semcbir.evaluation wang FOLDER --model CARD``: index a data set and print its figures."""
+"""``python -m semcbir.evaluation wang FOLDER --model MODEL``: index a data set and print its figures."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from semcbir.evaluation.datasets import DATASETS, Dataset
 from semcbir.evaluation.measuring import Scores, evaluate
 from semcbir.evaluation.tables import markdown
 from semcbir.extractor import LONG_SIDE
+from semcbir.models.registry import DEFAULT
 from semcbir.searcher import check_epsilon
 
 
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", choices=sorted(DATASETS), help="which data set")
     parser.add_argument("folder", type=Path, help="where its images are")
-    parser.add_argument("--model", required=True, help="segmentation model: its card, or its ONNX file")
+    parser.add_argument(
+        "--model", default=DEFAULT, help="segmentation model: its card, its ONNX file or a name (%(default)s)"
+    )
     parser.add_argument("--features", default="kaze,surf,hog,sift", help="default: %(default)s")
     parser.add_argument("--index", type=Path, help="keep the index here, and go on from what it holds")
     parser.add_argument("--epsilon", type=float, default=0.9, help="of the filter (default: %(default)s)")
