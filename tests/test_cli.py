@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import semcbir
-from semcbir.cli import console, targets
+from semcbir.cli import progress, targets
 from semcbir.cli.commands import app
 from semcbir.models.registry import resolve
 from semcbir.storage import catalog
@@ -494,8 +494,8 @@ def test_times_and_rates_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    with console.Meter() as meter:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.RunMeter() as meter:
         for done in (1, 21, 41):
             meter(semcbir.Progress(done, 621, done // 20))
             clock[0] += 10.0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from download_server import Answer, File, Server, running_server
-from semcbir.cli import console, transfers
+from semcbir.cli import console, progress
 from semcbir.cli import models as commands
 from semcbir.models import downloading, published, registry
 from semcbir.models.cache import checkpoint_file
@@ -329,8 +329,8 @@ def test_progress_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(transfers.time, "monotonic", lambda: clock[0])
-    with transfers.TransferMeter() as meter:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.TransferMeter() as meter:
         for done in (0, 10_000_000, 20_000_000):
             meter(Transfer(done, 264_000_000))
             clock[0] += 10.0
@@ -345,7 +345,7 @@ def test_progress_where_there_is_no_terminal(
 def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    with transfers.TransferMeter() as meter:
+    with progress.TransferMeter() as meter:
         meter(Transfer(5, None))
         meter(Transfer(10, 264))
         bar = meter._bar

@@ -11,7 +11,7 @@ import typer
 
 from semcbir import __version__
 from semcbir.cli import models
-from semcbir.cli.console import ERROR, SKIPPED, Meter, command, note, set_up
+from semcbir.cli.console import ERROR, SKIPPED, command, note, set_up
 from semcbir.cli.options import (
     Device,
     FeatureName,
@@ -30,6 +30,7 @@ from semcbir.cli.options import (
     parse_picture,
     usage,
 )
+from semcbir.cli.progress import RunMeter
 from semcbir.cli.reporting import (
     counted,
     explanation_text,
@@ -120,7 +121,7 @@ def index(
     """
     from semcbir.index import Index
 
-    with Meter() as meter:
+    with RunMeter() as meter:
         built = Index.build(
             folders,
             output,
@@ -149,7 +150,7 @@ def refresh(
     New and changed photos are read, vanished ones dropped.
     """
     opened = open_index(place)
-    with Meter() as meter:
+    with RunMeter() as meter:
         extractor = None
         if model or threads or device is not Device.auto:
             extractor = opened.extractor(model=model, device=device.value, threads=threads)

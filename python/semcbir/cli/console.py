@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the commands say: notes, errors, progress, summaries; results go to stdout, all else to stderr."""
+"""What the commands say: notes, errors, warnings; results go to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -8,24 +8,16 @@ import io
 import os
 import re
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self
+from typing import ParamSpec
 
 import typer
 
 from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on
-from semcbir.cli.reporting import duration
 from semcbir.errors import SemcbirError
 from semcbir.images import display_path
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
-    from semcbir.ingest import Progress
 
 P = ParamSpec("P")
 
@@ -84,90 +76,3 @@ def note(text: str) -> None:
     line = display_path(re.sub(r"\s*\n\s*", " ", text.strip()))
     with suppress(OSError):
         print(f"semcbir: {line}", file=sys.stderr, flush=True)
-
-
-class Meter:
-    """Shows the progress of a run on stderr: a bar on a terminal, elsewhere a line every ten seconds.
-
-    Used as a context manager and as an index's ``on_progress``. ``seconds`` is how long the run took.
-    """
-
-    PLAIN_EVERY = 10.0
-
-    def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._first: tuple[float, int] | None = None
-        self._said = self._begun = time.monotonic()
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-    @property
-    def seconds(self) -> float:
-        """Time since the run began."""
-        return time.monotonic() - self._begun
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        """Take in how far the run has come."""
-        if self._terminal:
-            self._bar = self._bar or _bar(progress.total)
-            self._bar.update(
-                self._bar.task_ids[0], completed=progress.done, skipped=_skipped(progress.skipped)
-            )
-            return
-        now = time.monotonic()
-        self._first = self._first or (now, progress.done)
-        if now - self._said >= self.PLAIN_EVERY:
-            self._said = now
-            rate = (progress.done - self._first[1]) / (now - self._first[0] or 1.0)
-            left = f", {duration((progress.total - progress.done) / rate)} left" if rate else ""
-            note(
-                f"{progress.done} of {progress.total} images{_skipped(progress.skipped)}, "
-                f"{rate:.1f} images/s{left}"
-            )
-
-
-def _skipped(count: int) -> str:
-    return f", {count} skipped" if count else ""
-
-
-def _bar(total: int) -> Bar:
-    # Loading rich takes a while, so that only a run with something to show does it.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
-
-    bar = Bar(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images{task.fields[skipped]}"),
-        Rate(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-    )
-    bar.add_task("", total=total, skipped="")
-    bar.start()
-    return bar

@@ -247,7 +247,7 @@ def fetch(
     if not _is_sound(target):
         _check_ready(precision, calibration)
         note(f"weights are their publishers': {model.checkpoint.licence} ({model.checkpoint.published_at})")
-        from semcbir.cli.transfers import TransferMeter
+        from semcbir.cli.progress import TransferMeter
 
         with TransferMeter() as meter:
             checkpoint = fetch_checkpoint(model, cache, on_progress=meter)

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semcbir.cli.console import SKIPPED, Meter, note
+from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.options import FOLDER_INDEX
+from semcbir.cli.progress import RunMeter
 from semcbir.cli.reporting import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
 from semcbir.images import display_path
@@ -49,7 +50,7 @@ def ready_index(
     own, code = target / FOLDER_INDEX, 0
     if not is_index(target) and not is_index(own) and target.is_dir():
         model = model or DEFAULT
-        with Meter() as meter:
+        with RunMeter() as meter:
             opened = Index.build(
                 target,
                 own,
@@ -79,7 +80,7 @@ def _refresh_own(opened: Index, extractor: Extractor) -> int:
         note(f"{display_path(opened.path)} cannot be written; searching it as it is")
         return 0
     try:
-        with Meter() as meter:
+        with RunMeter() as meter:
             report = opened.refresh(extractor=extractor, on_progress=meter)
     except IndexLockedError:
         note(f"another process is writing to {display_path(opened.path)}; searching what is there so far")

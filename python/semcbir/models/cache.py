@@ -11,10 +11,11 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
+from semcbir._lock import LockHeldError, hold
 from semcbir.errors import ModelError
 from semcbir.models.published import PublishedModel, published
 
@@ -83,26 +84,20 @@ def _is_whole(network: Path) -> bool:
 
 @contextmanager
 def fetch_lock(folder: Path) -> Iterator[None]:
-    """Hold the right to write below ``folder``: SQLite's lock on an empty file, freed with its process.
+    """Hold the right to write below ``folder``.
 
     Raises ModelError where another process holds it, or where ``folder`` cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(folder / "fetch.lock", timeout=0)
-    except (OSError, sqlite3.Error) as error:
-        raise cannot_write(folder, error) from error
-    with closing(lock):
+    with ExitStack() as held:
         try:
-            lock.execute("PRAGMA journal_mode = MEMORY")
-            lock.execute("BEGIN EXCLUSIVE")
-            lock.execute("PRAGMA user_version = 1")  # never committed: it fails where nothing may be written
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise cannot_write(folder, error) from error
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold(folder / "fetch.lock"))
+        except LockHeldError as error:
             raise ModelError(
                 f"another process is fetching into {folder}; try again when it has finished"
             ) from error
+        except (OSError, sqlite3.Error) as error:
+            raise cannot_write(folder, error) from error
         yield
 
 

@@ -21,10 +21,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from semcbir._lock import LockHeldError, hold
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.storage.files import sync_folder
 
@@ -101,25 +102,19 @@ def read(folder: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def writer_lock(folder: Path) -> Iterator[None]:
-    """Hold the writers' lock: SQLite's own on an empty file, which every system frees with its process.
+    """Hold the writers' lock.
 
     Raises IndexLockedError where another writer holds it and IndexStorageError where it cannot be made.
     """
-    try:
-        lock = sqlite3.connect(folder / LOCK, timeout=0, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
-    with closing(lock):
+    with ExitStack() as held:
         try:
-            lock.execute("PRAGMA journal_mode = MEMORY")
-            lock.execute("BEGIN EXCLUSIVE")
-            lock.execute("PRAGMA user_version = 1")  # never committed: it fails where nothing may be written
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
+            held.enter_context(hold(folder / LOCK))
+        except LockHeldError as error:
             raise IndexLockedError(
                 f"another process is writing to index {folder}; wait until it has finished (reading goes on)"
             ) from error
+        except sqlite3.Error as error:
+            raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
         yield
 
 

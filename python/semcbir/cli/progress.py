@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""How far long work has come, on stderr: a bar on a terminal, elsewhere a line every ten seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from semcbir.cli.console import note
+from semcbir.cli.reporting import duration, size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from semcbir.ingest import Progress
+    from semcbir.models.downloading import Transfer
+
+
+class Meter:
+    """What the meters share; a context manager. ``seconds`` is how long the work has taken."""
+
+    PLAIN_EVERY = 10.0
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._first: tuple[float, int] | None = None
+        self._said = self._begun = time.monotonic()
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def seconds(self) -> float:
+        """Time since the work began."""
+        return time.monotonic() - self._begun
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def _show(self, done: int, bar: Callable[[], Bar], line: Callable[[float], str], **fields: Any) -> None:
+        """Bring the bar, made by ``bar``, up to date, or say what ``line`` makes of the rate a second."""
+        if self._terminal:
+            self._bar = self._bar or bar()
+            self._bar.update(self._bar.task_ids[0], completed=done, **fields)
+            return
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        if now - self._said >= self.PLAIN_EVERY:
+            self._said = now
+            note(line((done - self._first[1]) / (now - self._first[0] or 1.0)))
+
+
+class RunMeter(Meter):
+    """Shows the progress of an indexing run; is the ``on_progress`` of an index."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Take in how far the run has come."""
+        self._show(
+            progress.done,
+            lambda: _run_bar(progress.total),
+            lambda rate: _run_line(progress, rate),
+            skipped=_skipped(progress.skipped),
+        )
+
+
+class TransferMeter(Meter):
+    """Shows the progress of a download; is the ``on_progress`` of ``semcbir.models.fetching.fetch``."""
+
+    def __call__(self, transfer: Transfer) -> None:
+        """Take in how far the download has come."""
+        self._show(
+            transfer.done, _transfer_bar, lambda rate: _transfer_line(transfer, rate), total=transfer.total
+        )
+
+
+def _run_line(progress: Progress, rate: float) -> str:
+    left = f", {duration((progress.total - progress.done) / rate)} left" if rate else ""
+    return (
+        f"{progress.done} of {progress.total} images{_skipped(progress.skipped)}, {rate:.1f} images/s{left}"
+    )
+
+
+def _skipped(count: int) -> str:
+    return f", {count} skipped" if count else ""
+
+
+def _transfer_line(transfer: Transfer, rate: float) -> str:
+    """Say in a line how far ``transfer`` is at ``rate`` bytes a second."""
+    whole = f" of {size(transfer.total)}" if transfer.total is not None else ""
+    left = ""
+    if transfer.total is not None and rate > 0:
+        left = f", {duration((transfer.total - transfer.done) / rate)} left"
+    return f"{size(transfer.done)}{whole}, {size(round(rate))}/s{left}"
+
+
+def _run_bar(total: int) -> Bar:
+    # Loading rich takes a while, so that only a run with something to show does it.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
+
+    bar = Bar(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images{task.fields[skipped]}"),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+    )
+    bar.add_task("", total=total, skipped="")
+    bar.start()
+    return bar
+
+
+def _transfer_bar() -> Bar:
+    # Loading rich takes a while, so that only a download with something to show does it.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+    )
+    bar.add_task("", total=None)
+    bar.start()
+    return bar
