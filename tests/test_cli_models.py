@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from typing import Any
 
 import pytest
 
+import tiny_models
 from download_server import Answer, File, Server, running_server
 from semcbir.cli import console, progress
 from semcbir.cli import models as commands
-from semcbir.models import downloading, published, registry
+from semcbir.models import describing, downloading, published, registry
 from semcbir.models.cache import checkpoint_file
 from semcbir.models.card import ModelCard
 from semcbir.models.downloading import Transfer
+from semcbir.models.specs import SizeSpec
 from test_cli import Ran, Run, one_line, run
 
 __all__ = ["run"]
@@ -154,6 +157,81 @@ def test_a_slip_gets_the_right_name(run: Run, verb: str, tmp_path: Path) -> None
     assert "did you mean hrnet-w48-cocostuff" in failed.err
 
 
+def test_a_damaged_pin_does_not_hide_the_list(run: Run, cache: Path) -> None:
+    pin = checkpoint_file(cache, published.published(NAME)).with_suffix(".pth.json")
+    pin.parent.mkdir(parents=True)
+    pin.write_text("{")
+    listed = run("models", "list", "--json")
+    assert (listed.code, listed.err, row(listed)["downloaded"]) == (0, "", False)
+    assert run("models", "show", NAME).code == 0
+
+
+def test_show_tells_a_whole_sha256(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = published.PUBLISHED[NAME]
+    for prefix in (None, "abab"):
+        checkpoint = dataclasses.replace(model.checkpoint, sha256="ab" * 32, sha256_prefix=prefix)
+        changed = {NAME: dataclasses.replace(model, checkpoint=checkpoint)}
+        monkeypatch.setattr(published, "PUBLISHED", {**published.PUBLISHED, **changed})
+        assert re.search(r"^sha256 +(ab){32}$", run("models", "show", NAME).out, re.MULTILINE)
+
+
+def test_show_default_tells_the_card(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = {
+        "held_out": {"pixel_accuracy": 0.6983214, "on": "photos\nof towns"},
+        "curve": [[step, 0.5] for step in range(3)],
+        "iou": {f"class {number}": 0.5 for number in range(150)},
+        "sizes": ["192x256", "150x65"],
+    }
+    inference = {
+        "flip": True,
+        "scales": [0.5, 1.0],
+        "short_side": 360,
+        "crop": 96,
+        "padding": "centre",
+        "taxonomy": {"colour": ["red", "green"], "rest": ["dark"]},
+        "void": "rest",
+    }
+    tiny_models.tiny_model(tmp_path / "default.onnx", "logits", inference=inference, measured=measured)
+    monkeypatch.setattr(registry, "_NETWORKS", tmp_path)
+    told = [line.split(maxsplit=1) for line in run("models", "show", "default").out.splitlines()]
+    assert {key: value for key, value in told if key != "measured"} == {
+        "name": "tiny-logits",
+        "input": "NCHW float32 RGB, (x / 255 - mean) / std, mean 0.485 0.456 0.406, std 0.229 0.224 0.225",
+        "photos": "long side 65, padded with the colour 124 116 104 to multiples of 16 + 1",
+        "output": "logits, align_corners true",
+        "masked": "nothing",
+        "inference": "scales 0.5 1, flipped too, short side 360, windows of 96 in steps of 0.667, "
+        "padding at the centre, a taxonomy of 2 classes",
+        "void": "rest",
+        "licence": "MIT",
+        "source": "made for the tests",
+        "sha256": ModelCard.load(tmp_path / "default.json").sha256,
+        "classes": "colour, rest",
+    }
+    assert [value for key, value in told if key == "measured"] == [
+        "held_out.pixel_accuracy: 0.698321",
+        "held_out.on: photos\\nof towns",
+        "curve: 3 values (--json has them)",
+        "iou: 150 values (--json has them)",
+        "sizes: 192x256; 150x65",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ({"length": 473, "multiple": 473, "pad": (0, 0, 0)}, "long side 473, padded with black to 473 x 473"),
+        ({"length": 473}, "long side 473"),
+        (
+            {"length": 64, "multiple": 64, "offset": 1, "pad": (1, 2, 3)},
+            "long side 64, padded with the colour 1 2 3 to multiples of 64 + 1",
+        ),
+    ],
+)
+def test_a_size_rule_in_words(size: dict[str, Any], words: str) -> None:
+    assert describing.size_words(SizeSpec(rule="long_side", **size)) == words
+
+
 # --- fetch --------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +273,30 @@ def test_fetch_does_nothing_twice(run: Run, server: Server, exporter: list[Any],
     (cache / "models" / f"{NAME}.onnx").write_bytes(b"damaged")
     assert run("models", "fetch", NAME).code == 0
     assert (len(server.asked), len(exporter)) == (1, 2)
+
+
+@pytest.mark.parametrize("option", ["--photos", "--calibration"])
+def test_fetch_says_that_photos_come_too_late(
+    run: Run, server: Server, exporter: list[Any], cache: Path, photo_folder: Path, option: str
+) -> None:
+    command = ("models", "fetch", NAME, "--precision", "int8")
+    assert run(*command, "--calibration", photo_folder).code == 0
+    again = run(*command, option, photo_folder)
+    assert (again.code, len(exporter)) == (0, 1)
+    assert one_line(again.err)
+    target = cache / "models" / f"{NAME}-int8.onnx"
+    assert f"kept as it was exported; to use these photos, delete {target}" in again.err
+    assert run(*command).err == ""
+
+
+@pytest.mark.parametrize("name", [NAME, "default"])
+def test_fetch_checks_its_options_though_there_is_nothing_to_do(
+    run: Run, server: Server, exporter: list[Any], photo_folder: Path, name: str
+) -> None:
+    assert run("models", "fetch", name).code == 0
+    failed = run("models", "fetch", name, "--calibration", photo_folder)
+    assert (failed.code, failed.out) == (1, "")
+    assert "--calibration is for --precision int8" in failed.err
 
 
 def test_fetch_passes_its_options_on(

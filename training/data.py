@@ -52,10 +52,12 @@ class Sample:
     shares: np.ndarray
 
 
-def augmented(photos: Photos, i: int, shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Cut a random window out of photo ``i``, resize it to ``shape``, flip it, and change its colours."""
+def augmented(
+    photos: Photos, i: int, shape: tuple[int, int], smallest: float, rng: np.random.Generator
+) -> Sample:
+    """Cut a window of at least the part ``smallest`` out of photo ``i``; resize, flip and recolour it."""
     height, width = (int(side) for side in photos.sizes[i])
-    part = rng.uniform(0.45, 1.0)
+    part = rng.uniform(smallest, 1.0)
     aspect = shape[1] / shape[0] * np.exp(rng.uniform(-0.25, 0.25))
     window_h = min(height, int(part * min(height, width / aspect) * rng.uniform(1.0, 1.25)))
     window_w = min(width, int(window_h * aspect))
@@ -90,7 +92,7 @@ def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def batches(
-    photos: Photos, positions: np.ndarray, size: int, shape: tuple[int, int], seed: int
+    photos: Photos, positions: np.ndarray, size: int, shape: tuple[int, int], smallest: float, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield one pass over ``positions`` as arrays (size, ...), prepared by a thread ahead of time."""
     rng = np.random.default_rng(seed)
@@ -99,7 +101,7 @@ def batches(
 
     def prepare() -> None:
         for start in range(0, len(order) - size + 1, size):
-            samples = [augmented(photos, int(i), shape, rng) for i in order[start : start + size]]
+            samples = [augmented(photos, int(i), shape, smallest, rng) for i in order[start : start + size]]
             ready.put(
                 (
                     np.stack([sample.image for sample in samples]),

@@ -17,7 +17,7 @@ from semcbir.export.hrnet import W18_SMALL_V1, HRNet
 from semcbir.models.specs import SizeSpec
 
 NAME = "semcbir-hrnet-w16-ade150voc7"
-SIZE = SizeSpec(rule="long_side", length=256, multiple=32)
+SIZE = SizeSpec(rule="long_side", length=256, multiple=8)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from taxonomy import merge, merged_classes, voc_to_merged
 
 from semcbir.images import find_images, load_image
-from semcbir.segmentation.canvas import Placement, fill_batch
+from semcbir.segmentation.canvas import Placement
 from semcbir.segmentation.segmenter import Segmenter
 
 SIDE = 256
@@ -30,9 +30,7 @@ class Teacher(Segmenter):
 
     def shares(self, image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Softmax in the middle of every cell of STRIDE pixels, the photo being of ``shape``: (cells, C)."""
-        placement = Placement.of(image, self.card.size)
-        batch = fill_batch([image], [placement], self.card.input, self.card.size, 1)
-        (logits,) = self._session.run([self._output], {self._input: batch})[0]
+        (logits,) = self.run([image], [self.lay(image)])
         logits = np.delete(logits, self.card.masked, axis=0)
         small = Placement.of(np.empty((*shape, 3), np.uint8), self.card.size)
         rows, columns = small.positions(logits.shape[1:], align_corners=self.card.output.align_corners)

@@ -24,8 +24,12 @@ from semcbir.export.hrnet import W18_SMALL_V1, HRNet
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255
-SHAPES = ((0.0, (96, 128)), (0.5, (144, 192)), (0.85, (192, 256)))
-"""From which part of the run on which image size is trained: small ones first, they go faster."""
+SIZES = ((0.0, (96, 128), 0.45), (0.5, (144, 192), 0.55), (0.8, (192, 256), 0.75))
+"""From which part of the run on: the image size, and the smallest part of a photo that fills it.
+
+Small ones first, they go faster. Things come at about the size that they have in a whole photo whose long
+side is 256.
+"""
 BATCH = 32
 RATES = {"muon": 0.02, "adamw": 3e-3}
 """Peak learning rates."""
@@ -40,9 +44,9 @@ def rate(part: float) -> float:
     return min(part / 0.02, 0.5 + 0.5 * math.cos(math.pi * part))
 
 
-def shape_at(part: float) -> tuple[int, int]:
-    """Image size at a part of the run."""
-    return [shape for start, shape in SHAPES if part >= start][-1]
+def size_at(part: float) -> tuple[tuple[int, int], float]:
+    """Image size, and the smallest part of a photo that fills it, at a part of the run."""
+    return [(shape, smallest) for start, shape, smallest in SIZES if part >= start][-1]
 
 
 def normalised(images: np.ndarray, device: str) -> Tensor:
@@ -110,14 +114,14 @@ class Run:
     def train(self) -> None:
         """Train until ``total`` photos have been seen."""
         while self.seen < self.total:
-            shape = shape_at(self.seen / self.total)
-            for batch in batches(self.photos, self.training, BATCH, shape, seed=self.epoch):
+            shape, smallest = size = size_at(self.seen / self.total)
+            for batch in batches(self.photos, self.training, BATCH, shape, smallest, seed=self.epoch):
                 start = time.monotonic()
                 self.step(*batch)
                 if self.seen % CHECK_EVERY < BATCH or self.seen >= self.total:
                     self.check(shape)
                 self.seconds += time.monotonic() - start
-                if self.seen >= self.total or shape != shape_at(self.seen / self.total):
+                if self.seen >= self.total or size != size_at(self.seen / self.total):
                     break
             self.epoch += 1
 

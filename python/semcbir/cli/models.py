@@ -180,6 +180,8 @@ def _values(model: PublishedModel) -> dict[str, Any]:
 
 def _text(model: PublishedModel) -> str:
     """Return what is known of a published network, a line for each thing."""
+    from semcbir.models.describing import size_words
+
     checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
     miou = ", ".join(f"{value:g} ({how})" for how, value in checkpoint.miou.items())
     head = "simple head" if build.head == "simple" else "OCR head"
@@ -188,11 +190,11 @@ def _text(model: PublishedModel) -> str:
         "network": f"HRNet-W{build.width}, {head}, {build.n_classes} classes",
         "trained on": model.trained_on,
         "mIoU": miou,
-        "photos": f"long side {model.size.length}, padded with {_colour(model.size.pad)}",
+        "photos": size_words(model.size),
         "presets": f"{', '.join(model.presets)} (need --logits)" if model.presets else "",
         "published": checkpoint.published_at,
         "file": f"{checkpoint.source} (about {size(checkpoint.size or checkpoint.about or 0)})",
-        "sha256": checkpoint.sha256 or f"{checkpoint.sha256_prefix}..." if checkpoint.sha256_prefix else "",
+        "sha256": checkpoint.sha256 or (f"{checkpoint.sha256_prefix}..." if checkpoint.sha256_prefix else ""),
         "licence": checkpoint.licence,
         "taxonomy": f"{model.taxonomy.name}; {model.taxonomy.licence}" if model.taxonomy else "",
         "notes": model.notes,
@@ -203,20 +205,10 @@ def _text(model: PublishedModel) -> str:
 
 
 def _card_text(card: ModelCard) -> str:
-    lines = {
-        "name": card.name,
-        "photos": f"long side {card.size.length}, padded with {_colour(card.size.pad)}",
-        "licence": card.licence,
-        "source": card.source,
-        "notes": card.notes,
-        "sha256": card.sha256,
-        "classes": ", ".join(card.classes),
-    }
-    return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in lines.items() if value)
+    """Return what a card says, a line for each thing."""
+    from semcbir.models.describing import card_facts
 
-
-def _colour(pad: tuple[int, int, int]) -> str:
-    return "black" if pad == (0, 0, 0) else f"the colour {pad[0]} {pad[1]} {pad[2]}"
+    return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in card_facts(card))
 
 
 @app.command()
@@ -237,6 +229,7 @@ def fetch(
     from semcbir.models.fetching import fetch as fetch_checkpoint
     from semcbir.models.registry import DEFAULT
 
+    _check_options(precision, calibration)
     if name == DEFAULT:
         print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
         return
@@ -244,7 +237,10 @@ def fetch(
     kind: Kind = "logits" if logits else "labels"
     full = export_name(model.name, precision.value, kind)
     target = exported_file(cache, full)
-    if not _is_sound(target):
+    if _is_sound(target):
+        if photos or calibration:
+            note(f"it is kept as it was exported; to use these photos, delete {display_path(target)}")
+    else:
         _check_ready(precision, calibration)
         note(f"weights are their publishers': {model.checkpoint.licence} ({model.checkpoint.published_at})")
         from semcbir.cli.progress import TransferMeter
@@ -305,14 +301,19 @@ def export(
     print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
 
 
+def _check_options(precision: Precision, calibration: Path | None) -> None:
+    """Refuse what would have no effect, whether or not there is anything to do."""
+    if precision is not Precision.int8 and calibration is not None:
+        raise ValueError("--calibration is for --precision int8")
+
+
 def _check_ready(precision: Precision, calibration: Path | None) -> None:
     """Refuse what could not be exported, before anything is downloaded for it."""
+    _check_options(precision, calibration)
     if precision is Precision.int8 and calibration is None:
         raise ValueError(
             "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
         )
-    if precision is not Precision.int8 and calibration is not None:
-        raise ValueError("--calibration is for --precision int8")
     if missing := missing_packages():
         raise ModelError(
             f"exporting needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "

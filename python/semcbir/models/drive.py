@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -67,11 +68,12 @@ def confirmed_address(came_from: str, page: str) -> str:
             "--checkpoint FILE`"
         )
     if found.action is not None and "confirm" in found.fields:
-        target = urljoin(came_from, found.action)
-        host, home = urlsplit(target).hostname or "", urlsplit(came_from).hostname
-        if host == home or host.endswith(_HOSTS):
-            path = target.partition("?")[0].partition("#")[0]
-            return f"{path}?{urlencode(found.fields)}"
+        with contextlib.suppress(ValueError):  # An action that is no address leads nowhere.
+            target = urljoin(came_from, found.action)
+            host, home = urlsplit(target).hostname or "", urlsplit(came_from).hostname
+            if host == home or host.endswith(_HOSTS):
+                path = target.partition("?")[0].partition("#")[0]
+                return f"{path}?{urlencode(found.fields)}"
     title = " ".join(found.title.split())
     raise ModelError(
         f"cannot download {came_from}: a web page came in place of the file"

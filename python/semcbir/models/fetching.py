@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from semcbir.errors import ModelError
@@ -13,7 +13,7 @@ from semcbir.models import drive
 from semcbir.models.cache import cannot_write, checkpoint_file, fetch_lock
 from semcbir.models.downloading import OnProgress, discard, download
 from semcbir.models.published import Checkpoint, PublishedModel
-from semcbir.storage.files import file_sha256, sync_folder
+from semcbir.storage.files import file_sha256, sync_file, sync_folder
 
 _BEGINNINGS = (b"PK\x03\x04", b"\x80")  # torch.save: a zip file, and before torch 1.6 a pickle
 
@@ -45,10 +45,16 @@ def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None)
 
 
 def is_downloaded(model: PublishedModel, cache: Path) -> bool:
-    """Tell whether the checkpoint of ``model`` is in ``cache``, by its size alone."""
+    """Tell whether the checkpoint of ``model`` is in ``cache``, by its size alone.
+
+    False where its pin is damaged or unreadable: ``fetch`` would say so.
+    """
     place = checkpoint_file(cache, model)
-    pin = _read_pin(place)
-    return pin is not None and place.is_file() and place.stat().st_size == pin.size
+    try:
+        pin = _read_pin(place)
+        return pin is not None and place.is_file() and place.stat().st_size == pin.size
+    except (ModelError, OSError):
+        return False
 
 
 def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
@@ -76,7 +82,7 @@ def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> N
         # A server that joined two versions of the file must not make a good one unreachable.
         if not (resumed and once_more):
             raise ModelError(f"{checkpoint.source}: {objection}")
-    _pin_file(place).write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    _write_pin(place, found)
     part.replace(place)
     discard(part)
     sync_folder(place.parent)
@@ -115,10 +121,21 @@ def _pin_file(place: Path) -> Path:
     return place.with_name(place.name + ".json")
 
 
+def _write_pin(place: Path, pin: Pin) -> None:
+    """Write the pin under another name first: half a pin would stop every later fetch."""
+    new = place.with_name(place.name + ".json.new")
+    new.write_text(json.dumps(asdict(pin), indent=1) + "\n", encoding="utf-8")
+    sync_file(new)
+    new.replace(_pin_file(place))
+
+
 def _read_pin(place: Path) -> Pin | None:
     with contextlib.suppress(FileNotFoundError):
         try:
-            return Pin(**json.loads(_pin_file(place).read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            pin = Pin(**json.loads(_pin_file(place).read_text(encoding="utf-8")))
+            if list(map(type, astuple(pin))) != [str, int, str]:
+                raise ValueError("expected two texts and a number of bytes")
+            return pin
+        except (ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"{_pin_file(place)} is damaged ({error}); delete it and fetch again") from error
     return None

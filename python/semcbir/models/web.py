@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -20,6 +21,7 @@ TIMEOUT = 30.0
 _PAGE = 1 << 20
 _CONFIRMATIONS = 2
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_NO_WAY = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
 
 
 class Cut(Exception):  # noqa: N818 -- not an error yet: the next try may go better
@@ -39,7 +41,12 @@ class NoSuchRange(Cut):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, at most ten, to web servers only, and never from HTTPS to HTTP."""
+    """Follows redirects, at most ten, to web servers only, and never from HTTPS to HTTP.
+
+    ``last`` is where the last one led.
+    """
+
+    last = ""
 
     def redirect_request(
         self,
@@ -51,6 +58,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         _require_web(newurl, encrypted=urlsplit(req.full_url).scheme == "https")
+        self.last = newurl
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -58,6 +66,13 @@ def _require_web(address: str, *, encrypted: bool = False) -> None:
     allowed = ("https://",) if encrypted else ("http://", "https://")
     if not address.lower().startswith(allowed):
         raise ModelError(f"expected an address that begins with {' or '.join(allowed)}, got {address!r}")
+    try:
+        parts = urlsplit(address)
+        wrong = "" if parts.hostname and (parts.port is None or parts.port > 0) else "no host, or port 0"
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise ModelError(f"{address!r} is no address ({wrong})")
 
 
 class Session:
@@ -65,6 +80,7 @@ class Session:
 
     def __init__(self) -> None:
         self._opener = urllib.request.OpenerDirector()
+        self._redirects = _Redirects()
         for handler in (
             urllib.request.ProxyHandler(),
             urllib.request.UnknownHandler(),
@@ -73,7 +89,7 @@ class Session:
             urllib.request.HTTPCookieProcessor(),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
-            _Redirects(),
+            self._redirects,
         ):
             self._opener.add_handler(handler)
 
@@ -101,44 +117,60 @@ class Session:
     def _open(self, address: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         _require_web(address)
         standing = {"User-Agent": f"semcbir/{__version__}", "Accept-Encoding": "identity"}
-        request = urllib.request.Request(address, headers=standing | headers)
+        self._redirects.last = address
         try:
+            request = urllib.request.Request(address, headers=standing | headers)
             response: http.client.HTTPResponse = self._opener.open(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
             with error:
-                raise _refused(address, error) from error
+                raise _refused(address, self._redirects.last, error) from error
         except urllib.error.URLError as error:
-            raise _unreachable(address, error.reason) from error
+            raise _unreachable(address, self._redirects.last, error.reason) from error
+        # A redirect to what cannot be parsed, or a host that no name server can be asked for.
+        except (ValueError, http.client.InvalidURL) as error:
+            raise ModelError(
+                f"cannot download {address}: it leads to what is no address ({error})"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Cut(f"the server does not answer ({str(error) or type(error).__name__})") from error
+            who = _server(address, self._redirects.last)
+            raise Cut(f"{who} does not answer ({str(error) or type(error).__name__})") from error
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
             raise ModelError(f"cannot download {address}: the server packs it, though asked not to")
         return response
 
 
-def _refused(address: str, error: urllib.error.HTTPError) -> Exception:
+def _server(address: str, last: str) -> str:
+    """Return what to call the server that failed: by its name where a redirect led to another one."""
+    host = urlsplit(last).hostname
+    return "the server" if host == urlsplit(address).hostname else f"{host}, redirected to,"
+
+
+def _refused(address: str, last: str, error: urllib.error.HTTPError) -> Exception:
     """Return the error for an answer that is none: passing trouble, or the end of it."""
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         return NoSuchRange("the server does not have the rest of the file")
     if error.code in _PASSING:
         wait = error.headers.get("Retry-After", "")
-        said = f"the server answered {error.code} {error.reason}"
+        said = f"{_server(address, last)} answered {error.code} {error.reason}"
         return Cut(said, wait=float(wait) if wait.isdecimal() else 0.0)
     if 300 <= error.code < 400:
-        return ModelError(f"cannot download {address}: the server's redirects lead nowhere ({error.reason})")
+        reason = str(error.reason).partition("\n")[0]
+        return ModelError(f"cannot download {address}: the server's redirects lead nowhere ({reason})")
     gone = "; it may have been moved" if error.code in (404, 410) else ""
-    return ModelError(f"cannot download {address}: the server answered {error.code} {error.reason}{gone}")
+    said = f"{_server(address, last)} answered {error.code} {error.reason}{gone}"
+    return ModelError(f"cannot download {address}: {said}")
 
 
-def _unreachable(address: str, reason: object) -> Exception:
+def _unreachable(address: str, last: str, reason: object) -> Exception:
     """Return the error for a server that no connection could be made to."""
-    host = urlsplit(address).hostname
+    host = urlsplit(last).hostname
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelError(f"cannot download {address}: {host} does not prove who it is ({reason})")
     if isinstance(reason, socket.gaierror):
         return Cut(f"{host} is not known here; is there a network connection?", final=True)
-    return Cut(f"{host} cannot be reached ({reason})", final=isinstance(reason, ConnectionRefusedError))
+    final = isinstance(reason, ConnectionRefusedError) or getattr(reason, "errno", None) in _NO_WAY
+    return Cut(f"{host} cannot be reached ({reason})", final=final)
 
 
 def _read_page(response: http.client.HTTPResponse) -> str | None:
