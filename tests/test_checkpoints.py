@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (extra export)")
@@ -15,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 import checkpoint_files as files  # noqa: E402
 from hrnet_reading import TINY, Reading, shaken  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
+from semcbir.export import checkpoints  # noqa: E402
 from semcbir.export.checkpoints import build_network, load_checkpoint, load_weights  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
@@ -313,3 +315,72 @@ def test_half_precision_weights_are_taken(tmp_path: Path, trained: Any) -> None:
     found, _ = load(files.write(tmp_path / "a.pth", files.hrnet(halves)))
     assert found.conv1.weight.dtype == torch.float32
     torch.testing.assert_close(scores(found), scores(trained), rtol=0.05, atol=0.05)
+
+
+def test_numpy_numbers_are_taken_where_numpy_is_older(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.write(tmp_path / "a.pth", files.mseg(trained.state_dict()))
+    monkeypatch.delattr(np, "_core", raising=False)  # NumPy 1 has it in another place
+    found, _ = load(path, layout="mseg")
+    torch.testing.assert_close(scores(found), scores(trained), rtol=0, atol=0)
+
+
+def test_our_own_mistakes_are_not_called_damage(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Any:
+        raise AttributeError("no such thing")
+
+    path = files.write(tmp_path / "a.pth", files.hrnet(trained.state_dict()))
+    monkeypatch.setattr(checkpoints, "_safe_globals", broken)
+    with pytest.raises(AttributeError, match="no such thing"):
+        load(path)
+
+
+HUGE = 10**12  # of them, at stride 0: no bytes in the file, terabytes once something is computed
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(
+    ("key", "make", "message"),
+    [
+        ("last_layer.0.weight", lambda value: torch.tensor(1.0), r"last_layer\.0\.weight \(\) for \(60,"),
+        ("last_layer.0.weight", lambda value: torch.ones(1).expand(HUGE), "1 of another shape"),
+        ("bn1.weight", lambda value: torch.ones(1).expand(HUGE), "1 of another shape"),
+        ("bn1.weight", lambda value: value > 0, r"bn1\.weight: expected plain .*torch\.bool"),
+        ("bn1.weight", lambda value: value.to_sparse(), r"bn1\.weight: expected plain .*sparse_coo"),
+        ("bn1.weight", lambda value: value.to("meta"), r"bn1\.weight: expected plain .*on meta"),
+        ("bn1.weight", lambda value: value.to(torch.complex64), r"bn1\.weight: expected plain .*complex64"),
+        ("bn1.weight", lambda value: value.to(torch.float8_e5m2), r"bn1\.weight: expected plain .*float8"),
+        (
+            "bn1.weight",
+            lambda value: value.double() + 1e300,
+            r"bn1\.weight holds numbers that are not finite",
+        ),
+    ],
+)
+def test_odd_tensors_are_refused_before_they_are_touched(
+    tmp_path: Path, trained: Any, key: str, make: Any, message: str, counted: bool
+) -> None:
+    state = trained.state_dict()
+    changed = state | {key: make(state[key])}
+    if not counted:
+        changed = {name: value for name, value in changed.items() if not name.endswith("tracked")}
+    path = files.write(tmp_path / "a.pth", files.mmsegmentation(changed))
+    assert path.stat().st_size < 20e6
+    with pytest.raises(ModelError, match=rf"a\.pth: .*{message}"):
+        load(path, layout="mmsegmentation", head_bias=False)
+
+
+def test_counters_are_not_read(tmp_path: Path, trained: Any) -> None:
+    state = trained.state_dict() | {"bn1.num_batches_tracked": torch.tensor(torch.nan)}
+    found, _ = load(files.write(tmp_path / "a.pth", files.hrnet(state)))
+    torch.testing.assert_close(scores(found), scores(trained), rtol=0, atol=0)
+
+
+def test_scales_in_half_precision_are_corrected_in_float32(tmp_path: Path, trained: Any) -> None:
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in trained.state_dict().items()}
+    found, _ = load(files.write(tmp_path / "a.pth", files.hrnet_torch04(halves)))
+    expected = halves["bn1.weight"].float() + 1e-5
+    torch.testing.assert_close(found.state_dict()["bn1.weight"], expected, rtol=0, atol=0)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,9 @@ def test_the_file_itself(tmp_path: Path) -> None:
     assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
     travelled = json.loads({p.key: p.value for p in model.metadata_props}["semcbir.card"])
     expected = card.to_dict()
-    del expected["file"], expected["sha256"]
+    assert expected["measured"]
+    for left_out in ("file", "sha256", "measured"):
+        del expected[left_out]
     assert travelled == expected
 
 
@@ -203,6 +207,18 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     model = tiny_hrnet(HRNet, align_corners=True)
     one = export_network(model, spec_of(), tmp_path / "one.onnx")
     other = export_network(model, spec_of(), tmp_path / "other.onnx")
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
+    assert one.sha256 == other.sha256
+
+
+def test_what_is_measured_and_the_version_do_not_change_the_bytes(
+    tmp_path: Path, made_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = export_network(colour_network(), colour_spec(), tmp_path / "one.onnx")
+    monkeypatch.setattr("semcbir.__version__", "999.0")
+    spec = colour_spec(measured={"agreement": 0.7})
+    other = export_network(colour_network(), spec, tmp_path / "other.onnx", photos=made_photos)
+    assert one.measured != other.measured
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
     assert one.sha256 == other.sha256
 
@@ -315,7 +331,38 @@ def test_wrong_arguments_are_named(
     with pytest.raises(error, match=message):
         export_network(colour_network(), colour_spec(), tmp_path / output, **options)
     assert not (tmp_path / "m.onnx").exists()
-    assert not list(tmp_path.glob(".export-*"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_next_export_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
+    names = (".semcbir-export-stale", ".semcbir-export-fresh", "mine")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_text("half written")
+    (tmp_path / ".semcbir-export-link").symlink_to("mine", target_is_directory=True)
+    two_days_ago = time.time() - 2 * 86400
+    for name in (names[0], names[2]):
+        os.utime(tmp_path / name, (two_days_ago, two_days_ago))
+    export_network(colour_network(), colour_spec(), tmp_path / "m.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        names[1],
+        ".semcbir-export-link",
+        "m.json",
+        "m.onnx",
+        "mine",
+    ]
+    assert (tmp_path / "mine" / "model.onnx").exists()
+
+
+def test_a_workshop_is_one_that_is_swept(tmp_path: Path) -> None:
+    seen: list[Path] = []
+
+    def look(_: str) -> None:
+        seen.extend(path for path in tmp_path.iterdir() if path.is_dir())
+
+    export_network(colour_network(), colour_spec(), tmp_path / "m.onnx", on_step=look)
+    assert seen
+    assert all(path.name.startswith(".semcbir-export-") for path in seen)
 
 
 def test_a_wrong_stride_is_named() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -97,6 +98,78 @@ def test_values_too_large_for_half_precision_are_told(tmp_path: Path) -> None:
     ):
         export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16")
     assert not list(tmp_path.iterdir())
+
+
+def red_network(gain: float) -> nn.Module:
+    """Scores 0 and ``gain`` times the red channel, normalised: at most 2.2489 of a photo."""
+    network = nn.Conv2d(3, 2, 4, 4)
+    with torch.no_grad():
+        network.weight.zero_()
+        network.weight[1, 0] = gain / 16
+        network.bias.zero_()  # type: ignore[union-attr]
+    return network.eval()
+
+
+def red_photos(folder: Path, levels: list[int]) -> Path:
+    folder.mkdir()
+    for number, level in enumerate(levels):
+        photo = np.zeros((48, 64, 3), np.uint8)
+        photo[:, :, 2] = level  # OpenCV writes BGR
+        assert cv2.imwrite(str(folder / f"{number}.png"), photo)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("levels", "gain", "message"),
+    [
+        ([255], 0.45 * 65504 / 2.2489, None),
+        ([255], 0.55 * 65504 / 2.2489, r"must hold 2 times as much"),
+        ([128, 128, 128, 128, 255, 128], 1.1 * 65504 / 2.2489, r"reach 7\.2\S+e\+04, half"),
+    ],
+)
+def test_half_precision_needs_headroom_on_every_photo(
+    tmp_path: Path, levels: list[int], gain: float, message: str | None
+) -> None:
+    photos = red_photos(tmp_path / "photos", levels)
+    spec = replace(colour_spec(), classes=("none", "red"))
+    path = tmp_path / "m.onnx"
+    if message is None:
+        export_network(red_network(gain), spec, path, precision="fp16", photos=photos)
+        return
+    with pytest.raises(ModelError, match=message):
+        export_network(red_network(gain), spec, path, precision="fp16", photos=photos)
+    assert not path.exists()
+
+
+def test_half_precision_with_other_labels_is_refused(tmp_path: Path) -> None:
+    network = red_network(0)
+    with torch.no_grad():
+        network.bias.copy_(torch.tensor([2000, 2000.4]))  # the same in half precision
+    spec = replace(colour_spec(), classes=("none", "red"))
+    with pytest.raises(ModelError, match=r"only 0\.00% of the labels in fp16 .*expected at least 90%"):
+        export_network(network, spec, tmp_path / "m.onnx", precision="fp16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_of_unfit_photos_is_written_with_a_warning(tmp_path: Path, made_photos: Path) -> None:
+    black = red_photos(tmp_path / "black", [0])
+    network, spec = colour_network(), colour_spec()
+    for calibration, warned in ((black, True), (made_photos, False)):
+        said: list[str] = []
+        card = export_network(
+            network,
+            spec,
+            tmp_path / "m.onnx",
+            precision="int8",
+            photos=made_photos,
+            calibration=calibration,
+            on_step=said.append,
+        )
+        measured = card.measured["export"]
+        assert f"{measured['labels_identical']:.2%} of the labels are torch's" in said
+        assert (measured["labels_identical"] < 0.9) is warned
+        assert any(sentence.startswith("WARNING: only ") for sentence in said) is warned
+        assert ("calibrate with more photos" in measured.get("warning", "")) is warned
 
 
 def test_only_convolutions_are_quantised(tmp_path: Path, made_photos: Path) -> None:

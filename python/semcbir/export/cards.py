@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 METADATA_KEY = "semcbir.card"
+NOT_TRAVELLING = ("file", "sha256", "measured")
+"""What the card in the file is without: a file cannot hold its own hash; for the others see ``sign``."""
 
 INPUT = InputSpec(layout="NHWC", dtype="uint8")
 """What every exported graph takes."""
@@ -79,14 +81,16 @@ def card_of(
 
 
 def sign(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Name the graph and its maker, and put the card into the metadata."""
+    """Name the graph and its maker, and put the card into the metadata.
+
+    Indexes know a network by the file's hash, so nothing goes in that another export of the same network has
+    otherwise: neither versions nor what was measured.
+    """
     import onnx
 
-    from semcbir import __version__
-
-    model.producer_name, model.producer_version = "semcbir", __version__
+    model.producer_name, model.producer_version = "semcbir", ""
     model.graph.name = re.sub(r"[^\w.-]+", "_", card.name)
-    travelling = {key: value for key, value in card.to_dict().items() if key not in ("file", "sha256")}
+    travelling = {key: value for key, value in card.to_dict().items() if key not in NOT_TRAVELLING}
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(travelling, ensure_ascii=False)})
 
 

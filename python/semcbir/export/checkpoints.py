@@ -45,6 +45,9 @@ _MMSEGMENTATION = (
     ("decode_head.convs.0.bn.", "last_layer.1."),
     ("decode_head.conv_seg.", "last_layer.3."),
 )
+_COUNTER = ".num_batches_tracked"
+_HEAD_BIAS = "last_layer.0.bias"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SHOWN = 3
 
 
@@ -110,21 +113,23 @@ def load_weights(
     where batch normalisation scales by gamma: its gammas are made so.
 
     ModelError where the file is not there, not a checkpoint, cut short, would run code, or holds another
-    network, another number of classes, or weights that are not finite.
+    network, another number of classes, or weights that are not finite in float32.
     """
     path = Path(path)
     state, dropped = _renamed(_state_dict(_unpickled(path), path), layout, path)
-    if not head_bias and "last_layer.0.weight" in state:
-        weight = state["last_layer.0.weight"]
-        state.setdefault("last_layer.0.bias", torch.zeros(weight.shape[0]))
+    own = network.state_dict()
+    counters = {key: value for key, value in own.items() if key.endswith(_COUNTER)}
     found: BatchNorm = "standard"
-    corrected = 0
-    if not any(key.endswith("num_batches_tracked") for key in state):
-        found, corrected = "inplace_abn", _correct_scales(state)
-        counters = {key: value for key, value in network.state_dict().items() if key.endswith("tracked")}
+    if not any(key.endswith(_COUNTER) for key in state):
+        found = "inplace_abn"
         state |= counters
-    _check_fit(state, network, name, path)
-    _check_values(state, path)
+    if not head_bias and _HEAD_BIAS in own:
+        state.setdefault(_HEAD_BIAS, torch.zeros_like(own[_HEAD_BIAS]))
+    # Nothing is computed of a file's tensors before their kinds and shapes are known to be the network's.
+    _check_kinds(state, own, path)
+    _check_fit(state, own, name, path)
+    state = _values(state, path) | counters  # an evaluation does not read the counters
+    corrected = _correct_scales(state) if found == "inplace_abn" else 0
     network.load_state_dict(state, strict=True)
     network.eval()
     notes = _notes(found, expected, corrected)
@@ -145,14 +150,14 @@ def _unpickled(path: Path) -> Any:
         raise ModelError(f"{path}: the file is empty (0 bytes), expected a checkpoint")
     if start.lstrip()[:1] == b"<":
         raise ModelError(f"{path}: this is a web page, not a checkpoint; the download went wrong")
-    try:
-        with warnings.catch_warnings(), _safe_globals():
-            warnings.simplefilter("ignore")  # about formats that are refused below
+    with warnings.catch_warnings(), _safe_globals():
+        warnings.simplefilter("ignore")  # about formats that are refused below
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{path}: {_why(error, start)}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{path}: {_why(error, start)}") from error
 
 
 def _why(error: Exception, start: bytes) -> str:
@@ -169,7 +174,7 @@ def _why(error: Exception, start: bytes) -> str:
 
 def _safe_globals() -> AbstractContextManager[Any]:
     """NumPy scalars beside the weights (epochs, scores) are harmless, under their old and new names."""
-    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    scalar = np.float64().__reduce__()[0]  # it lies in np.core, or from NumPy 2 on in np._core
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = {type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")}
     safe: AbstractContextManager[Any] = torch.serialization.safe_globals(
@@ -234,14 +239,27 @@ def _correct_scales(state: State) -> int:
     corrected = 0
     for key in [key for key in state if key.endswith(".running_mean")]:
         scale = key.removesuffix("running_mean") + "weight"
-        if scale in state:
-            state[scale] = state[scale].abs() + INPLACE_ABN_EPSILON
-            corrected += state[scale].numel()
+        state[scale] = state[scale].abs() + INPLACE_ABN_EPSILON
+        corrected += state[scale].numel()
     return corrected
 
 
-def _check_fit(state: State, network: HRNet, name: str, path: Path) -> None:
-    own = network.state_dict()
+def _check_kinds(state: State, own: State, path: Path) -> None:
+    """Refuse what is not plain; counters may be of any type."""
+    for key in own:
+        if key not in state:
+            continue
+        value = state[key]
+        # A nested tensor may have no shape to ask for.
+        plain = value.device.type == "cpu" and value.layout == torch.strided and not value.is_nested
+        if not plain or not (value.dtype in _FLOATS or key.endswith(_COUNTER)):
+            kind = f"{value.dtype}, {value.layout}, on {value.device.type}"
+            raise ModelError(
+                f"{path}: {key}: expected plain floating-point numbers of 16, 32 or 64 bits, got {kind}"
+            )
+
+
+def _check_fit(state: State, own: State, name: str, path: Path) -> None:
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shapes = [key for key in own if key in state and state[key].shape != own[key].shape]
@@ -271,16 +289,18 @@ def _listed(what: str, keys: list[str]) -> str:
     return f"{len(keys)} {what} ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"
 
 
-def _check_values(state: State, path: Path) -> None:
+def _values(state: State, path: Path) -> State:
+    """Return the weights in float32; ModelError where one is not finite there, or a variance below 0."""
+    values: State = {}
     for key, value in state.items():
-        if key.endswith("num_batches_tracked"):
+        if key.endswith(_COUNTER):
             continue
-        if value.device.type != "cpu" or value.layout != torch.strided or not value.is_floating_point():
-            raise ModelError(f"{path}: {key}: expected plain floating-point numbers, got {value.type()}")
-        if not torch.isfinite(value).all():
-            raise ModelError(f"{path}: {key} holds numbers that are not finite (NaN or infinity)")
-        if key.endswith("running_var") and (value < 0).any():
+        values[key] = value.float()
+        if not torch.isfinite(values[key]).all():
+            raise ModelError(f"{path}: {key} holds numbers that are not finite (NaN or infinity) in float32")
+        if key.endswith("running_var") and (values[key] < 0).any():
             raise ModelError(f"{path}: {key} holds variances below 0")
+    return values
 
 
 def _notes(found: BatchNorm, expected: BatchNorm, corrected: int) -> tuple[str, ...]:

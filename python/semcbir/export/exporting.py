@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "fp16", "int8"]
 Kind = Literal["labels", "logits"]
 OnStep = Callable[[str], None]
+
+_WORKSHOP = ".semcbir-export-"
+_STALE = 24 * 3600.0  # seconds
 
 __all__ = ["NetworkSpec", "export_model", "export_network"]
 
@@ -93,9 +98,12 @@ def export_network(
     The float32 graph is compared with torch, on at most 16 photos of the folder ``photos`` or on generated
     pictures: labels must agree on 99.99 % of the pixels, and scores to 1e-3 of the largest one in the batch,
     or of 1 where that is less. The card's ``measured["export"]`` says what was measured and on what; for the
-    other precisions, how far their labels agree with torch's in float32. The card travels in the file too,
-    under ``semcbir.card`` of its metadata, less ``file`` and ``sha256``: a file cannot hold its own hash. The
-    same network, pictures and versions give the same bytes.
+    other precisions, how far their labels agree with torch's in float32. Below 90 % fp16 is refused, as where
+    values inside the network come near the end of half precision, and int8 is written with a "warning".
+
+    The card travels in the file too, under ``semcbir.card`` of its metadata, less ``file``, ``sha256`` and
+    ``measured``. The same network and calibration give the same bytes, whatever it is compared on, with the
+    same torch, onnx and onnxruntime.
 
     ``on_step`` is called with a sentence before every step. ValueError for wrong arguments; ModelError where
     something cannot be read or done, or the graph is not the network: then nothing is written.
@@ -107,7 +115,8 @@ def export_network(
     step = on_step or _silent
     # Beside the output, so that what is made there can be renamed into place.
     try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        _sweep(target.parent)
+        with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=target.parent) as folder:
             workshop = Path(folder)
             chosen = pictures(None if photos is None else Path(photos), spec.size)
             model, expected, comparison = _float32(network, spec, chosen.images, workshop, step)
@@ -172,6 +181,7 @@ def _float32(
     expected = verifying.Expected.of(Reference(network, wrapping), images, spec.size)
     comparison = verifying.compare(verifying.open_cpu(model, workshop), expected)
     verifying.check(comparison)
+    step(f"{comparison.identical:.2%} of the labels are torch's")
     return model, expected, comparison
 
 
@@ -202,6 +212,10 @@ def _reduced(
         notes["calibration"] = f"{photos.count} photo{'s' if photos.count > 1 else ''}"
     step(f"comparing {precision} with torch")
     comparison = verifying.compare(verifying.open_cpu(model, workshop), expected)
+    step(f"{comparison.identical:.2%} of the labels are torch's")
+    if warning := verifying.check_reduced(comparison, precision):
+        step(f"WARNING: {warning}")
+        notes["warning"] = warning
     return model, comparison, notes
 
 
@@ -237,6 +251,17 @@ def _finished(
     _put(file, target)
     _put(workshop / "card.json", target.with_suffix(".json"))
     return card
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the workshops of exports that were killed: those not written to for a day."""
+    for left in folder.glob(f"{_WORKSHOP}*"):
+        try:
+            stale = left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > _STALE
+        except OSError:
+            continue  # another export has removed it
+        if stale:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _put(made: Path, place: Path) -> None:
