@@ -36,6 +36,9 @@ GMACS = {473: 83, 512: 95, 520: 100, 713: 188, 1024: 381}
 PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "T4": 65}
 """Dense fp16 TFLOP/s on tensor cores as NVIDIA states them, by a part of the GPU's name, first match."""
 
+PRODUCT = "semcbir fp16, network"
+"""The row that counts: what ``index`` sends to the GPU, in its batches, from memory to memory."""
+
 Rows = list[list[str]]
 
 
@@ -131,7 +134,7 @@ def _cuda_rows(
     import networks
 
     images = networks.pictures(batch, side, seed=10**6)
-    labellers: dict[str, Callable[[Any], Any]] = {}
+    labellers = _product(networks.card_of_side(files["fp16"], side), images)
     for name, precision, extra in [
         ("onnxruntime fp32", "fp32", {"use_tf32": "0"}),
         ("onnxruntime fp32, TF32", "fp32", {"use_tf32": "1"}),
@@ -146,10 +149,23 @@ def _cuda_rows(
     labellers["torch fp16, eager"] = networks.torch_labeller(hrnet, "cuda", half=True)
     if batch in options.compiled:
         labellers["torch fp16, compiled"] = networks.torch_labeller(hrnet, "cuda", half=True, compiled=True)
-    exact, rounded = (labellers[name](images) for name in ("onnxruntime fp32", "onnxruntime fp16"))
-    figures["equal"] = min(figures.get("equal", 1.0), float(np.mean(exact == rounded)))
+    exact, rounded = (labellers[name](images) for name in ("onnxruntime fp32", PRODUCT))
+    figures["equal"] = min(figures.get("equal", 1.0), float(np.mean(exact == np.stack(rounded))))
     times = in_turn({name: partial(run, images) for name, run in labellers.items()}, options.rounds)
     return [_cuda_row(name, taken, times, gpu, side, batch, figures) for name, taken in times.items()]
+
+
+def _product(card: Path, images: Any, device: str = "cuda") -> dict[str, Callable[[Any], Any]]:
+    """semcbir's own ways: the network alone as a stream calls it, and a Segmenter on one thread."""
+    from semcbir.segmentation import Segmenter
+
+    segmenter = Segmenter(card, device=device, tune=True)
+    assert segmenter.device == device, segmenter.providers
+    canvases = [segmenter.lay(image) for image in images]
+    return {
+        PRODUCT: lambda batch: segmenter.run(batch, canvases),
+        "semcbir fp16, pixels to labels": segmenter.segment,
+    }
 
 
 def _cuda_row(
@@ -319,15 +335,17 @@ def main(arguments: list[str]) -> int:
 
 @pytest.mark.slow
 def test_hrnet_w48_on_cuda() -> None:
-    """At least 1,000 images a second in fp16, no slower than compiled torch, labels those of fp32."""
+    """At least 1,000 images a second in fp16, no slower than compiled torch, labels those of fp32.
+
+    That is asked of semcbir's own calls; the other rows of onnxruntime are information.
+    """
     if missing := why_no_cuda():
         pytest.skip(f"{missing}: nothing is measured")
     text, figures = on_cuda(parsed(["--sides", "512", "--batches", "8,32", "--rounds", "7"]))
     print("\n" + text)
-    ours = [name for name in figures if name.startswith("onnxruntime fp16") and name.endswith(", best")]
-    assert max(figures[name] for name in ours) >= 1000
+    assert figures[f"{PRODUCT}, best"] >= 1000
     assert figures["equal"] >= 0.999
-    assert max(figures[f"{name.removesuffix(', best')} / compiled"] for name in ours) >= 1
+    assert figures[f"{PRODUCT} / compiled"] >= 1
 
 
 if __name__ == "__main__":

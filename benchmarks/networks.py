@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from semcbir.export.exporting import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec, export_network
+from semcbir.export.cards import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
+from semcbir.export.exporting import export_network
 from semcbir.export.hrnet import HRNet, HRNetSpec
+from semcbir.models.card import ModelCard
 from semcbir.models.specs import SizeSpec
 
 N_CLASSES = 171
@@ -87,6 +90,17 @@ def export(hrnet: HRNet, folder: Path, precision: Any, *, calibration: Path | No
     file = folder / f"{precision}.onnx"
     export_network(hrnet, spec, file, precision=precision, calibration=calibration)
     return file
+
+
+def card_of_side(file: Path, side: int) -> Path:
+    """A card of the exported ``file`` whose canvas is ``side`` x ``side``; returns the card."""
+    card = replace(
+        ModelCard.load(file.with_suffix(".json")),
+        size=SizeSpec(rule="long_side", length=side, multiple=side),
+    )
+    path = file.with_name(f"{file.stem}-{side}.json")
+    card.save(path)
+    return path
 
 
 class _Labels(nn.Module):

@@ -27,6 +27,7 @@ from semcbir import (
     search,
 )
 from semcbir.storage import catalog, merging
+from tiny_models import tiny_model as write_tiny_model
 
 
 @pytest.fixture
@@ -428,6 +429,15 @@ def test_another_recipe_is_refused_by_what_differs(index: Index, photo_folder: P
     with pytest.raises(RecipeMismatchError, match="long_side: 512 / 100"):
         search(queries, index)
     assert len(index) == 12
+
+
+def test_a_network_that_cannot_do_the_same_is_another(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    scores = write_tiny_model(tmp_path / "scores.onnx", "logits")
+    index = Index.build(photo_folder, tmp_path / "index", model=scores, features="hog", inference="flip")
+    with pytest.raises(RecipeMismatchError, match=r"index .*: this network cannot do .*; use the network"):
+        index.extractor(model=tiny_model)
+    with pytest.raises(ValueError, match="device must be one of"):
+        index.extractor(device="gpu")
 
 
 def test_building_again_completes_what_is_missing(index: Index, photo_folder: Path, tiny_model: Path):

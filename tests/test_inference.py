@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,7 @@ from semcbir.extractor import Extractor
 from semcbir.models.card import ModelCard
 from semcbir.models.presets import PRESETS, inference_of, preset, with_inference
 from semcbir.models.specs import InferenceSpec, SizeSpec
-from semcbir.segmentation import Segmenter, network
+from semcbir.segmentation import Segmenter, averaging, network
 from semcbir.segmentation.canvas import scale
 from test_labelling import upsampled
 from tiny_models import CLASSES, MEAN, STD, tiny_model
@@ -235,6 +239,52 @@ def test_the_batch_and_the_layout_do_not_matter(texture: Path, monkeypatch: pyte
         monkeypatch.setitem(network.BATCH, "cpu", size)
         (many,) = Segmenter(texture, inference=spec).segment([image])
         np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.parametrize(("budget", "at_once"), [(0, 1), (3 * 900_000, 3), (2**40, 4)])
+def test_as_many_images_at_once_as_fit(
+    texture: Path, monkeypatch: pytest.MonkeyPatch, budget: int, at_once: int
+) -> None:
+    monkeypatch.setattr(averaging, "BUDGET", budget)
+    segmenter = Segmenter(texture, inference=InferenceSpec(flip=True, scales=(5.0,)))
+    image = photo(100, 165)
+    (alone,) = segmenter.segment([image])
+    running, most, lock = 0, 0, threading.Lock()
+    really = network.Network.run
+
+    def run(self: network.Network, canvases: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.1)  # for the others to come in
+        with lock:
+            running -= 1
+        return really(self, canvases)
+
+    monkeypatch.setattr(network.Network, "run", run)
+    with ThreadPoolExecutor(4) as pool:
+        for (labels,) in pool.map(segmenter.segment, [[image]] * 4):
+            np.testing.assert_array_equal(labels, alone)
+    assert most == at_once
+
+
+@pytest.mark.parametrize("shape", [(700, 1000), (1500, 2000)])
+def test_an_image_takes_the_memory_that_it_is_let_in_for(texture: Path, shape: tuple[int, int]) -> None:
+    segmenter = Segmenter(texture, inference=InferenceSpec(scales=(1.0, 8.0), short_side=88))
+    averager = segmenter._averager
+    assert averager is not None
+    asked: list[int] = []
+    really = averager._room.of
+    averager._room.of = lambda need: asked.append(need) or really(need)  # type: ignore[method-assign,func-returns-value]
+    segmenter.segment([photo(*shape)])  # what the network gives is known then
+    tracemalloc.start()
+    try:
+        segmenter.segment([photo(*shape)])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.3 * asked[-1] < peak < asked[-1] + 2**25  # bands, the canvas, the photo
 
 
 def test_labels_have_the_numbers_of_the_taxonomy(texture: Path) -> None:

@@ -10,16 +10,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from semcbir import extractor as extracting
 from semcbir.errors import DeviceError, ImageError, ModelError
 from semcbir.extractor import Extractor
 from semcbir.models.card import ModelCard
+from semcbir.models.specs import InferenceSpec
 from semcbir.segmentation import Segmenter, network, runtime
 from tiny_models import labels_network
 from tiny_models import tiny_model as write_tiny_model
@@ -185,19 +187,25 @@ def test_only_a_tuned_session_searches_for_convolutions(
     assert asked == [[(runtime.CUDA, {"cudnn_conv_algo_search": search}), runtime.CPU]]
 
 
+@pytest.mark.parametrize("kind", ["labels", "logits"])
 def test_a_stream_through_a_gpu_is_that_through_the_cpu(
-    tiny_model: Path,
+    kind: Literal["labels", "logits"],
     photo_folder: Path,
+    tmp_path: Path,
     cuda: list[tuple[PretendedCuda, bool]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", kind, batch="N")
     (photo_folder / "broken.jpg").write_bytes(b"no photo")
     sources = [*sorted(photo_folder.rglob("*.*")), *photos(*MIXED)]
     monkeypatch.setitem(network.BATCH, "cuda", 2)
-    streamed = list(Extractor(tiny_model, "hog", device="cuda", threads=3).stream(sources))
-    assert len(cuda) == 1
+    streamed = list(Extractor(model, "hog", device="cuda", threads=3).stream(sources))
+    ((session, tuned),) = cuda
+    assert tuned
+    assert {shape[0] for shape in session.shapes} == {2}
+    assert len(session.shapes) < 0.8 * len(sources)  # not a padded call for each image
     monkeypatch.undo()
-    expected = list(Extractor(tiny_model, "hog", device="cpu", threads=2).stream(sources))
+    expected = list(Extractor(model, "hog", device="cpu", threads=2).stream(sources))
     assert sum(isinstance(one, ImageError) for one in expected) == 1
     for one, other in zip(streamed, expected, strict=True):
         if isinstance(other, ImageError):
@@ -207,6 +215,52 @@ def test_a_stream_through_a_gpu_is_that_through_the_cpu(
             assert isinstance(one, dict)
             np.testing.assert_array_equal(one["hog"].proportions, other["hog"].proportions)
             np.testing.assert_array_equal(one["hog"].centroids, other["hog"].centroids)
+
+
+def test_a_single_image_on_a_gpu_is_a_single_row(
+    tiny_model: Path, cuda: list[tuple[PretendedCuda, bool]]
+) -> None:
+    extractor = Extractor(tiny_model, "hog", device="cuda")
+    extractor.load()  # the network for many
+    extractor.extract(photos((48, 64)))
+    session, tuned = cuda[-1]
+    assert not tuned
+    assert session.shapes == [(1, 48, 64, 3)]
+
+
+@pytest.mark.parametrize(
+    ("inference", "shape"),
+    [
+        (InferenceSpec(flip=True), (2, 3, 49, 65)),
+        (InferenceSpec(crop=65), (1, 3, 65, 65)),
+        (InferenceSpec(short_side=40), (1, 3, 49, 65)),
+    ],
+)
+def test_passes_that_are_averaged_are_not_padded_to_a_batch(
+    tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]], inference: InferenceSpec, shape: tuple[int, ...]
+) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", "logits", batch="N")
+    extractor = Extractor(model, "hog", device="cuda", inference=inference, threads=2)
+    images = photos((48, 64), (48, 64))
+    streamed = list(extractor.stream(images))
+    extractor.extract(images[:1])
+    ((session, tuned),) = cuda  # one network for both
+    assert not tuned
+    assert session.shapes == [shape] * 3
+    assert len(streamed) == 2
+
+
+def test_large_scores_come_in_smaller_chunks(
+    tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = Segmenter(write_tiny_model(tmp_path / "m.onnx", "logits", batch="N"), device="cuda")
+    assert segmenter.output_bytes == 4 * 5 * 65 * 65  # nothing is known yet
+    segmenter.segment(photos((64, 64)))
+    scores = 4 * 5 * 17 * 17  # every fourth pixel
+    assert segmenter.output_bytes == scores
+    for fitting, batches in [(1, 1), (8, 1), (17, 2), (1000, 4)]:
+        monkeypatch.setattr(extracting, "_OUTPUTS", fitting * scores)
+        assert extracting._chunk(segmenter) == batches * segmenter.batch_size
 
 
 def test_the_gpu_works_while_the_caller_is_busy(

@@ -41,6 +41,9 @@ LONG_SIDE = 512
 _BATCHES = 4
 """Batches that a GPU is given at a time: images of one canvas size then fill most of them."""
 
+_OUTPUTS = 2**29
+"""Bytes that the network may give for them; three times as much is held at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
@@ -109,8 +112,9 @@ class Extractor:
     def segmenter(self) -> Segmenter:
         """The network for a single image: it may use every thread."""
         many: Segmenter | None = self.__dict__.get("_stream_segmenter")
-        if many is not None and (many.device == "cuda" or self.threads == 1):
-            return many  # The same network twice would only take memory.
+        # The same network twice would only take memory. But a tuned one computes a whole batch for an image.
+        if many is not None and not many.tuned and (many.device == "cuda" or self.threads == 1):
+            return many
         return self._segmenter(self.threads, tune=False)
 
     @cached_property
@@ -178,14 +182,14 @@ class Extractor:
         self, pool: ThreadPoolExecutor, segmenter: Segmenter, images: Iterable[ImageSource]
     ) -> Iterator[Extracted]:
         """Stream with a GPU: it always has the next batches while the pool works before and behind it."""
-        size = _BATCHES * segmenter.batch_size
+        most = _BATCHES * segmenter.batch_size
         prepare, finish = partial(self._prepare_canvas, segmenter), partial(self._finish, segmenter)
         with ThreadPoolExecutor(1) as device:
-            window = 2 * size + 2 * self.threads
+            window = 2 * most + 2 * self.threads
             with closing(_ordered_map(pool, prepare, images, window)) as prepared:
-                chunks = iter(lambda: list(itertools.islice(prepared, size)), [])
+                chunks = iter(lambda: list(itertools.islice(prepared, _chunk(segmenter))), [])
                 for done in _ordered_map(device, partial(_run, segmenter), chunks, 2):
-                    yield from _ordered_map(pool, finish, done, size)
+                    yield from _ordered_map(pool, finish, done, most)
 
     def _prepare_canvas(self, segmenter: Segmenter, image: ImageSource) -> _Prepared | ImageError:
         prepared = self._prepare(image)
@@ -249,6 +253,12 @@ class Extractor:
             return Signatures.concatenate([one[name] for one in found], ids=np.arange(len(found)))
         recipe = self.recipe.for_feature(name)
         return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
+
+
+def _chunk(segmenter: Segmenter) -> int:
+    """How many images to send to a GPU at a time: whole batches, one at least."""
+    fitting = _OUTPUTS // (segmenter.output_bytes * segmenter.batch_size)
+    return segmenter.batch_size * max(1, min(_BATCHES, fitting))
 
 
 def _run(

@@ -21,7 +21,8 @@ from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images import display_path
 from semcbir.ingest import Ingest, Progress, Report, Skipped, put_back, take_out
-from semcbir.models.presets import inference_of
+from semcbir.models.presets import inference_of, with_inference
+from semcbir.models.registry import resolve
 from semcbir.models.specs import InferenceSpec
 from semcbir.planning import Plan, plan_add, plan_refresh
 from semcbir.recipe import Recipe, require_same
@@ -231,13 +232,19 @@ class Index:
         default = model is None and device == "auto" and threads is None
         if default and self._extractor is not None:
             return self._extractor
+        model = model or self._model()
+        inference = inference_of(self.recipe.model)
+        try:
+            with_inference(resolve(model)[1], inference)
+        except ValueError as error:
+            raise self._mismatch(f"this network cannot do what it was made with ({error})") from None
         extractor = Extractor(
-            model or self._model(),
+            model,
             self.recipe.features,
             long_side=self.recipe.long_side,
             device=device,
             threads=threads,
-            inference=inference_of(self.recipe.model),
+            inference=inference,
         )
         self._require_same(extractor, "this network")
         if default:
@@ -410,10 +417,13 @@ class Index:
         try:
             require_same(self.recipe, extractor.recipe, what)
         except RecipeMismatchError as error:
-            raise RecipeMismatchError(
-                f"index {display_path(self.path)}: {error}; use the network and features it was made with, "
-                "or make another index"
-            ) from None
+            raise self._mismatch(str(error)) from None
+
+    def _mismatch(self, what: str) -> RecipeMismatchError:
+        return RecipeMismatchError(
+            f"index {display_path(self.path)}: {what}; use the network and features it was made with, "
+            "or make another index"
+        )
 
     def _merge(self, connection: sqlite3.Connection) -> None:
         try:

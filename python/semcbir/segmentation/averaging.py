@@ -9,7 +9,9 @@ scales are added up.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -25,13 +27,17 @@ from semcbir.segmentation.network import Canvas, Network
 _BAND = 2**19
 """Numbers that are worked on at a time: few enough to stay in the cache."""
 
+BUDGET = 2**31
+"""Bytes that the images worked on at the same time may take together; one image alone may take more."""
+
 
 class Averager:
     """Runs ``network`` as its card's ``inference`` says, an image at a time.
 
-    Memory: the probabilities of one scale, and their sum over the scales. The sum has the photo's resolution,
-    but none finer than the largest scale's, so that no photo is too large; the labels of a larger one are
-    those of the interpolated sum.
+    Memory for an image: the probabilities of one scale, their sum over the scales, and the scores of a batch
+    of windows. The sum has the photo's resolution, but none finer than the largest scale's, so that no photo
+    is too large; the labels of a larger one are those of the interpolated sum. For many classes and a large
+    scale that is gigabytes, so threads that call at the same time wait where it would exceed ``BUDGET``.
     """
 
     def __init__(self, network: Network) -> None:
@@ -40,6 +46,7 @@ class Averager:
         self._spec = network.card.inference or InferenceSpec()
         self._masked = list(network.card.masked)
         self._groups = _groups(network.card)
+        self._room = _Room(BUDGET)
 
     def label_map(self, image: Image) -> npt.NDArray[Any]:
         """Label an image (H, W, 3): (H, W) of integers below the card's ``n_classes``.
@@ -48,7 +55,23 @@ class Averager:
         """
         photo = (image.shape[0], image.shape[1])
         sizes = self._spec.scaled(*photo, self._card.size)
-        grid = [min(side, *lengths) for side, *lengths in zip(photo, np.max(sizes, axis=0), strict=True)]
+        largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
+        grid = (min(photo[0], largest[0]), min(photo[1], largest[1]))
+        with self._room.of(self._bytes(photo, grid, largest)):
+            return self._labels(image, sizes, grid)
+
+    def _bytes(self, photo: tuple[int, int], grid: tuple[int, int], largest: tuple[int, int]) -> int:
+        """About the memory that an image takes: its sum, and what is there beside it."""
+        card, canvas = self._card, self._spec.canvas(*largest, self._card.size)
+        window = canvas[0] * canvas[1] if self._spec.crop is None else self._spec.crop**2
+        scores = len(card.classes) * window * self._network.density
+        held = card.n_classes * grid[0] * grid[1]
+        scale = card.n_classes * largest[0] * largest[1] + (self._network.batch_size + 1) * scores
+        interpolated = 0 if grid == photo else 3 * held + 10 * photo[0] * photo[1]
+        return round(4 * (held + max(scale, interpolated)))
+
+    def _labels(self, image: Image, sizes: list[tuple[int, int]], grid: tuple[int, int]) -> npt.NDArray[Any]:
+        photo = (image.shape[0], image.shape[1])
         total = np.zeros((self._card.n_classes, *grid), np.float32)
         for size in sizes:
             self._add_scale(total, image, size)
@@ -122,6 +145,26 @@ class Averager:
         if self._groups is None:
             return probabilities
         return np.stack([probabilities[group].sum(axis=0) for group in self._groups])
+
+
+class _Room:
+    """Lets in what fits into ``size`` bytes together, in the order of arrival; what is larger goes alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._used = size, 0
+        self._turn, self._changed = threading.Lock(), threading.Condition()
+
+    @contextmanager
+    def of(self, need: int) -> Iterator[None]:
+        with self._turn, self._changed:  # Behind the turn: small ones must not keep overtaking a large one.
+            self._changed.wait_for(lambda: not self._used or self._used + need <= self._size)
+            self._used += need
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= need
+                self._changed.notify()
 
 
 def _groups(card: ModelCard) -> list[Indices] | None:

@@ -28,12 +28,14 @@ MOST_SHAPES = 16
 class Network:
     """The ONNX file ``path`` on a device, for canvases as ``card`` describes them.
 
-    ``tune``: many canvases will come. On CUDA the fastest convolutions are then searched for, once for each
-    canvas size, if the card's sizes are few; every call gets the same number of rows, so that nothing has to
-    be searched for again. The canvases are the card's on every device, so that labels do not depend on it;
-    what comes out of a row does not depend on the others.
+    ``tune``: many canvases will come, ``batch_size`` at a time. On CUDA the fastest convolutions are then
+    searched for, once for each canvas size, if the card's sizes are few; every call gets the same number of
+    rows, so that nothing has to be searched for again. A card with ``inference`` is not tuned: an image's
+    windows and flips seldom fill a batch. The canvases are the card's on every device, so that labels do not
+    depend on it; what comes out of a row does not depend on the others.
 
-    Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call).
+    Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call), ``tuned`` (whether it
+    really is), ``density`` (points of output for a pixel of a canvas, 1 until it has run).
 
     Inputs and outputs are plain arrays. A batch of 8 at 512 x 512 is 6 MB of bytes in and 2 MB of labels out,
     about a millisecond on the bus where HRNet-W48 computes for 8 or more: buffers bound to the device would
@@ -42,14 +44,16 @@ class Network:
 
     def __init__(self, path: Path, card: ModelCard, device: str, threads: int, *, tune: bool = False) -> None:
         self.path, self.card = path, card
-        tune = tune and _n_shapes(card) <= MOST_SHAPES
+        tune = tune and card.inference is None and card.size.n_canvases() <= MOST_SHAPES
         self._session = open_session(path, device, threads, tune=tune)
         self.providers: list[str] = self._session.get_providers()
         self.device = device_of(self._session)
         self._input, fixed = _check_input(self._session.get_inputs(), card, path)
         self._output = _check_output(self._session.get_outputs(), card, path)
         self.batch_size = fixed or BATCH[self.device]
-        self._rows = fixed or (self.batch_size if tune and self.device == "cuda" else 0)
+        self.tuned = tune and self.device == "cuda"
+        self.density = 1.0
+        self._rows = fixed or (self.batch_size if self.tuned else 0)
 
     def run(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
         """Scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError where it fails."""
@@ -68,6 +72,7 @@ class Network:
             raise self.failure(f"expected {self.card.output.kind} of shape ({expected}), got {output.shape}")
         if 0 in output.shape:
             raise self.failure(f"gave nothing, {output.shape}, for an input of shape {rows.shape}")
+        self.density = 3 * output.shape[-2] * output.shape[-1] / rows[0].size
         return np.asarray(output)[: len(canvases)]
 
     def _batch(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
@@ -78,12 +83,6 @@ class Network:
     def failure(self, message: str) -> ModelError:
         """An error that names the file."""
         return ModelError(f"{self.path}: {message}")
-
-
-def _n_shapes(card: ModelCard) -> int:
-    """How many canvas sizes may come, at most."""
-    spec = card.inference or InferenceSpec()
-    return 1 if spec.crop else card.size.n_canvases() * len(spec.scales)
 
 
 def _sides(card: ModelCard) -> set[int]:

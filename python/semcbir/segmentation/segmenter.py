@@ -32,12 +32,14 @@ class Segmenter:
     had), "cpu", or "auto" (CUDA where the session really gets it, else the CPU).
     ``threads``: the CPU threads of one call, None for all usable ones. ``inference``: flips, scales, windows,
     other classes for a model that gives logits, as an InferenceSpec or the name of one of
-    ``semcbir.models.presets.PRESETS``; None leaves it to the card. ``tune``: many images will come, so that
-    it pays to search for the fastest convolutions on CUDA, which takes seconds for each canvas size. Several
-    threads may call one Segmenter at the same time.
+    ``semcbir.models.presets.PRESETS``; None leaves it to the card. ``tune``: images will come by the batch,
+    so that it pays to search for the fastest convolutions on CUDA, which takes seconds for each canvas size;
+    every call then computes a whole batch. Several threads may call one Segmenter at the same time; with
+    ``inference`` some of them may wait, for each image takes much memory.
 
     Attributes: ``card``, with the ``inference`` in force; ``model_path`` of the ONNX file; ``device`` really
-    used, "cuda" or "cpu"; ``providers`` of onnxruntime, in order; ``n_classes``; ``label_dtype``.
+    used, "cuda" or "cpu"; ``providers`` of onnxruntime, in order; ``tuned``, whether ``tune`` was of use;
+    ``n_classes``; ``label_dtype``.
 
     ModelError where the model or its card is missing, unusable, or the two do not fit; ValueError for
     settings that are unknown or that the model cannot follow.
@@ -62,6 +64,7 @@ class Segmenter:
         self._averager = Averager(self._network) if self.card.inference else None
         self.providers = self._network.providers
         self.device = self._network.device
+        self.tuned = self._network.tuned
         self.n_classes = self.card.n_classes
         self.label_dtype = self.card.label_dtype
 
@@ -72,8 +75,15 @@ class Segmenter:
 
     @property
     def batches(self) -> bool:
-        """Whether images should come many at once: on a GPU that gives labels, not scores to work on."""
-        return self.device == "cuda" and self.card.output.kind == "labels"
+        """Whether images should come many at once: on a GPU, where each is not averaged on its own."""
+        return self.device == "cuda" and self._averager is None
+
+    @property
+    def output_bytes(self) -> int:
+        """Memory of what the network gives for an image, about, and at most before the first one."""
+        channels = len(self.card.classes) if self.card.output.kind == "logits" else 1
+        height, width = self.card.size.canvas(self.card.size.length, self.card.size.length)
+        return max(1, round(4 * channels * height * width * self._network.density))
 
     def __repr__(self) -> str:
         return f"Segmenter({str(self.model_path)!r}, device={self.device!r}, classes={self.n_classes})"
