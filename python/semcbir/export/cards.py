@@ -53,7 +53,7 @@ class NetworkSpec:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        stride = self.label_stride
+        stride: object = self.label_stride
         if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
             raise ValueError(f"label_stride: expected an integer of at least 1, got {stride!r}")
         if min(self.std) <= 0:
