@@ -347,17 +347,47 @@ def test_info_root_refuses_a_folder_without_the_photos(run: Run, index: Path, tm
     assert run("info", index, "--json").json["roots"] == before
 
 
-def test_outputs_may_not_overwrite_the_query(run: Run, index: Path, photo_folder: Path) -> None:
-    query = photo_folder / "beach" / "0.jpg"
-    before = query.read_bytes()
+@pytest.mark.parametrize("victim", ["beach/0.jpg", "beach/1.jpg", "notes.jpg", "broken.png"])
+def test_outputs_replace_nothing_but_outputs(run: Run, index: Path, photo_folder: Path, victim: str) -> None:
+    query, place = photo_folder / "beach" / "0.jpg", photo_folder / victim
+    if not place.exists():
+        place.write_bytes(b"not a picture at all")
+    before = place.read_bytes()
     for command in (
-        ("search", query, index, "--sheet", query),
-        ("explain", query, 1, index, "--picture", query),
+        ("search", query, index, "--sheet", place),
+        ("explain", query, 1, index, "--picture", place),
     ):
         done = run(*command)
-        assert done.code == 1
-        assert "would overwrite the query" in done.err
-    assert query.read_bytes() == before
+        assert (done.code, done.out) == (1, "")
+        assert "semcbir did not make it" in done.err
+    assert place.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_a_sheet_may_be_made_again(run: Run, index: Path, photo_folder: Path, suffix: str) -> None:
+    query, place = photo_folder / "beach" / "0.jpg", index.parent / f"out{suffix}"
+    assert run("search", query, index, "--sheet", place).code == 0
+    first = place.read_bytes()
+    assert run("search", query, index, "--sheet", place, "-k", 3).code == 0
+    assert place.read_bytes() != first
+    assert run("explain", query, 1, index, "--picture", place).code == 0
+
+
+def test_a_folder_that_cannot_be_written_names_the_way_out(
+    run: Run, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda place, mode: mode != os.W_OK or Path(place) != photo_folder)
+    done = run("search", photo_folder / "beach" / "0.jpg", photo_folder)
+    assert (done.code, done.out) == (1, "")
+    assert "semcbir index" in done.err
+    assert not (photo_folder / ".semcbir").exists()
+
+
+def test_a_folder_without_photos_says_so(run: Run, photo_folder: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run("search", photo_folder / "beach" / "0.jpg", empty)
+    assert "there is no photo in" in done.err
 
 
 def test_a_network_that_does_not_fit_leaves_no_index(

@@ -184,7 +184,7 @@ def test_a_slip_gets_the_right_name(wrong: str) -> None:
 
 
 def test_an_unknown_name_gets_all_of_them() -> None:
-    with pytest.raises(ModelError, match="known are hrnet-w48-cocostuff, .*fcn-hr48-cityscapes"):
+    with pytest.raises(ModelError, match="known are default, hrnet-w48-cocostuff, .*fcn-hr48-cityscapes"):
         published("segformer")
 
 

@@ -30,6 +30,7 @@ from semcbir.cli.options import (
     parse_picture,
     usage,
 )
+from semcbir.cli.pictures import check_place, save_picture
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.reporting import (
     counted,
@@ -200,10 +201,9 @@ def search(
     from semcbir.images import load_image
     from semcbir.searching import search as find
 
-    # Before any long work: a query that cannot be read, or would be overwritten, ends it here.
+    # Before any long work: a query that cannot be read, or a photo that would be overwritten, ends it here.
     load_image(query, 64)
-    if sheet and sheet.exists() and sheet.samefile(query):
-        raise ValueError(f"--sheet {display_path(sheet)} would overwrite the query; give it another name")
+    check_place("--sheet", sheet)
     opened, extractor, code = ready_index(target, model, features, device.value, threads)
     bound = None if math.isinf(epsilon) else epsilon
     penalized: Penalized = "drop" if drop else "last"
@@ -214,12 +214,14 @@ def search(
         write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
     else:
         print(hits_text(results))
-    if bound is not None:
+    if not len(opened):
+        note(f"there is no photo in {display_path(target)}")
+    elif bound is not None:
         note(f"{results.kept} of {len(opened)} images pass the semantic filter")
     if sheet:
         from semcbir.rendering import contact_sheet
 
-        contact_sheet(query, results).save(sheet)
+        save_picture(contact_sheet(query, results), sheet)
     return code
 
 
@@ -248,8 +250,7 @@ def explain(
     from semcbir.explaining import explain as take_apart
 
     opened = open_index(target)
-    if picture and picture.exists() and picture.samefile(query):
-        raise ValueError(f"--picture {display_path(picture)} would overwrite the query; give it another name")
+    check_place("--picture", picture)
     extractor = opened.extractor(model=model, device=device.value, threads=threads)
     # No image file is called by digits alone, so that those are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
@@ -263,7 +264,7 @@ def explain(
     if picture:
         from semcbir.rendering import explanation_picture
 
-        explanation_picture(explanation).save(picture)
+        save_picture(explanation_picture(explanation), picture)
 
 
 @app.command()

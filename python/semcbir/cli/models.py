@@ -85,7 +85,7 @@ CalibrationPhotos = Annotated[
 def list_models(as_json: Json = False) -> None:
     """List the networks, and which are on this machine."""
     from semcbir.models.cache import cache_folder
-    from semcbir.models.published import PUBLISHED
+    from semcbir.models.published import ALIASES, PUBLISHED
 
     rows = [_default_row(), *map(_row, PUBLISHED.values())]
     if as_json:
@@ -97,6 +97,8 @@ def list_models(as_json: Json = False) -> None:
         classes = "" if row["classes"] is None else row["classes"]
         download = size(row["download"]) if row["download"] else ""
         print(f"{row['name']:<{wide}}  {classes:>7}  {download:>8}  {row['trained_on']}{_here(row)}")
+    for alias, name in ALIASES.items():
+        note(f"{alias} is another name of {name}")
     note(f"the cache is {display_path(cache_folder())}")
 
 
@@ -294,9 +296,9 @@ def export(
     'semcbir[export]'.
     """
     model = _model(name)
-    _check_ready(precision, calibration)
     if not checkpoint.is_file():
         raise ModelError(f"{display_path(checkpoint)}: no such checkpoint")
+    _check_ready(precision, calibration)
     _export(model, checkpoint, output, precision, "logits" if logits else "labels", photos, calibration)
     print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
 

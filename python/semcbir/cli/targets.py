@@ -49,6 +49,11 @@ def ready_index(
 
     own, code = target / FOLDER_INDEX, 0
     if not is_index(target) and not is_index(own) and target.is_dir():
+        if not os.access(target, os.W_OK):
+            raise IndexStorageError(
+                f"{display_path(target)} cannot be written, so that its index has no place in it; "
+                "`semcbir index FOLDER -o INDEX` makes one elsewhere"
+            )
         model = model or DEFAULT
         with RunMeter() as meter:
             opened = Index.build(

@@ -110,10 +110,10 @@ def published(name: str) -> PublishedModel:
     canonical = ALIASES.get(name, name)
     if canonical in PUBLISHED:
         return PUBLISHED[canonical]
-    known = [*PUBLISHED, *ALIASES]
+    known = ["default", *PUBLISHED, *ALIASES]
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(PUBLISHED)}"
-    raise ModelError(f"there is no published model called {name!r}; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are default, {', '.join(PUBLISHED)}"
+    raise ModelError(f"there is no model called {name!r}; {hint}")
 
 
 def _presets(*names: str) -> Mapping[str, InferenceSpec]:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""Saving sheets and pictures where the user asked for them, and nowhere over a photo."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semcbir.images import display_path
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_SOFTWARE = 0x0131  # EXIF's and TIFF's tag for the program that made a picture
+_OURS = "semcbir"
+
+
+def check_place(option: str, place: Path | None) -> None:
+    """Raise ValueError where ``place``, given with ``option``, holds anything but a picture saved here."""
+    if place is not None and place.exists() and not _is_ours(place):
+        raise ValueError(
+            f"{option} {display_path(place)} is there already, and semcbir did not make it: "
+            "give another name, or remove it first"
+        )
+
+
+def save_picture(picture: Image.Image, place: Path) -> None:
+    """Save ``picture`` with a mark, by which ``check_place`` knows that it may be replaced."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[_SOFTWARE] = _OURS
+    picture.save(place, exif=exif)
+
+
+def _is_ours(place: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), Image.open(place) as picture:
+            warnings.simplefilter("ignore")  # of a file that is not to be touched nothing need be said
+            return bool(picture.getexif().get(_SOFTWARE) == _OURS)
+    except Exception:  # whatever it is, it is no picture of ours
+        return False
