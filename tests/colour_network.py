@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from semcbir.export.cards import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
-from semcbir.models.specs import SizeSpec
+from semcbir.export.cards import NetworkSpec
+from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 from tiny_models import BIAS, CLASSES, NOTHING, WEIGHTS
 
 torch.set_num_threads(1)  # on networks this small, threads cost more than they save

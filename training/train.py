@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from semcbir.export.hrnet import W18_SMALL_V1, HRNet
+from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD
 
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255
-STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255
+MEAN = torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255
+STD = torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255
 SIZES = ((0.0, (96, 128), 0.45), (0.5, (144, 192), 0.55), (0.8, (192, 256), 0.75))
 """From which part of the run on: the image size, and the smallest part of a photo that fills it.
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir.cli.console import command, note
-from semcbir.cli.options import Json, usage
+from semcbir.cli.options import Json, check_folder, usage
 from semcbir.cli.reporting import size, write_json
 from semcbir.errors import ModelError
 from semcbir.images import display_path
 
 if TYPE_CHECKING:
-    from semcbir.models.cache import Kind
     from semcbir.models.card import ModelCard
     from semcbir.models.published import PublishedModel
+    from semcbir.models.specs import Kind
 
 app = typer.Typer(
     help="Networks: what there is, and getting one.", no_args_is_help=True, rich_markup_mode=None
@@ -40,16 +40,14 @@ def parse_onnx(text: str) -> Path:
     path = Path(text)
     if path.suffix != ".onnx":
         raise ValueError(f"expected a name that ends with .onnx, got {text!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"folder {display_path(path.parent)} is not there")
+    check_folder(path.parent)
     return path
 
 
 def parse_folder(text: str) -> Path:
     """Parse the name of a folder that has to be there."""
     path = Path(text)
-    if not path.is_dir():
-        raise ValueError(f"folder {display_path(path)} is not there")
+    check_folder(path)
     return path
 
 
@@ -298,6 +296,7 @@ def export(
     model = _model(name)
     if not checkpoint.is_file():
         raise ModelError(f"{display_path(checkpoint)}: no such checkpoint")
+    _check_options(precision, calibration)
     _check_ready(precision, calibration)
     _export(model, checkpoint, output, precision, "logits" if logits else "labels", photos, calibration)
     print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
@@ -310,8 +309,7 @@ def _check_options(precision: Precision, calibration: Path | None) -> None:
 
 
 def _check_ready(precision: Precision, calibration: Path | None) -> None:
-    """Refuse what could not be exported, before anything is downloaded for it."""
-    _check_options(precision, calibration)
+    """Refuse what could not be exported, before anything is downloaded for it; after ``_check_options``."""
     if precision is Precision.int8 and calibration is None:
         raise ValueError(
             "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"

@@ -67,9 +67,14 @@ def parse_picture(text: str) -> Path:
     known = sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.SAVE)
     if path.suffix.lower() not in known:
         raise ValueError(f"expected a picture's name such as out.png, got {text!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"folder {display_path(path.parent)} is not there")
+    check_folder(path.parent)
     return path
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError where there is no such folder."""
+    if not folder.is_dir():
+        raise ValueError(f"folder {display_path(folder)} is not there")
 
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER")]

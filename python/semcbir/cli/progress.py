@@ -15,6 +15,7 @@ from semcbir.cli.reporting import duration, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
 
     from semcbir.ingest import Progress
     from semcbir.models.downloading import Transfer
@@ -102,17 +103,7 @@ def _transfer_line(transfer: Transfer, rate: float) -> str:
 
 
 def _run_bar(total: int) -> Bar:
-    # Loading rich takes a while, so that only a run with something to show does it.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
+    from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -120,38 +111,32 @@ def _run_bar(total: int) -> Bar:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
 
-    bar = Bar(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images{task.fields[skipped]}"),
-        Rate(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-    )
-    bar.add_task("", total=total, skipped="")
-    bar.start()
-    return bar
+    columns = MofNCompleteColumn(), TextColumn("images{task.fields[skipped]}"), Rate()
+    return _started(*columns, total=total, skipped="")
 
 
 def _transfer_bar() -> Bar:
-    # Loading rich takes a while, so that only a download with something to show does it.
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    return _started(DownloadColumn(), TransferSpeedColumn(), total=None)
+
+
+def _started(*columns: ProgressColumn, **task: Any) -> Bar:
+    """Start a bar with ``columns`` between it and the time left; ``task`` is what it begins with."""
+    # Loading rich takes a while, so that only work with something to show does it.
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     bar = Bar(
         BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *columns,
         TimeRemainingColumn(),
         TextColumn("left"),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,
     )
-    bar.add_task("", total=None)
+    bar.add_task("", **task)
     bar.start()
     return bar

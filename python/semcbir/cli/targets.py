@@ -13,7 +13,6 @@ from semcbir.cli.progress import RunMeter
 from semcbir.cli.reporting import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
 from semcbir.images import display_path
-from semcbir.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -54,7 +53,6 @@ def ready_index(
                 f"{display_path(target)} cannot be written, so that its index has no place in it; "
                 "`semcbir index FOLDER -o INDEX` makes one elsewhere"
             )
-        model = model or DEFAULT
         with RunMeter() as meter:
             opened = Index.build(
                 target,

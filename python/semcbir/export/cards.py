@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from semcbir.models.card import ModelCard
-from semcbir.models.specs import InputSpec, OutputSpec, SizeSpec
+from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD, InputSpec, Kind, OutputSpec, SizeSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from semcbir.export.verifying import Comparison, Expected
     from semcbir.models.published import PublishedModel
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 METADATA_KEY = "semcbir.card"
 NOT_TRAVELLING = ("file", "sha256", "measured")
 """What the card in the file is without: a file cannot hold its own hash; for the others see ``sign``."""
@@ -60,9 +58,7 @@ class NetworkSpec:
             raise ValueError(f"std: expected numbers above 0, got {self.std}")
 
 
-def card_of(
-    spec: NetworkSpec, kind: Literal["labels", "logits"], measured: Mapping[str, Any], file: str
-) -> ModelCard:
+def card_of(spec: NetworkSpec, kind: Kind, measured: Mapping[str, Any], file: str) -> ModelCard:
     """Make the card of a file that is not written yet, with a hash of zeros."""
     return ModelCard(
         name=spec.name,

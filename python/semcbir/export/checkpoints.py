@@ -7,7 +7,6 @@ here every entry has its place, or the file is refused and the first ones that d
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
@@ -24,6 +23,7 @@ from torch import Tensor
 from semcbir.errors import ModelError
 from semcbir.export.hrnet import HRNet, HRNetSpec
 from semcbir.export.ocr import HRNetOCR
+from semcbir.storage.files import file_sha256
 
 if TYPE_CHECKING:
     from semcbir.models.published import Architecture, PublishedModel
@@ -134,7 +134,7 @@ def load_weights(
     network.eval()
     notes = _notes(found, expected, corrected)
     return CheckpointReport(
-        sha256=_sha256(path), batch_norm=found, corrected=corrected, dropped=dropped, notes=notes
+        sha256=file_sha256(path), batch_norm=found, corrected=corrected, dropped=dropped, notes=notes
     )
 
 
@@ -314,8 +314,3 @@ def _notes(found: BatchNorm, expected: BatchNorm, corrected: int) -> tuple[str, 
         kinds = {"standard": "plain batch normalisation", "inplace_abn": "InPlaceABNSync"}
         notes.append(f"the registry expects {kinds[expected]}, the file has {kinds[found]}: the file decides")
     return tuple(notes)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ ModelError that says so.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -16,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from semcbir.errors import ModelError
 from semcbir.export import cards
 from semcbir.export.cards import NetworkSpec
 from semcbir.models.card import ModelCard
-from semcbir.storage.files import sync_file, sync_folder
+from semcbir.models.specs import Kind, Precision
+from semcbir.storage.files import file_sha256, sync_file, sync_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from semcbir.export.verifying import Comparison, Expected
     from semcbir.models.published import PublishedModel
 
-Precision = Literal["fp32", "fp16", "int8"]
-Kind = Literal["labels", "logits"]
 OnStep = Callable[[str], None]
 
 _WORKSHOP = ".semcbir-export-"
@@ -244,8 +242,7 @@ def _finished(
         raise ModelError(
             f"{target}: the finished file gives other labels than its parts; nothing was written"
         )
-    with file.open("rb") as opened:
-        card = replace(card, sha256=hashlib.file_digest(opened, "sha256").hexdigest())
+    card = replace(card, sha256=file_sha256(file))
     card.save(workshop / "card.json")
     step(f"writing {target}")
     _put(file, target)

@@ -13,16 +13,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
 
 from semcbir._lock import LockHeldError, hold
 from semcbir.errors import ModelError
 from semcbir.models.published import PublishedModel, published
+from semcbir.models.specs import Kind, Precision
 
 VARIABLE = "SEMCBIR_CACHE"
 
-Precision = Literal["fp32", "fp16", "int8"]
-Kind = Literal["labels", "logits"]
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _KINDS: tuple[Kind, ...] = ("labels", "logits")
 

@@ -19,14 +19,17 @@ from typing import Literal
 
 from semcbir.errors import ModelError
 from semcbir.models.presets import PRESETS
-from semcbir.models.specs import InferenceSpec, SizeSpec
+from semcbir.models.registry import DEFAULT
+from semcbir.models.specs import (
+    IMAGENET_COLOUR,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    InferenceSpec,
+    SizeSpec,
+)
 from semcbir.models.taxonomy import Taxonomy, taxonomy
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 BLACK = (0, 0, 0)
-MEAN_COLOUR = (124, 116, 104)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +113,9 @@ def published(name: str) -> PublishedModel:
     canonical = ALIASES.get(name, name)
     if canonical in PUBLISHED:
         return PUBLISHED[canonical]
-    known = ["default", *PUBLISHED, *ALIASES]
+    known = [DEFAULT, *PUBLISHED, *ALIASES]
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are default, {', '.join(PUBLISHED)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {DEFAULT}, {', '.join(PUBLISHED)}"
     raise ModelError(f"there is no model called {name!r}; {hint}")
 
 
@@ -201,7 +204,7 @@ def _mseg(
         taxonomy=kinds,
         # One window: the photo fills the crop that the network was trained on, so that a 4:3 photo has a
         # short side of 355, 445 or 535 pixels. Published: short side 360 to 1080, windows of that crop.
-        size=_square(crop, MEAN_COLOUR),
+        size=_square(crop, IMAGENET_COLOUR),
         presets=_presets(*presets),
         trained_on="MSeg, 3 million crops",
         notes=f"published inference: windows of {crop} at two thirds of it, flipped too, softmax averaged; "
@@ -319,7 +322,7 @@ _ALL = (
         "fcn_hr48_512x512_160k_ade20k",
         "fcn_hr48_512x512_160k_ade20k_20200614_214407-a52fc02c.pth",
         "ade20k_150",
-        _square(512, MEAN_COLOUR),
+        _square(512, IMAGENET_COLOUR),
         miou={_SINGLE: 42.02, _MULTI: 43.86},
         notes="the published figure is for a short side of 512",
     ),
@@ -328,7 +331,7 @@ _ALL = (
         "fcn_hr48_480x480_80k_pascal_context_59",
         "fcn_hr48_480x480_80k_pascal_context_59_20210411_003240-3ae7081e.pth",
         "pascal_context_59",
-        _square(520, MEAN_COLOUR),
+        _square(520, IMAGENET_COLOUR),
         miou={_SINGLE: 51.12, _MULTI: 53.56},
         notes="published inference: long side 520, windows of 480 every 320",
     ),
@@ -337,7 +340,7 @@ _ALL = (
         "fcn_hr48_512x1024_160k_cityscapes",
         "fcn_hr48_512x1024_160k_cityscapes_20200602_190946-59b7973e.pth",
         "cityscapes_19",
-        _street(MEAN_COLOUR),
+        _street(IMAGENET_COLOUR),
         miou={_SINGLE: 80.65, _MULTI: 81.92},
         notes=f"for streets only; {_HALF}",
     ),

@@ -27,7 +27,14 @@ MAX_SIDE = 2**13
 MAX_SCALE = 8.0
 MAX_ASPECT = 4
 """Of a photo scaled by its shorter side: a longer one would need memory without bound."""
-_IMAGENET_MEAN = (124, 116, 104)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_COLOUR = (124, 116, 104)
+"""``IMAGENET_MEAN`` as a colour."""
+
+Kind = Literal["labels", "logits"]
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a network gives, and the numbers that it calculates with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +70,7 @@ class InputSpec:
     def mean_colour(self) -> tuple[int, int, int]:
         """``mean`` as a colour 0..255, that of ImageNet where the graph normalises."""
         if self.mean is None:
-            return _IMAGENET_MEAN
+            return IMAGENET_COLOUR
         red, green, blue = (min(255, max(0, round(255 * mean))) for mean in self.mean)
         return red, green, blue
 
@@ -81,7 +88,7 @@ class SizeSpec:
     length: int
     multiple: int = 1
     offset: int = 0
-    pad: tuple[int, int, int] = _IMAGENET_MEAN
+    pad: tuple[int, int, int] = IMAGENET_COLOUR
 
     def __post_init__(self) -> None:
         one_of("size.rule", self.rule, ("long_side",))
@@ -125,7 +132,7 @@ class OutputSpec:
     middle of its own.
     """
 
-    kind: Literal["labels", "logits"]
+    kind: Kind
     align_corners: bool = False
     name: str | None = None
 

@@ -101,12 +101,11 @@ class Segmenter:
         if self._averager is not None:
             maps = (self._averager.label_map(image) for image in checked)
             return [labels.astype(self.label_dtype) for labels in maps]
-        placements = [Placement.of(image, self.card.size) for image in checked]
         label_maps: dict[int, LabelMap] = {}
-        for numbers in self._batches(placements):
+        for numbers in self._batches(checked):
             outputs = self._network.run([self.lay(checked[number]) for number in numbers])
             for number, output in zip(numbers, outputs, strict=True):
-                label_maps[number] = self._label_map(output, placements[number])
+                label_maps[number] = self.label_map(checked[number], output)
         return [label_maps[number] for number in range(len(checked))]
 
     def lay(self, image: Image) -> Canvas:
@@ -117,27 +116,17 @@ class Segmenter:
     def run(self, images: Sequence[Image], canvases: Sequence[Canvas]) -> list[npt.NDArray[Any]]:
         """Send the canvases of ``images`` through the network, like sizes together; its answer for each."""
         found: dict[int, npt.NDArray[Any]] = {}
-        for numbers in self._batches([Placement.of(image, self.card.size) for image in images]):
+        for numbers in self._batches(images):
             outputs = self._network.run([canvases[number] for number in numbers])
             found.update(zip(numbers, outputs, strict=True))
         return [found[number] for number in range(len(images))]
 
     def label_map(self, image: Image, output: npt.NDArray[Any]) -> LabelMap:
-        """Make an image's label map of what the network gave for it: the last third of ``segment``."""
-        return self._label_map(output, Placement.of(image, self.card.size))
+        """Make an image's label map of what the network gave for it, (C, h, w) or (h, w).
 
-    def _batches(self, placements: Sequence[Placement]) -> Iterator[list[int]]:
-        """Numbers of images of one canvas size, at most ``batch_size`` at a time."""
-        groups: dict[tuple[int, int], list[int]] = {}
-        for number, placement in enumerate(placements):
-            groups.setdefault(placement.canvas, []).append(number)
-        for numbers in groups.values():
-            for start in range(0, len(numbers), self.batch_size):
-                yield numbers[start : start + self.batch_size]
-
-    def _label_map(self, output: npt.NDArray[Any], placement: Placement) -> LabelMap:
-        """Make the label map of one image from its part of the output, (C, h, w) or (h, w)."""
-        rows, columns = placement.positions(
+        The last third of ``segment``.
+        """
+        rows, columns = Placement.of(image, self.card.size).positions(
             (output.shape[-2], output.shape[-1]), align_corners=self.card.output.align_corners
         )
         if self.card.output.kind == "labels":
@@ -151,6 +140,16 @@ class Segmenter:
                 raise self._network.failure(str(error)) from None
         label_map: LabelMap = labels.astype(self.label_dtype, copy=False)
         return label_map
+
+    def _batches(self, images: Sequence[Image]) -> Iterator[list[int]]:
+        """Numbers of images of one canvas size, at most ``batch_size`` at a time."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, image in enumerate(images):
+            placement = Placement.of(image, self.card.size)
+            groups.setdefault(placement.canvas, []).append(number)
+        for numbers in groups.values():
+            for start in range(0, len(numbers), self.batch_size):
+                yield numbers[start : start + self.batch_size]
 
     def _check_labels(self, labels: npt.NDArray[Any]) -> None:
         if labels.max() < self.n_classes and labels.min() >= 0:
