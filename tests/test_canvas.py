@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semcbir.models.specs import InputSpec, SizeSpec
-from semcbir.segmentation.canvas import Placement, fill_batch, lay, scale
+from semcbir.segmentation.canvas import lay, lay_whole, scale
 
 SIZE = SizeSpec(rule="long_side", length=8, multiple=4, offset=1, pad=(10, 200, 30))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -18,15 +18,13 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])
 @pytest.mark.parametrize(("dtype", "normalised"), [("uint8", False), ("float32", False), ("float32", True)])
-def test_a_batch_by_the_definition(layout: Any, colour: Any, dtype: Any, normalised: bool) -> None:
+def test_a_canvas_by_the_definition(layout: Any, colour: Any, dtype: Any, normalised: bool) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, shape, np.uint8) for shape in ((8, 6, 3), (7, 8, 3))]
-    placements = [Placement.of(image, SIZE) for image in images]
-    assert [placement.canvas for placement in placements] == [(9, 9), (9, 9)]
     spec = InputSpec(
         layout=layout, dtype=dtype, colour=colour, **({"mean": MEAN, "std": STD} if normalised else {})
     )
-    batch = fill_batch(images, placements, spec, SIZE, batch_size=3)
+    laid = [lay_whole(image, spec, SIZE) for image in images]
 
     expected = np.empty((2, 9, 9, 3))
     expected[:] = SIZE.pad
@@ -35,10 +33,10 @@ def test_a_batch_by_the_definition(layout: Any, colour: Any, dtype: Any, normali
         expected = (expected / 255 - MEAN) / STD
     expected = expected[..., ::-1] if colour == "BGR" else expected
     expected = expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected
-    expected = np.concatenate([expected, expected[1:]])  # the row to spare repeats the last
-    assert batch.dtype == dtype
-    assert batch.flags.c_contiguous
-    np.testing.assert_allclose(batch, expected, rtol=1e-6, atol=1e-7)
+    for canvas, wanted in zip(laid, expected, strict=True):
+        assert canvas.dtype == dtype
+        assert canvas.flags.c_contiguous
+        np.testing.assert_allclose(canvas, wanted, rtol=1e-6, atol=1e-7)
 
 
 def test_scaling_averages_what_it_shrinks_and_interpolates_what_it_grows() -> None:

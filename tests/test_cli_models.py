@@ -18,7 +18,7 @@ import pytest
 import tiny_models
 from download_server import Answer, File, Server, running_server
 from semcbir.cli import console, progress
-from semcbir.cli import models as commands
+from semcbir.export import exporting
 from semcbir.models import describing, downloading, published, registry
 from semcbir.models.cache import checkpoint_file
 from semcbir.models.card import ModelCard
@@ -66,10 +66,8 @@ def exporter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str
         card.save(output.with_suffix(".json"))
         return card
 
-    monkeypatch.setitem(
-        sys.modules, "semcbir.export.exporting", SimpleNamespace(export_model=export_model)  # type: ignore[arg-type]
-    )  # fmt: skip
-    monkeypatch.setattr(commands, "missing_packages", list)
+    stand_in: Any = SimpleNamespace(export_model=export_model, check_packages=lambda: None)
+    monkeypatch.setitem(sys.modules, "semcbir.export.exporting", stand_in)
     return asked
 
 
@@ -323,10 +321,7 @@ def test_fetch_passes_its_options_on(
 def test_without_the_extra_nothing_is_downloaded(
     run: Run, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = commands.importlib.util.find_spec
-    monkeypatch.setattr(
-        commands.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
-    )
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "torch" else name)
     failed = run("models", "fetch", NAME)
     assert (failed.code, failed.out) == (1, "")
     assert one_line(failed.err)

@@ -372,7 +372,9 @@ def test_a_wrong_stride_is_named() -> None:
 
 def test_without_the_extra_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"needs torch and onnx: pip install 'semcbir\[export\]'"):
+    with pytest.raises(
+        ModelError, match=r"needs torch and onnx, which are not installed: pip install 'semcbir\[export\]'"
+    ):
         export_model(PUBLISHED["hrnet-w48-cocostuff"], tmp_path / "a.pth", tmp_path / "m.onnx")
 
 

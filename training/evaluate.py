@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from confusion import accuracy_and_mean_iou
 from data import STRIDE, Photos
 from label import Teacher
 from real_labels import ANIMALS, accepted
@@ -43,14 +44,8 @@ def agreement(label: Labeller, photos: Photos, folder: Path) -> dict[str, float]
         )
         sampled = found[np.ix_(rows, columns)].astype(int)
         np.add.at(table, (truth.astype(int).ravel(), sampled.ravel()), 1)
-    hits = np.diag(table)
-    union = table.sum(0) + table.sum(1) - hits
-    present = table.sum(1) > 0
-    return {
-        "photos": len(held_out),
-        "pixel_accuracy": round(float(hits.sum() / table.sum()), 4),
-        "mean_iou": round(float((hits / np.maximum(union, 1))[present].mean()), 4),
-    }
+    accuracy, mean_iou = accuracy_and_mean_iou(table)
+    return {"photos": len(held_out), "pixel_accuracy": round(accuracy, 4), "mean_iou": round(mean_iou, 4)}
 
 
 def real_accuracy(label: Labeller, classes: list[str], folder: Path, labels: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from confusion import accuracy_and_mean_iou
 from data import STRIDE, Photos, batches
 from muon import Muon, split
 from torch import Tensor
@@ -75,11 +76,7 @@ def agreement(model: HRNet, photos: Photos, positions: np.ndarray, device: str) 
         found = model(normalised(np.array(photos.images[i : i + 1, :height, :width]), device))[0].argmax(0)
         truth = torch.from_numpy(np.array(photos.labels[i, : height // STRIDE, : width // STRIDE, 0])).long()
         confusion += torch.bincount((truth * count + found.cpu()).ravel(), minlength=count * count)
-    table = confusion.view(count, count).double()
-    hits = table.diag()
-    union = table.sum(0) + table.sum(1) - hits
-    present = table.sum(1) > 0
-    return float(hits.sum() / table.sum()), float((hits / union.clamp(min=1))[present].mean())
+    return accuracy_and_mean_iou(confusion.view(count, count).numpy())
 
 
 class Run:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -314,16 +313,9 @@ def _check_ready(precision: Precision, calibration: Path | None) -> None:
         raise ValueError(
             "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
         )
-    if missing := missing_packages():
-        raise ModelError(
-            f"exporting needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            "installed: pip install 'semcbir[export]'"
-        )
+    from semcbir.export.exporting import check_packages
 
-
-def missing_packages() -> list[str]:
-    """Return the names of those packages of the extra ``export`` that are not installed."""
-    return [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
+    check_packages()
 
 
 def _export(

@@ -36,7 +36,7 @@ OnStep = Callable[[str], None]
 _WORKSHOP = ".semcbir-export-"
 _STALE = 24 * 3600.0  # seconds
 
-__all__ = ["NetworkSpec", "export_model", "export_network"]
+__all__ = ["NetworkSpec", "check_packages", "export_model", "export_network"]
 
 
 def export_model(
@@ -153,10 +153,17 @@ def _checked(output: str | os.PathLike[str], precision: str, kind: str, calibrat
             "needs a folder of photos to calibrate with" if calibration is None else "takes no calibration"
         )
         raise ModelError(f"precision {precision} {needs}")
-    missing = [name for name in ("torch", "onnx") if find_spec(name) is None]
-    if missing:
-        raise ModelError(f"exporting needs {' and '.join(missing)}: pip install 'semcbir[export]'")
+    check_packages()
     return target
+
+
+def check_packages() -> None:
+    """Raise a ModelError where a package of the extra ``export`` is not installed."""
+    if missing := [name for name in ("torch", "onnx") if find_spec(name) is None]:
+        raise ModelError(
+            f"exporting needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            "installed: pip install 'semcbir[export]'"
+        )
 
 
 def _float32(

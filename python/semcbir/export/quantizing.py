@@ -17,7 +17,7 @@ from semcbir.export.cards import INPUT
 from semcbir.export.graph import IMAGE, SCORES
 from semcbir.export.pictures import photos_below
 from semcbir.models.specs import SizeSpec
-from semcbir.segmentation.canvas import Placement, fill_batch
+from semcbir.segmentation.canvas import lay_whole
 
 MAX_CALIBRATION = 128
 QUANTIZED = ("Conv", "Relu")  # a ReLU right behind a convolution becomes part of it, and halves its range
@@ -36,7 +36,7 @@ class Calibration:
     def _read(self, folder: Path, size: SizeSpec) -> Iterator[npt.NDArray[np.uint8]]:
         for image in photos_below(folder, MAX_CALIBRATION, size.length):
             self.count += 1
-            yield fill_batch([image], [Placement.of(image, size)], INPUT, size, 1)
+            yield lay_whole(image, INPUT, size)[None]
 
     def get_next(self) -> dict[str, Any] | None:
         """Return the next input, None after the last."""

@@ -18,7 +18,7 @@ from semcbir.export.cards import INPUT
 from semcbir.export.graph import IMAGE, LABELS, SCORES, Reference
 from semcbir.export.half import LIMIT, with_largest_values
 from semcbir.models.specs import SizeSpec
-from semcbir.segmentation.canvas import Placement, fill_batch
+from semcbir.segmentation.canvas import lay_whole
 from semcbir.segmentation.runtime import open_session
 from semcbir.threads import usable_cpus
 
@@ -36,7 +36,7 @@ _ODD_SIZES = ((97, 131), (150, 65))  # no side is a multiple of 4
 def batches(images: Sequence[Image], size: SizeSpec) -> Iterator[Image]:
     """Yield inputs (N, H, W, 3): every image on its canvas, then two at once in odd sizes."""
     for image in images:
-        yield fill_batch([image], [Placement.of(image, size)], INPUT, size, 1)
+        yield lay_whole(image, INPUT, size)[None]
     first, second = images[0], images[-1]
     for height, width in _ODD_SIZES:
         pair = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in (first, second)]

@@ -7,7 +7,6 @@ them a meaning that this version would miss.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +28,7 @@ from semcbir.models._checks import (
     text,
 )
 from semcbir.models.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
+from semcbir.storage.files import file_sha256
 
 FORMAT = 1
 MAX_CLASSES = 2**16  # labels are uint8 or uint16
@@ -201,8 +201,7 @@ class ModelCard:
     def check_file(self, path: str | Path) -> None:
         """Compare the ONNX file at ``path`` with ``sha256``; ModelError where they differ."""
         try:
-            with Path(path).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = file_sha256(Path(path))
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
         if digest != self.sha256:

@@ -104,18 +104,10 @@ def lay(
     return laid
 
 
-def fill_batch(
-    images: Sequence[Image], placements: Sequence[Placement], spec: InputSpec, size: SizeSpec, batch_size: int
-) -> npt.NDArray[Any]:
-    """The network's input for images of one canvas size: (N, 3, H, W) or (N, H, W, 3), as ``spec`` says.
-
-    N is ``batch_size``, or the number of images where that is larger; rows beyond the images repeat the last.
-    """
-    rows = [
-        lay(image, placement.crop, placement.canvas, spec, size.pad)
-        for image, placement in zip(images, placements, strict=True)
-    ]
-    return np.stack(rows + rows[-1:] * (batch_size - len(rows)))
+def lay_whole(image: Image, spec: InputSpec, size: SizeSpec) -> npt.NDArray[Any]:
+    """The network's input for an image (H, W, 3): (3, H, W) or (H, W, 3), as ``spec`` says."""
+    placement = Placement.of(image, size)
+    return lay(image, placement.crop, placement.canvas, spec, size.pad)
 
 
 def scale(image: Image, shape: tuple[int, int]) -> Image:

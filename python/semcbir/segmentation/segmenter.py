@@ -16,7 +16,7 @@ from semcbir.models.presets import with_inference
 from semcbir.models.registry import resolve
 from semcbir.models.specs import InferenceSpec
 from semcbir.segmentation.averaging import Averager
-from semcbir.segmentation.canvas import Image, Placement, lay
+from semcbir.segmentation.canvas import Image, Placement, lay_whole
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
 from semcbir.segmentation.network import Canvas, Network
 from semcbir.threads import check_threads
@@ -110,8 +110,7 @@ class Segmenter:
 
     def lay(self, image: Image) -> Canvas:
         """Lay an image on its canvas: the first third of ``segment``, for who batches on their own."""
-        placement = Placement.of(image, self.card.size)
-        return lay(image, placement.crop, placement.canvas, self.card.input, self.card.size.pad)
+        return lay_whole(image, self.card.input, self.card.size)
 
     def run(self, images: Sequence[Image], canvases: Sequence[Canvas]) -> list[npt.NDArray[Any]]:
         """Send the canvases of ``images`` through the network, like sizes together; its answer for each."""
