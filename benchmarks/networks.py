@@ -31,9 +31,19 @@ Labeller = Callable[[npt.NDArray[np.uint8]], npt.NDArray[Any]]
 
 
 def network(width: int) -> HRNet:
-    """HRNet of ``width`` with the simple head, as COCO-Stuff's, random weights of a fixed seed."""
+    """HRNet of ``width`` with the simple head, as COCO-Stuff's, random weights of a fixed seed.
+
+    Its normalisations are random too, as trained ones would be: the exporter shares constants that are equal,
+    and onnxruntime leaves the shared biases out of int8.
+    """
     torch.manual_seed(0)
-    return HRNet(HRNetSpec.of(width), N_CLASSES, align_corners=True).eval()
+    hrnet = HRNet(HRNetSpec.of(width), N_CLASSES, align_corners=True)
+    for module in hrnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    return hrnet.eval()
 
 
 def pictures(count: int, side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
