@@ -156,6 +156,18 @@ def test_filter_options(run: Run, index: Path, photo_folder: Path) -> None:
     assert (without.json["epsilon"], without.err) == (None, "")
 
 
+def test_the_index_of_one_folder_has_a_place_of_its_own(
+    run: Run, photo_folder: Path, tiny_model: Path
+) -> None:
+    done = run("index", photo_folder, "--model", tiny_model, "--json")
+    assert (done.code, done.json["index"]) == (0, str(photo_folder / ".semcbir"))
+    found = run("search", photo_folder / "town" / "1.jpg", photo_folder)
+    assert (found.code, "added" in found.err) == (0, False)
+    several = run("index", photo_folder / "town", photo_folder / "beach", "--model", tiny_model)
+    assert several.code == 2
+    assert "'--output': needed for several folders" in several.err
+
+
 def test_a_folder_is_indexed_on_first_use_and_refreshed_later(
     run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from semcbir import __version__
 from semcbir.cli import models
 from semcbir.cli.console import ERROR, SKIPPED, command, note, set_up
 from semcbir.cli.options import (
+    FOLDER_INDEX,
     Device,
     FeatureName,
     FeatureNames,
@@ -47,7 +48,7 @@ from semcbir.cli.reporting import (
     trouble_lines,
     write_json,
 )
-from semcbir.cli.targets import index_place, open_index, ready_index, rebase
+from semcbir.cli.targets import index_place, open_index, own_place, ready_index, rebase
 from semcbir.images import display_path
 from semcbir.models.registry import DEFAULT
 
@@ -97,9 +98,15 @@ def _semcbir(
 def index(
     folders: Folders,
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="INDEX", help="Where the index goes.", show_default=False),
-    ],
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="INDEX",
+            help=f"Where the index goes. For one folder: FOLDER/{FOLDER_INDEX}, unless given.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -122,6 +129,10 @@ def index(
     """
     from semcbir.index import Index
 
+    if output is None:
+        if len(folders) > 1:
+            raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
+        output = own_place(folders[0])
     with RunMeter() as meter:
         built = Index.build(
             folders,

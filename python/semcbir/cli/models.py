@@ -222,7 +222,8 @@ def fetch(
     """Download a published network and make it ready for --model.
 
     The checkpoint and the exported network go into the user's cache (SEMCBIR_CACHE names another place). A
-    download that was cut off goes on where it stopped. Needs the extra: pip install 'semcbir[export]'.
+    download that was cut off goes on where it stopped; `semcbir models export` takes a checkpoint that came
+    another way. Needs the extra: pip install 'semcbir[export]'.
     """
     from semcbir.models.cache import cache_folder, export_name, exported_file, fetch_lock
     from semcbir.models.fetching import fetch as fetch_checkpoint

@@ -39,6 +39,16 @@ def index_place(place: Path) -> Path:
     raise IndexStorageError(f"{display_path(place)} {came}; `semcbir index` makes an index")
 
 
+def own_place(folder: Path) -> Path:
+    """Return where a folder of photos keeps an index of its own."""
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise IndexStorageError(
+            f"{display_path(folder)} cannot be written, so that its index has no place in it; "
+            "`semcbir index FOLDER -o INDEX` makes one elsewhere"
+        )
+    return folder / FOLDER_INDEX
+
+
 def ready_index(
     target: Path, model: str | None, features: str | None, device: str, threads: int | None
 ) -> tuple[Index, Extractor, int]:
@@ -46,17 +56,12 @@ def ready_index(
     from semcbir.index import Index
     from semcbir.storage.catalog import is_index
 
-    own, code = target / FOLDER_INDEX, 0
-    if not is_index(target) and not is_index(own) and target.is_dir():
-        if not os.access(target, os.W_OK):
-            raise IndexStorageError(
-                f"{display_path(target)} cannot be written, so that its index has no place in it; "
-                "`semcbir index FOLDER -o INDEX` makes one elsewhere"
-            )
+    code = 0
+    if not is_index(target) and not is_index(target / FOLDER_INDEX) and target.is_dir():
         with RunMeter() as meter:
             opened = Index.build(
                 target,
-                own,
+                own_place(target),
                 model=model,
                 features=features or "kaze",
                 device=device,
