@@ -47,4 +47,4 @@ def test_cold_search(benchmark: Any, index: Path, wang_dir: Path) -> None:
         peer,
         rounds=9,
     )
-    print(f"a cold search takes {1 / ratio:.2f} times its imports and a forward pass (promised: at most 3)")
+    print(f"a cold search takes {1 / ratio:.2f} times its imports and a forward pass (aim: at most 3)")

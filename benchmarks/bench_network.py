@@ -2,25 +2,29 @@
 """Networks at work: HRNet-W48 on a GPU and on the CPU beside plain torch, one network beside another.
 
     python benchmarks/bench_network.py                       HRNet-W48 on CUDA: images a second
-    python benchmarks/bench_network.py --index PHOTOS        and how long an index of PHOTOS takes with it
+    python benchmarks/bench_network.py --index PHOTOS        how long an index of PHOTOS takes with it
     python benchmarks/bench_network.py --cpu                 HRNet-W48 on the CPU: time and memory
     python benchmarks/bench_network.py --compare A B --photos PHOTOS    from pixels to labels, A beside B
 
-Tables are written as Markdown to standard output, and to --output FILE. Needs the extra ``export``; the first
-two need a GPU, ``semcbir[cuda]`` and torch with CUDA. Everything in a row is timed in turn, so that a machine
-whose speed drifts still gives a ratio. Run by pytest, the first is a test, skipped where there is no CUDA.
+Tables are written as Markdown to standard output, and to --output FILE, row by row. Needs the extra
+``export``; the first two need a GPU, ``semcbir[cuda]`` and torch with CUDA. Everything in a row is timed in
+turn, so that a machine whose speed drifts still gives a ratio. Run by pytest, the first is a test, skipped
+where there is no CUDA.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +37,21 @@ from pairs import seconds
 GMACS = {473: 83, 512: 95, 520: 100, 713: 188, 1024: 381}
 """Multiply-adds of HRNet-W48, 171 classes, simple head, in billions, by the side of its input."""
 
-PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "T4": 65}
-"""Dense fp16 TFLOP/s on tensor cores as NVIDIA states them, by a part of the GPU's name, first match."""
+PEAKS = {
+    "H200": 989,
+    "H100 PCIe": 756,
+    "H100 NVL": 835,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "T4": 65,
+}
+"""Dense fp16 TFLOP/s on tensor cores as NVIDIA states them, by words of the GPU's name, first match."""
 
 PRODUCT = "semcbir fp16, network"
 """The row that counts: what ``index`` sends to the GPU, in its batches, from memory to memory."""
+COMPILED = "torch fp16, compiled"
 
 Rows = list[list[str]]
 
@@ -54,16 +68,19 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str
     return times
 
 
-def table(titles: Iterable[str], rows: Rows) -> str:
+def line(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(titles: Sequence[str], rows: Rows) -> str:
     """A Markdown table."""
-    titles = list(titles)
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return "\n".join(map(line, [titles, ["---"] * len(titles), *rows])) + "\n"
 
 
 def peak_of(gpu: str) -> float | None:
     """Dense fp16 FLOP/s of the GPU called so, or None where it is not in the list."""
-    return next((1e12 * tflops for name, tflops in PEAKS.items() if name in gpu), None)
+    return next((1e12 * tflops for name, tflops in PEAKS.items() if re.search(rf"\b{name}\b", gpu)), None)
 
 
 def why_no_cuda() -> str:
@@ -81,119 +98,148 @@ def why_no_cuda() -> str:
     return "" if torch.cuda.is_available() else "torch sees no CUDA"
 
 
-def on_cuda(options: argparse.Namespace) -> tuple[str, dict[str, float]]:
-    """The table of images a second, and figures of the run for assertions."""
+def on_cuda(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, float]:
+    """Say the table of images a second, row by row; returns figures of the run for assertions."""
+    import onnxruntime
+    import torch
+
+    import networks
+
+    gpu = torch.cuda.get_device_name()
+    with tempfile.TemporaryDirectory() as name:
+        folder, hrnet = Path(name), networks.network(options.width)
+        accuracy = networks.train_on_colours(hrnet, "cuda", options.steps)
+        files = {precision: networks.export(hrnet, folder, precision) for precision in ("fp32", "fp16")}
+        figures = {
+            "accuracy": accuracy,
+            "peak": peak_of(gpu) or 0.0,
+            "memory_rise_mib": _memory_rise(files["fp16"]),
+        }
+        versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+        say(
+            f"{gpu}, {versions}. HRNet-W{options.width}, {options.steps} steps on a toy task "
+            f"({accuracy:.2f} right); "
+            f"{figures['memory_rise_mib']:.0f} MiB of the GPU's memory taken by a session\n"
+        )
+        titles = [
+            "input",
+            "batch",
+            "how",
+            "images/s (min, median, max)",
+            "share of fp16 peak",
+            "x torch",
+            "as fp32",
+        ]
+        say(table(titles, []).rstrip())
+        for side, batch in product(options.sides, options.batches):
+            for row in _cuda_rows(options, hrnet, files, side, batch, figures):
+                say(line(row))
+    return figures
+
+
+def _memory_rise(file: Path) -> float:
+    """MiB of the GPU's memory that semcbir's session takes, which really runs there."""
     import torch
 
     import networks
     from semcbir.segmentation import Segmenter
 
-    gpu, figures = torch.cuda.get_device_name(), {}
-    with tempfile.TemporaryDirectory() as name:
-        folder, hrnet = Path(name), networks.network(options.width)
-        figures["accuracy"] = networks.train_on_colours(hrnet, "cuda", options.steps)
-        files = {precision: networks.export(hrnet, folder, precision) for precision in ("fp32", "fp16")}
-        torch.cuda.empty_cache()
-        free = torch.cuda.mem_get_info()[0]
-        segmenter = Segmenter(files["fp16"], device="cuda", tune=True)
-        segmenter.segment(list(networks.pictures(8, 512)))
-        figures["memory_rise_mib"] = (free - torch.cuda.mem_get_info()[0]) / 2**20
-        assert segmenter.providers[0] == "CUDAExecutionProvider"
-        assert figures["memory_rise_mib"] > segmenter.model_path.stat().st_size / 2**20
-        del segmenter
-        rows: Rows = []
-        for side in options.sides:
-            for batch in options.batches:
-                rows += _cuda_rows(options, hrnet, files, gpu, side, batch, figures)
-    titles = [
-        "input",
-        "batch",
-        "how",
-        "images/s (min, median, max)",
-        "share of fp16 peak",
-        "x compiled torch",
-    ]
-    note = (
-        f"\n{gpu}, torch {torch.__version__}, {len(rows)} rows. fp16 labels equal fp32's on "
-        f"{figures['equal']:.5f} of the pixels (lowest of all rows), "
-        f"network trained for {options.steps} steps "
-        f"on a toy task ({figures['accuracy']:.2f} right).\n"
-    )
-    return table(titles, rows) + note, figures
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info()[0]
+    segmenter = Segmenter(file, device="cuda", tune=True)
+    segmenter.segment(list(networks.pictures(8, 512)))
+    rise = (free - torch.cuda.mem_get_info()[0]) / 2**20
+    assert segmenter.providers[0] == "CUDAExecutionProvider"
+    assert rise > file.stat().st_size / 2**20
+    return rise
 
 
 def _cuda_rows(
     options: argparse.Namespace,
     hrnet: Any,
     files: dict[str, Path],
-    gpu: str,
     side: int,
     batch: int,
     figures: dict[str, float],
-) -> Rows:
+) -> Iterator[list[str]]:
+    """Every way beside torch, compiled where ``options`` want it for this batch; one that fails says so.
+
+    Only two ways are on the GPU at once.
+    """
+    import torch
+
     import networks
 
     images = networks.pictures(batch, side, seed=10**6)
-    labellers = _product(networks.card_of_side(files["fp16"], side), images)
-    for name, precision, extra in [
-        ("onnxruntime fp32", "fp32", {"use_tf32": "0"}),
-        ("onnxruntime fp32, TF32", "fp32", {"use_tf32": "1"}),
-        ("onnxruntime fp16", "fp16", {}),
-        ("onnxruntime fp16, NHWC", "fp16", {"prefer_nhwc": "1"}),
-    ]:
-        provider = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "EXHAUSTIVE"} | extra)
-        labellers[name], session = networks.onnx_labeller(files[precision], [provider])
-        assert session.get_providers()[0] == "CUDAExecutionProvider", session.get_providers()
-        if extra == {}:
-            labellers["onnxruntime fp16, no copies"] = networks.bound_labeller(session, images)
-    labellers["torch fp16, eager"] = networks.torch_labeller(hrnet, "cuda", half=True)
-    if batch in options.compiled:
-        labellers["torch fp16, compiled"] = networks.torch_labeller(hrnet, "cuda", half=True, compiled=True)
-    exact, rounded = (labellers[name](images) for name in ("onnxruntime fp32", PRODUCT))
-    figures["equal"] = min(figures.get("equal", 1.0), float(np.mean(exact == np.stack(rounded))))
-    times = in_turn({name: partial(run, images) for name, run in labellers.items()}, options.rounds)
-    return [_cuda_row(name, taken, times, gpu, side, batch, figures) for name, taken in times.items()]
+    ways = _ways(hrnet, files, side, images)
+    exact = ways["onnxruntime fp32"]()(images)
+    figures["classes"] = min(figures.get("classes", np.inf), len(np.unique(exact)))
+    peer = COMPILED if batch in options.compiled else "torch fp16, eager"
+    torch._dynamo.reset()  # it compiles for so many shapes only
+    beside = partial(ways[peer](), images)
+    for name, make in ways.items():
+        if name == COMPILED and name != peer:
+            continue
+        cells = [f"{side}x{side}", str(batch), name]
+        try:
+            way = beside if name == peer else partial(make(), images)
+            equal = float(np.mean(exact == _labels(way())))
+            times = in_turn({"way": way, "peer": beside}, options.rounds)
+        except Exception as error:
+            yield [*cells, f"failed: {(str(error).strip().splitlines() or [repr(error)])[0]}", "-", "-", "-"]
+            continue
+        finally:
+            way = None
+            gc.collect()
+            torch.cuda.empty_cache()
+        rates = [batch / one for one in times["way"]]
+        rate = statistics.median(rates)
+        ratio = statistics.median(one / own for own, one in zip(times["way"], times["peer"], strict=True))
+        figures[f"{name}, best"] = max(figures.get(f"{name}, best", 0.0), rate)
+        figures[f"{name}, as fp32"] = min(figures.get(f"{name}, as fp32", 1.0), equal)
+        share = "-"
+        if figures["peak"] and side in GMACS and options.width == 48:
+            share = f"{rate * 2e9 * GMACS[side] / figures['peak']:.1%}"
+        spread = f"{min(rates):.0f}, **{rate:.0f}**, {max(rates):.0f}"
+        yield [*cells, spread, share, f"{ratio:.2f} ({peer.rpartition(' ')[2]})", f"{equal:.5f}"]
 
 
-def _product(card: Path, images: Any, device: str = "cuda") -> dict[str, Callable[[Any], Any]]:
-    """semcbir's own ways: the network alone as a stream calls it, and a Segmenter on one thread."""
+def _labels(answer: Any) -> Any:
+    """Labels (N, H, W) of what any way gives: an array, a list of maps, or onnxruntime's value."""
+    return answer.numpy() if hasattr(answer, "numpy") else np.stack(answer)
+
+
+def _ways(
+    hrnet: Any, files: dict[str, Path], side: int, images: Any
+) -> dict[str, Callable[[], Callable[[Any], Any]]]:
+    """Ways from bytes to labels, each made when it is called for."""
+    import networks
     from semcbir.segmentation import Segmenter
 
-    segmenter = Segmenter(card, device=device, tune=True)
-    assert segmenter.device == device, segmenter.providers
-    canvases = [segmenter.lay(image) for image in images]
+    def onnx(precision: str, *, bound: bool = False, **settings: str) -> Callable[[Any], Any]:
+        settings = {"cudnn_conv_algo_search": "EXHAUSTIVE", "use_tf32": "0"} | settings
+        provider = ("CUDAExecutionProvider", settings)
+        labeller, session = networks.onnx_labeller(files[precision], [provider])
+        assert session.get_providers()[0] == "CUDAExecutionProvider", session.get_providers()
+        return networks.bound_labeller(session, images) if bound else labeller
+
+    def ours(*, whole: bool) -> Callable[[Any], Any]:
+        segmenter = Segmenter(networks.card_of_side(files["fp16"], side), device="cuda", tune=True)
+        canvases = [segmenter.lay(image) for image in images]
+        return segmenter.segment if whole else lambda batch: segmenter.run(batch, canvases)
+
     return {
-        PRODUCT: lambda batch: segmenter.run(batch, canvases),
-        "semcbir fp16, pixels to labels": segmenter.segment,
+        PRODUCT: partial(ours, whole=False),
+        "semcbir fp16, pixels to labels": partial(ours, whole=True),
+        "onnxruntime fp32": partial(onnx, "fp32"),
+        "onnxruntime fp32, TF32": partial(onnx, "fp32", use_tf32="1"),
+        "onnxruntime fp16": partial(onnx, "fp16"),
+        "onnxruntime fp16, no copies": partial(onnx, "fp16", bound=True),
+        "onnxruntime fp16, NHWC": partial(onnx, "fp16", prefer_nhwc="1"),
+        "onnxruntime fp16, NHWC, fused bias": partial(onnx, "fp16", prefer_nhwc="1", fuse_conv_bias="1"),
+        "torch fp16, eager": partial(networks.torch_labeller, hrnet, "cuda", half=True),
+        COMPILED: partial(networks.torch_labeller, hrnet, "cuda", half=True, compiled=True),
     }
-
-
-def _cuda_row(
-    name: str,
-    taken: list[float],
-    times: Mapping[str, list[float]],
-    gpu: str,
-    side: int,
-    batch: int,
-    figures: dict[str, float],
-) -> list[str]:
-    rates = [batch / one for one in taken]
-    rate, peak = statistics.median(rates), peak_of(gpu)
-    share = f"{rate * 2e9 * GMACS[side] / peak:.1%}" if peak and side in GMACS else "-"
-    compiled = times.get("torch fp16, compiled")
-    ratio = statistics.median(c / o for c, o in zip(compiled, taken, strict=True)) if compiled else None
-    key = f"{name}, best"
-    figures[key] = max(figures.get(key, 0.0), rate)
-    if ratio is not None:
-        figures[f"{name} / compiled"] = max(figures.get(f"{name} / compiled", 0.0), ratio)
-    return [
-        f"{side}x{side}",
-        str(batch),
-        name,
-        f"{min(rates):.0f}, **{rate:.0f}**, {max(rates):.0f}",
-        share,
-        "-" if ratio is None else f"{ratio:.2f}",
-    ]
 
 
 def on_cpu(options: argparse.Namespace) -> str:
@@ -318,34 +364,44 @@ def _numbers(parser: argparse.ArgumentParser, text: str) -> list[int]:
 def main(arguments: list[str]) -> int:
     """Run what the command line asks for; 0, or 2 where there is no CUDA for it."""
     options = parsed(arguments)
+    if options.output:
+        options.output.unlink(missing_ok=True)
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        if options.output:
+            with options.output.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
     if options.compare:
-        text = compared(options)
+        say(compared(options))
     elif options.cpu:
-        text = on_cpu(options)
+        say(on_cpu(options))
     elif missing := why_no_cuda():
         print(f"skipped: {missing}; --cpu runs without", file=sys.stderr)
         return 2
+    elif options.index:
+        say(indexed(options))
     else:
-        text = indexed(options) if options.index else on_cuda(options)[0]
-    print(text)
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
+        on_cuda(options, say)
     return 0
 
 
 @pytest.mark.slow
 def test_hrnet_w48_on_cuda() -> None:
-    """At least 1,000 images a second in fp16, no slower than compiled torch, labels those of fp32.
+    """No slower than compiled torch, labels those of fp32, and 1,000 images a second on an H100 or H200.
 
     That is asked of semcbir's own calls; the other rows of onnxruntime are information.
     """
     if missing := why_no_cuda():
         pytest.skip(f"{missing}: nothing is measured")
-    text, figures = on_cuda(parsed(["--sides", "512", "--batches", "8,32", "--rounds", "7"]))
-    print("\n" + text)
-    assert figures[f"{PRODUCT}, best"] >= 1000
-    assert figures["equal"] >= 0.999
-    assert figures[f"{PRODUCT} / compiled"] >= 1
+    figures = on_cuda(parsed(["--sides", "512", "--batches", "8,32", "--rounds", "7"]), print)
+    assert figures["accuracy"] >= 0.8  # else equal labels would say nothing
+    assert figures["classes"] >= 10
+    assert figures[f"{PRODUCT}, as fp32"] >= 0.999
+    assert figures[f"{PRODUCT}, best"] >= figures[f"{COMPILED}, best"]
+    if figures["peak"] >= 9e14:
+        assert figures[f"{PRODUCT}, best"] >= 1000
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from scenes import Array, H, Rng, Scene, W, X, Y, fractal, mix
 
 PER_KIND = 4

@@ -233,7 +233,7 @@ FIRST_MEASURED = {
     "hog": (0.608, 0.886),
     "sift": (0.593, 0.882),
 }
-"""``ap last`` and ``paper drop`` on Wang of an independent prototype with the same network."""
+"""``ap last`` and ``paper drop`` on Wang with the same network, measured by another program."""
 
 
 @pytest.mark.slow

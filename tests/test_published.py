@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is said of the published networks, against what their publishers say."""
+"""What is said of the published networks: pinned, as read in their publishers' code."""
 
 from __future__ import annotations
 

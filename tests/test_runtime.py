@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import platform
 import time
 import warnings
 from collections.abc import Callable
@@ -119,7 +120,7 @@ class PretendedCuda:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PretendedCuda, bool]]:
-    """The sessions that were opened, as if with CUDA, and whether each was tuned."""
+    """The sessions that were opened, as if with CUDA, and whether each is to choose convolutions well."""
     opened: list[tuple[PretendedCuda, bool]] = []
     really = runtime.open_session
 
@@ -146,9 +147,9 @@ def test_a_tuned_network_sees_one_shape_for_each_canvas(
     segmenter = Segmenter(tiny_model, device="cuda", tune=True)
     assert segmenter.device == "cuda"
     assert segmenter.batches
+    assert segmenter.tuned
     label_maps = segmenter.segment(images)
-    session, tuned = cuda.pop()
-    assert tuned
+    session, _ = cuda.pop()
     assert {shape[0] for shape in session.shapes} == {segmenter.batch_size}
     for image, labels in zip(images, label_maps, strict=True):
         np.testing.assert_array_equal(labels, Segmenter(tiny_model, device="cpu").segment([image])[0])
@@ -157,24 +158,65 @@ def test_a_tuned_network_sees_one_shape_for_each_canvas(
 
 def test_without_tuning_no_row_is_wasted(tiny_model: Path, cuda: list[tuple[PretendedCuda, bool]]) -> None:
     Segmenter(tiny_model, device="cuda").segment(photos((48, 64)))
-    session, tuned = cuda.pop()
-    assert not tuned
+    session, chosen_well = cuda.pop()
+    assert not chosen_well
     assert session.shapes == [(1, 48, 64, 3)]
 
 
-def test_a_card_of_many_canvases_is_not_tuned(tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]]) -> None:
-    model = write_tiny_model(tmp_path / "m.onnx", size={"rule": "long_side", "length": 64, "multiple": 4})
-    Segmenter(model, device="cuda", tune=True).segment(photos((48, 64)))
-    session, tuned = cuda.pop()
-    assert not tuned
-    assert session.shapes == [(1, 48, 64, 3)]
+@pytest.mark.parametrize(("multiple", "chosen_well"), [(4, False), (64, True)])
+def test_convolutions_are_chosen_well_where_all_inputs_are_alike(
+    tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]], multiple: int, chosen_well: bool
+) -> None:
+    size = {"rule": "long_side", "length": 64, "multiple": multiple}
+    segmenter = Segmenter(write_tiny_model(tmp_path / "m.onnx", size=size), device="cuda", tune=True)
+    segmenter.segment(photos((48, 64)))
+    session, asked = cuda.pop()
+    assert (segmenter.tuned, asked) == (True, chosen_well)
+    assert session.shapes == [(segmenter.batch_size, 64 if chosen_well else 48, 64, 3)]
+
+
+def test_passes_of_more_than_a_batch_come_in_whole_ones(
+    tmp_path: Path, cuda: list[tuple[PretendedCuda, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.BATCH, "cuda", 4)
+    model = write_tiny_model(tmp_path / "m.onnx", "logits", batch="N")
+    windows = InferenceSpec(flip=True, crop=33)
+    (labels,) = Segmenter(model, device="cuda", inference=windows).segment(photos((48, 64)))
+    session, _ = cuda.pop()
+    assert len(session.shapes) > 1
+    assert set(session.shapes) == {(4, 3, 33, 33)}
+    np.testing.assert_array_equal(
+        labels, Segmenter(model, device="cpu", inference=windows).segment(photos((48, 64)))[0]
+    )
+
+
+def test_cuda_without_cudnn_is_no_cuda(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
+    really = runtime._session
+    monkeypatch.setattr(
+        runtime,
+        "_session",
+        lambda onnx, providers, threads: (
+            PretendedCuda(really(onnx, [runtime.CPU], threads))
+            if len(providers) > 1
+            else really(onnx, providers, threads)
+        ),
+    )
+    monkeypatch.setattr(runtime, "_CUDNN", {platform.system(): "libnothing.so"})
+    with pytest.raises(DeviceError, match=r"cuDNN does not load .*semcbir\[cuda\]"):
+        Segmenter(tiny_model, device="cuda")
+    with pytest.warns(RuntimeWarning, match="using the CPU although .* cuDNN does not load"):
+        assert Segmenter(tiny_model).device == "cpu"
 
 
 @pytest.mark.parametrize(("tune", "search"), [(True, "EXHAUSTIVE"), (False, "HEURISTIC")])
-def test_only_a_tuned_session_searches_for_convolutions(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tune: bool, search: str
+def test_what_a_session_on_cuda_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: bool, search: str
 ) -> None:
     pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
+    monkeypatch.setattr(runtime, "_CUDNN", {})
+    square = {"rule": "long_side", "length": 64, "multiple": 64}
+    model = write_tiny_model(tmp_path / "m.onnx", size=square)
     asked: list[Any] = []
     really = runtime._session
 
@@ -183,8 +225,10 @@ def test_only_a_tuned_session_searches_for_convolutions(
         return PretendedCuda(really(onnx, [runtime.CPU], threads))
 
     monkeypatch.setattr(runtime, "_session", session)
-    assert Segmenter(tiny_model, device="cuda", tune=tune).device == "cuda"
-    assert asked == [[(runtime.CUDA, {"cudnn_conv_algo_search": search}), runtime.CPU]]
+    assert Segmenter(model, device="cuda", tune=tune).device == "cuda"
+    ((provider, *others),) = asked
+    assert provider == (runtime.CUDA, {"cudnn_conv_algo_search": search, "use_tf32": "0"})
+    assert others == [runtime.CPU]
 
 
 @pytest.mark.parametrize("kind", ["labels", "logits"])
@@ -200,8 +244,7 @@ def test_a_stream_through_a_gpu_is_that_through_the_cpu(
     sources = [*sorted(photo_folder.rglob("*.*")), *photos(*MIXED)]
     monkeypatch.setitem(network.BATCH, "cuda", 2)
     streamed = list(Extractor(model, "hog", device="cuda", threads=3).stream(sources))
-    ((session, tuned),) = cuda
-    assert tuned
+    ((session, _),) = cuda
     assert {shape[0] for shape in session.shapes} == {2}
     assert len(session.shapes) < 0.8 * len(sources)  # not a padded call for each image
     monkeypatch.undo()
@@ -223,8 +266,8 @@ def test_a_single_image_on_a_gpu_is_a_single_row(
     extractor = Extractor(tiny_model, "hog", device="cuda")
     extractor.load()  # the network for many
     extractor.extract(photos((48, 64)))
-    session, tuned = cuda[-1]
-    assert not tuned
+    session, chosen_well = cuda[-1]
+    assert not chosen_well
     assert session.shapes == [(1, 48, 64, 3)]
 
 
@@ -244,8 +287,8 @@ def test_passes_that_are_averaged_are_not_padded_to_a_batch(
     images = photos((48, 64), (48, 64))
     streamed = list(extractor.stream(images))
     extractor.extract(images[:1])
-    ((session, tuned),) = cuda  # one network for both
-    assert not tuned
+    ((session, chosen_well),) = cuda  # one network for both
+    assert not chosen_well
     assert session.shapes == [shape] * 3
     assert len(streamed) == 2
 

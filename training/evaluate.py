@@ -17,14 +17,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from confusion import accuracy_and_mean_iou
 from data import STRIDE, Photos
 from label import Teacher
 from real_labels import ANIMALS, accepted
-from taxonomy import merge, merged_classes, voc_to_merged
-
 from semcbir.images import load_image
 from semcbir.segmentation.segmenter import Segmenter
+from taxonomy import merge, merged_classes, voc_to_merged
 
 Labeller = Callable[[np.ndarray], np.ndarray]
 

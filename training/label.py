@@ -7,17 +7,17 @@ Usage: python training/label.py PHOTOS ADE-CARD VOC-CARD CACHE
 from __future__ import annotations
 
 import argparse
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from taxonomy import merge, merged_classes, voc_to_merged
 
 from semcbir.images import find_images, load_image
 from semcbir.segmentation.canvas import Placement
 from semcbir.segmentation.segmenter import Segmenter
+from semcbir.threads import usable_cpus
+from taxonomy import merge, merged_classes, voc_to_merged
 
 SIDE = 256
 STRIDE = 4
@@ -99,7 +99,7 @@ def main() -> None:
         arrays["shares"][i, : grid[0], : grid[1]] = np.take_along_axis(merged, top, 1).reshape(grid)
 
     cv2.setNumThreads(1)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for done, _ in enumerate(pool.map(label, range(len(paths))), 1):
             if done % 200 == 0 or done == len(paths):
                 print(f"{done} of {len(paths)} photos labelled", flush=True)

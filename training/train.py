@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from confusion import accuracy_and_mean_iou
-from data import STRIDE, Photos, batches
-from muon import Muon, split
 from torch import Tensor
 from torch.nn import functional
 
+from confusion import accuracy_and_mean_iou
+from data import STRIDE, Photos, batches
+from muon import Muon, split
 from semcbir.export.hrnet import W18_SMALL_V1, HRNet
 from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD
 

@@ -102,9 +102,11 @@ class Averager:
         passes = list(product(spec.starts(canvas[0]), spec.starts(canvas[1]), flips))
         total = np.zeros((card.n_classes, *size), np.float32)
         count = np.zeros(size, np.float32)
-        for first in range(0, len(passes), self._network.batch_size):
-            batch = passes[first : first + self._network.batch_size]
-            outputs = self._network.run([self._view(whole, y, x, window, flip) for y, x, flip in batch])
+        many = self._network.batch_size
+        for first in range(0, len(passes), many):
+            batch = passes[first : first + many]
+            views = [self._view(whole, y, x, window, flip) for y, x, flip in batch]
+            outputs = self._network.run(views, whole=len(passes) > many)  # calls of one shape: see Network
             for (y, x, flip), output in zip(batch, outputs, strict=True):
                 y_here, y_there = _overlap(y - top, window[0], size[0])
                 x_here, x_there = _overlap(x - left, window[1], size[1])

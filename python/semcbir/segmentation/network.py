@@ -21,18 +21,16 @@ Canvas = npt.NDArray[Any]
 BATCH = {"cpu": 1, "cuda": 8}
 """Canvases per call of a graph that takes any number; on the CPU a batch only costs memory."""
 
-MOST_SHAPES = 16
-"""A search for the fastest convolutions takes seconds for each new shape: worth it for so many."""
-
 
 class Network:
     """The ONNX file ``path`` on a device, for canvases as ``card`` describes them.
 
-    ``tune``: many canvases will come, ``batch_size`` at a time. On CUDA the fastest convolutions are then
-    searched for, once for each canvas size, if the card's sizes are few; every call gets the same number of
-    rows, so that nothing has to be searched for again. A card with ``inference`` is not tuned: an image's
-    windows and flips seldom fill a batch. The canvases are the card's on every device, so that labels do not
-    depend on it; what comes out of a row does not depend on the others.
+    ``tune``: many canvases will come, ``batch_size`` at a time. On CUDA another shape of input has every
+    convolution planned anew, so every call then gets the same number of rows; and where the card has one
+    canvas size, so that all shapes are one, the plans are better ones that take longer to make. A card with
+    ``inference`` is not tuned: an image's windows and flips seldom fill a batch. The canvases are the card's
+    on every device, so that labels depend on it by rounding only; what comes out of a row does not depend on
+    the others.
 
     Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call), ``tuned`` (whether it
     really is), ``density`` (points of output for a pixel of a canvas, 1 until it has run).
@@ -44,8 +42,8 @@ class Network:
 
     def __init__(self, path: Path, card: ModelCard, device: str, threads: int, *, tune: bool = False) -> None:
         self.path, self.card = path, card
-        tune = tune and card.inference is None and card.size.n_canvases() <= MOST_SHAPES
-        self._session = open_session(path, device, threads, tune=tune)
+        tune = tune and card.inference is None
+        self._session = open_session(path, device, threads, tune=tune and card.size.n_canvases() == 1)
         self.providers: list[str] = self._session.get_providers()
         self.device = device_of(self._session)
         self._input, fixed = _check_input(self._session.get_inputs(), card, path)
@@ -55,9 +53,12 @@ class Network:
         self.density = 1.0
         self._rows = fixed or (self.batch_size if self.tuned else 0)
 
-    def run(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
-        """Scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError where it fails."""
-        rows = self._batch(canvases)
+    def run(self, canvases: Sequence[Canvas], *, whole: bool = False) -> npt.NDArray[Any]:
+        """Scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError where it fails.
+
+        ``whole``: a whole batch is computed, though N be smaller.
+        """
+        rows = self._batch(canvases, self.batch_size if whole else self._rows)
         try:
             (output,) = self._session.run([self._output], {self._input: rows})
         except MemoryError:
@@ -75,9 +76,9 @@ class Network:
         self.density = 3 * output.shape[-2] * output.shape[-1] / rows[0].size
         return np.asarray(output)[: len(canvases)]
 
-    def _batch(self, canvases: Sequence[Canvas]) -> npt.NDArray[Any]:
-        """The canvases as rows of one array; rows beyond them repeat the last."""
-        missing = max(0, self._rows - len(canvases))
+    def _batch(self, canvases: Sequence[Canvas], count: int) -> npt.NDArray[Any]:
+        """The canvases as rows of one array, ``count`` or more; rows beyond them repeat the last."""
+        missing = max(0, count - len(canvases))
         return np.stack([*canvases, *[canvases[-1]] * missing])
 
     def failure(self, message: str) -> ModelError:

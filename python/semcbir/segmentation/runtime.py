@@ -7,6 +7,7 @@ onnxruntime is imported on first use only: it takes longer to load than everythi
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.metadata
 import io
 import os
@@ -25,7 +26,9 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 DEVICES = ("auto", "cuda", "cpu")
 _MEND_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 _MEND_CUDA = "pip install 'semcbir[cuda]'"
+_CUDNN = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
 
+_opening = threading.Lock()
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
@@ -33,8 +36,8 @@ _warned_lock = threading.Lock()
 def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -> Any:
     """Open an ``onnxruntime.InferenceSession`` of the file ``onnx`` with ``threads`` intra-op threads.
 
-    ``tune``: on CUDA every convolution tries all algorithms on the first input of each shape and keeps the
-    fastest; without it cuDNN's heuristics choose, at once.
+    ``tune``: on CUDA cuDNN takes longer to choose the algorithm of a convolution, to choose better. It does
+    so again whenever the shape of the input is not that of the call before.
 
     ``device`` "cuda": the session has the CUDA provider, else DeviceError. "cpu": it has not. "auto": it has
     where possible; where a GPU is to be seen and was not to be had, a RuntimeWarning says so once. ModelError
@@ -47,7 +50,8 @@ def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -
     if device == "cpu" or (device == "auto" and obstacle):
         return _session(onnx, [CPU], threads)
     if not obstacle:
-        session, obstacle = _cuda_session(onnx, threads, tune)
+        with _opening:  # what is redirected and set meanwhile is the process's
+            session, obstacle = _cuda_session(onnx, threads, tune)
         if session is not None:
             return session
     if device == "cuda":
@@ -98,9 +102,9 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
             onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(4)  # libraries that do not load are told of here, not on stderr
     try:
-        # For a few images an exhaustive search would take longer than the work.
-        search = {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC"}
-        session = _session(onnx, [(CUDA, search), CPU], threads)
+        # float32 means float32: TF32's 10 bits would turn labels. Who wants speed exports in fp16.
+        settings = {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC", "use_tf32": "0"}
+        session = _session(onnx, [(CUDA, settings), CPU], threads)
     except ModelError as error:
         # Not the model's fault unless the CPU cannot load it either, which raises.
         _session(onnx, [CPU], threads)
@@ -108,9 +112,19 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
     finally:
         onnxruntime.set_default_logger_severity(2)  # its default
     if device_of(session) == "cuda":
-        return session, ""
+        return (None, obstacle) if (obstacle := _cudnn_obstacle()) else (session, "")
     details = "; ".join(line.strip() for line in said.getvalue().splitlines() if "Failed" in line)
     return None, f"onnxruntime could not load CUDA or cuDNN ({details or 'no details'}; {_MEND_CUDA})"
+
+
+def _cudnn_obstacle() -> str:
+    """What is wrong with cuDNN, which a session has only to load once it convolves."""
+    try:
+        if name := _CUDNN.get(platform.system()):
+            ctypes.CDLL(name)
+    except OSError as error:
+        return f"cuDNN does not load ({_first_line(error)}; {_MEND_CUDA})"
+    return ""
 
 
 def _session(onnx: Path, providers: list[Any], threads: int) -> Any:

@@ -33,9 +33,9 @@ class Segmenter:
     ``threads``: the CPU threads of one call, None for all usable ones. ``inference``: flips, scales, windows,
     other classes for a model that gives logits, as an InferenceSpec or the name of one of
     ``semcbir.models.presets.PRESETS``; None leaves it to the card. ``tune``: images will come by the batch,
-    so that it pays to search for the fastest convolutions on CUDA, which takes seconds for each canvas size;
-    every call then computes a whole batch. Several threads may call one Segmenter at the same time; with
-    ``inference`` some of them may wait, for each image takes much memory.
+    and every call on CUDA computes a whole one, so that convolutions are planned once for a canvas size.
+    Several threads may call one Segmenter at the same time; with ``inference`` some of them may wait, for
+    each image takes much memory.
 
     Attributes: ``card``, with the ``inference`` in force; ``model_path`` of the ONNX file; ``device`` really
     used, "cuda" or "cpu"; ``providers`` of onnxruntime, in order; ``tuned``, whether ``tune`` was of use;
