@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Write a trained network as ONNX with its card.
 
-Usage: python training/export.py RUN CACHE OUTPUT.onnx [--photos FOLDER] [--notes FILE]
+Usage: python training/export.py RUN CACHE OUTPUT.onnx [--photos FOLDER] [--notes FILE] [--measured FILE]
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
         size=SIZE,
         final_align_corners=False,
         licence="MIT",
-        source="trained for semcbir; training/ in its repository repeats it",
+        source="trained for semcbir; training/ in its repository tells how",
         notes=options.notes.read_text().strip() if options.notes else "",
         measured=measured,
     )

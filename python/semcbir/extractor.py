@@ -147,7 +147,7 @@ class Extractor:
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
         """Return the signatures of ``images`` for one feature (None: the first), in their order.
 
-        Raises ImageError for the first image that cannot be read.
+        Raises ImageError for the first image that cannot be read, ValueError for a feature not asked for.
         """
         return self.extract_all(images)[self.recipe.feature(feature).name]
 

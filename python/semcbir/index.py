@@ -99,7 +99,8 @@ class Index:
 
         Raises ImageError for a folder that is not there, IndexStorageError where ``path`` holds something
         else or cannot be written, IndexLockedError where another process writes to it, RecipeMismatchError
-        where it was made in another way, ModelError and DeviceError like Extractor.
+        where it was made in another way, ValueError for no folder at all, and like Extractor: ModelError,
+        DeviceError, ValueError for settings.
         """
         extractor = Extractor(
             model, features, long_side=long_side, device=device, threads=threads, inference=inference
@@ -208,7 +209,10 @@ class Index:
         return joined[order[np.searchsorted(joined.ids, wanted, sorter=order)]]
 
     def searcher(self, feature: str | None = None) -> Searcher:
-        """Return a Searcher over the mapped segments for ``feature`` (None: the first)."""
+        """Return a Searcher over the mapped segments for ``feature`` (None: the first).
+
+        Raises ValueError for a feature that the index has not.
+        """
         name = self.recipe.feature(feature).name
         snapshot = self._snapshot  # One look: another thread may load a newer one meanwhile.
         if name not in snapshot.searchers:
@@ -308,7 +312,7 @@ class Index:
 
         ``refresh`` leaves them out from then on; ``add`` brings them back. One of the index's ``roots`` takes
         all its images with it and is followed no more. Raises ValueError for an image
-        that is not in the index, and then takes none out.
+        that is not in the index, and then takes none out; IndexLockedError where another process writes.
         """
         many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
         with catalog.writer(self.path) as connection:
@@ -349,7 +353,10 @@ class Index:
         return check_index(self.path)
 
     def compact(self) -> None:
-        """Merge all segments into one and drop what removed images left behind."""
+        """Merge all segments into one and drop what removed images left behind.
+
+        Raises IndexLockedError where another process writes.
+        """
         with catalog.writer(self.path) as connection:
             remove_litter(self.path, connection)
             merge_all(self.path, connection, self.recipe)
@@ -358,7 +365,8 @@ class Index:
     def rebase(self, new: PathLike, old: PathLike | None = None) -> None:
         """Tell the index that the folder ``old`` is now at ``new``; ``old`` may be left out if it has one.
 
-        Raises ValueError where ``old`` is none of its folders and ImageError where ``new`` is no folder.
+        Raises ValueError where ``old`` is none of its folders, or ``new`` overlaps another one or has none of
+        its photos, ImageError where ``new`` is no folder, IndexLockedError where another process writes.
         """
         folder = _folder(new)
         with catalog.writer(self.path) as connection:

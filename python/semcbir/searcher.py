@@ -131,7 +131,7 @@ def histogram_distances(
 ) -> npt.NDArray[np.float64]:
     """Return eq. 1 between every query and every image: float64 (q, n), in [0, 2].
 
-    Raises ValueError where the two differ in their number of classes.
+    Raises ValueError where the two differ in their number of classes, and for ``threads`` below 1.
     """
     if queries.n_classes != signatures.n_classes:
         raise ValueError(

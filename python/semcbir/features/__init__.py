@@ -13,8 +13,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from semcbir.features.base import Feature, GreyArray, LocalFeatures, check_uint8
+from semcbir.features.base import Feature, LocalFeatures, check_uint8
 from semcbir.features.hog import HOG
 from semcbir.features.keypoints import KAZE, SIFT
 from semcbir.features.surf import SURF
@@ -78,7 +79,7 @@ def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
     return kind(**values)
 
 
-def extract_features(image: GreyArray, features: Iterable[Feature]) -> dict[str, LocalFeatures]:
+def extract_features(image: npt.NDArray[np.uint8], features: Iterable[Feature]) -> dict[str, LocalFeatures]:
     """All ``features`` of one RGB uint8 (H, W, 3) image, by name; it is turned grey (ITU-R BT.601) once.
 
     Raises:
