@@ -43,6 +43,7 @@ def test_it_is_what_its_card_says() -> None:
     assert len(card.classes) == 157
     assert {"sky", "grass", "person", "cat", "horse", "train"} <= set(card.classes)
     assert card.licence == "MIT"
+    assert card.measured["held_out"]["pixel_accuracy"] >= 0.62
     assert {"held_out", "real_labels", "wang_kaze", "speed", "training", "curve"} <= set(card.measured)
 
 
@@ -88,7 +89,7 @@ def test_scenes_find_their_kind(scenes: Path, tmp_path: Path) -> None:
         assert itself.path == query
         assert nearest.path.parent == query.parent
         right += sum(hit.path.parent == query.parent for hit in others)
-    assert right >= 28  # of 32
+    assert right >= 30  # of 32
 
 
 @pytest.mark.slow
