@@ -15,7 +15,7 @@ import pytest
 
 from pairs import compare
 from semcbir import KAZE, Index, Segmenter, build_signatures, load_image
-from semcbir.storage.segments import write_segment
+from semcbir.index.segments import write_segment
 from semcbir.threads import usable_cpus
 
 IMAGES = 200

@@ -287,7 +287,8 @@ def _made_pictures(folder: Path) -> Path:
 
 def compared(options: argparse.Namespace) -> str:
     """Two networks from pixels to labels, photo by photo in turn."""
-    from semcbir.images import find_images, load_image
+    from semcbir.images.decode import load_image
+    from semcbir.images.find import find_images
     from semcbir.segmentation import Segmenter
 
     first, second = (Segmenter(card, device=options.device) for card in options.compare)
@@ -312,7 +313,8 @@ def indexed(options: argparse.Namespace) -> str:
     import networks
     from semcbir import Index
     from semcbir.features import extract_features, parse_features
-    from semcbir.images import find_images, load_image
+    from semcbir.images.decode import load_image
+    from semcbir.images.find import find_images
     from semcbir.threads import usable_cpus
 
     features = parse_features("kaze")

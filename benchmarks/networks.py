@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semcbir.export.cards import NetworkSpec
-from semcbir.export.exporting import export_network
+from semcbir.export.export import export_network
 from semcbir.export.hrnet import HRNet, HRNetSpec
-from semcbir.models.card import ModelCard
-from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 
 N_CLASSES = 171
 COLOURS = (3, 3, 3)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from semcbir.export.cards import NetworkSpec
-from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
+from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 from tiny_models import BIAS, CLASSES, NOTHING, WEIGHTS
 
 torch.set_num_threads(1)  # on networks this small, threads cost more than they save

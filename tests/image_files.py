@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from semcbir._files import display_path
 from semcbir.errors import ImageError
-from semcbir.images import display_path, load_image
+from semcbir.images.decode import load_image
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from image_files import error_for, opencv_file, picture, save
 from semcbir.errors import ImageError
-from semcbir.images import MAX_PIXELS, load_image
+from semcbir.images.decode import MAX_PIXELS, load_image
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semcbir.models.specs import InputSpec, SizeSpec
+from semcbir.networks.specs import InputSpec, SizeSpec
 from semcbir.segmentation.canvas import lay, lay_whole, scale
 
 SIZE = SizeSpec(rule="long_side", length=8, multiple=4, offset=1, pad=(10, 200, 30))

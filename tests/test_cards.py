@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semcbir.errors import ModelError
-from semcbir.models.card import ModelCard
-from semcbir.models.registry import resolve
-from semcbir.models.specs import SizeSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.names import resolve
+from semcbir.networks.specs import SizeSpec
 from tiny_models import card_of, tiny_model
 
 CARDS = Path(__file__).parent / "cards"

@@ -20,8 +20,8 @@ from semcbir.export import checkpoints  # noqa: E402
 from semcbir.export.checkpoints import build_network, load_checkpoint, load_weights  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
-from semcbir.models.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
-from semcbir.models.specs import SizeSpec  # noqa: E402
+from semcbir.networks.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
+from semcbir.networks.specs import SizeSpec  # noqa: E402
 
 CLASSES = 7
 

@@ -20,8 +20,8 @@ from PIL import Image
 import semcbir
 from semcbir.cli import progress, targets
 from semcbir.cli.commands import app
-from semcbir.models.registry import resolve
-from semcbir.storage import catalog
+from semcbir.index import catalog
+from semcbir.networks.names import resolve
 
 
 class Ran(NamedTuple):

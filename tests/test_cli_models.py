@@ -18,12 +18,12 @@ import pytest
 import tiny_models
 from download_server import Answer, File, Server, running_server
 from semcbir.cli import console, progress
-from semcbir.export import exporting
-from semcbir.models import describing, downloading, published, registry
-from semcbir.models.cache import checkpoint_file
-from semcbir.models.card import ModelCard
-from semcbir.models.downloading import Transfer
-from semcbir.models.specs import SizeSpec
+from semcbir.export import downloading, export
+from semcbir.export.downloading import Transfer
+from semcbir.networks import describe, names, published
+from semcbir.networks.cache import checkpoint_file
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import SizeSpec
 from test_cli import Ran, Run, one_line, run
 
 __all__ = ["run"]
@@ -67,7 +67,7 @@ def exporter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str
         return card
 
     stand_in: Any = SimpleNamespace(export_model=export_model, check_packages=lambda: None)
-    monkeypatch.setitem(sys.modules, "semcbir.export.exporting", stand_in)
+    monkeypatch.setitem(sys.modules, "semcbir.export.export", stand_in)
     return asked
 
 
@@ -100,7 +100,7 @@ def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
 def test_list_has_the_network_that_ships(
     run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_NETWORKS", tmp_path / "networks")
+    monkeypatch.setattr(names, "_SHIPPED", tmp_path / "networks")
     assert row(run("models", "list", "--json"), "default")["exports"] == []
     (tmp_path / "networks").mkdir()
     shutil.copy(tiny_model, tmp_path / "networks" / "default.onnx")
@@ -137,7 +137,7 @@ def test_show_as_json_has_every_field(run: Run) -> None:
 
 
 def test_show_default(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_NETWORKS", tmp_path)
+    monkeypatch.setattr(names, "_SHIPPED", tmp_path)
     missing = run("models", "show", "default")
     assert (missing.code, missing.out) == (1, "")
     shutil.copy(tiny_model, tmp_path / "default.onnx")
@@ -190,7 +190,7 @@ def test_show_default_tells_the_card(run: Run, tmp_path: Path, monkeypatch: pyte
         "void": "rest",
     }
     tiny_models.tiny_model(tmp_path / "default.onnx", "logits", inference=inference, measured=measured)
-    monkeypatch.setattr(registry, "_NETWORKS", tmp_path)
+    monkeypatch.setattr(names, "_SHIPPED", tmp_path)
     told = [line.split(maxsplit=1) for line in run("models", "show", "default").out.splitlines()]
     assert {key: value for key, value in told if key != "measured"} == {
         "name": "tiny-logits",
@@ -227,7 +227,7 @@ def test_show_default_tells_the_card(run: Run, tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_a_size_rule_in_words(size: dict[str, Any], words: str) -> None:
-    assert describing.size_words(SizeSpec(rule="long_side", **size)) == words
+    assert describe.size_words(SizeSpec(rule="long_side", **size)) == words
 
 
 # --- fetch --------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_fetch_passes_its_options_on(
 def test_without_the_extra_nothing_is_downloaded(
     run: Run, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "torch" else name)
     failed = run("models", "fetch", NAME)
     assert (failed.code, failed.out) == (1, "")
     assert one_line(failed.err)
@@ -371,7 +371,7 @@ def test_a_failed_export_keeps_the_checkpoint(
         raise console.SemcbirError("the network differs")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["semcbir.export.exporting"], "export_model", broken)
+        patch.setattr(sys.modules["semcbir.export.export"], "export_model", broken)
         failed = run("models", "fetch", NAME)
     assert (failed.code, "the network differs" in failed.err) == (1, True)
     assert run("models", "list").out.count("; downloaded") == 1

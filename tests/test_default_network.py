@@ -15,8 +15,9 @@ import semcbir
 from semcbir.cli.commands import app
 from semcbir.evaluation.datasets import wang
 from semcbir.evaluation.measuring import evaluate
-from semcbir.images import find_images, load_image
-from semcbir.models.registry import resolve
+from semcbir.images.decode import load_image
+from semcbir.images.find import find_images
+from semcbir.networks.names import resolve
 from semcbir.segmentation import Segmenter
 
 ROOT = Path(__file__).resolve().parents[1]

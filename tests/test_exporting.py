@@ -24,15 +24,16 @@ from colour_network import SIZE, colour_network, colour_spec  # noqa: E402
 from hrnet_reading import TINY, Reading, balanced, shaken  # noqa: E402
 from semcbir import Segmenter  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
-from semcbir.export import exporting  # noqa: E402
+from semcbir.export import export  # noqa: E402
 from semcbir.export.checkpoints import build_network  # noqa: E402
-from semcbir.export.exporting import NetworkSpec, export_model, export_network  # noqa: E402
+from semcbir.export.export import NetworkSpec, export_model, export_network  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
-from semcbir.images import find_images, load_image  # noqa: E402
-from semcbir.models.card import ModelCard  # noqa: E402
-from semcbir.models.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
-from semcbir.models.specs import SizeSpec  # noqa: E402
+from semcbir.images.decode import load_image  # noqa: E402
+from semcbir.images.find import find_images  # noqa: E402
+from semcbir.networks.card import ModelCard  # noqa: E402
+from semcbir.networks.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
+from semcbir.networks.specs import SizeSpec  # noqa: E402
 from tiny_models import BLUE, GREEN, RED, card_of, labels_network  # noqa: E402
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -371,7 +372,7 @@ def test_a_wrong_stride_is_named() -> None:
 
 
 def test_without_the_extra_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
     with pytest.raises(
         ModelError, match=r"needs torch and onnx, which are not installed: pip install 'semcbir\[export\]'"
     ):

@@ -15,16 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from semcbir.features import (
-    HOG,
-    KAZE,
-    SIFT,
-    SURF,
-    Feature,
-    LocalFeatures,
-    extract_features,
-)
-from semcbir.images import load_image
+from semcbir.features import HOG, KAZE, SIFT, SURF, Feature, LocalFeatures, extract_features
+from semcbir.images.decode import load_image
 
 Grey = npt.NDArray[np.uint8]
 ALL = [KAZE(), SURF(implementation="mahotas"), SIFT(), HOG()]

@@ -21,11 +21,11 @@ import pytest
 
 from download_server import Answer, File, Server, closed_port, running_server
 from semcbir.errors import ModelError
-from semcbir.models import downloading, drive, web
-from semcbir.models.cache import checkpoint_file, fetch_lock
-from semcbir.models.downloading import Transfer
-from semcbir.models.fetching import fetch, is_downloaded
-from semcbir.models.published import PublishedModel, published
+from semcbir.export import downloading, drive, web
+from semcbir.export.downloading import Transfer
+from semcbir.export.fetching import fetch, is_downloaded
+from semcbir.networks.cache import checkpoint_file, fetch_lock
+from semcbir.networks.published import PublishedModel, published
 
 CONTENT = b"\x80\x02" + bytes(range(256)) * 2000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

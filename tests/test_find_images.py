@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_files import NAMES, error_for, picture, raw, save
+from semcbir._files import display_path
 from semcbir.errors import ImageError
-from semcbir.images import IMAGE_SUFFIXES, display_path, find_images, load_image
+from semcbir.images.decode import load_image
+from semcbir.images.find import IMAGE_SUFFIXES, find_images
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

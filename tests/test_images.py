@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_files import Pixels, opencv_file, picture, save
-from semcbir import decoding
-from semcbir.decoding import resized
-from semcbir.images import as_image, load_image
+from semcbir.images import decode as decoding
+from semcbir.images.decode import as_image, load_image, resized
 
 # --- What comes out -----------------------------------------------------------------------------------------
 
@@ -294,11 +293,11 @@ def test_one_pixel(tmp_path: Path) -> None:
 
 
 def test_strips_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semcbir.decoding._STRIP_PIXELS", 64 * 5)
+    monkeypatch.setattr("semcbir.images.decode._STRIP_PIXELS", 64 * 5)
     np.testing.assert_array_equal(load_image(save(tmp_path / "a.png", picture())), picture())
     alpha = np.dstack([picture(), picture()[..., 2]])
     one = load_image(save(tmp_path / "b.png", alpha))
-    monkeypatch.setattr("semcbir.decoding._STRIP_PIXELS", 2**22)
+    monkeypatch.setattr("semcbir.images.decode._STRIP_PIXELS", 2**22)
     np.testing.assert_array_equal(one, load_image(tmp_path / "b.png"))
 
 

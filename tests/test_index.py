@@ -26,7 +26,7 @@ from semcbir import (
     RecipeMismatchError,
     search,
 )
-from semcbir.storage import catalog, merging
+from semcbir.index import catalog, merge
 from tiny_models import tiny_model as write_tiny_model
 
 
@@ -405,7 +405,7 @@ def test_the_index_stands_alone_with_its_copy_of_the_model(
 def test_a_large_model_is_referred_to(
     photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("semcbir.storage.creating.LARGEST_MODEL", 10)
+    monkeypatch.setattr("semcbir.index.create.LARGEST_MODEL", 10)
     folder = shutil.copytree(tiny_model.parent, tmp_path / "model")
     index = Index.build(photo_folder, tmp_path / "index", model=folder / tiny_model.name)
     assert not (index.path / "model").exists()
@@ -460,7 +460,7 @@ def test_a_folder_with_other_things_is_not_made_an_index(
 def test_segments_are_merged_as_they_pile_up(
     photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("semcbir.ingest.BATCH_LIMIT", 1)
+    monkeypatch.setattr("semcbir.index.run.BATCH_LIMIT", 1)
     index = Index.build(photo_folder, tmp_path / "index", model=tiny_model)
     assert len(list((index.path / "segments").iterdir())) == 5  # eight became one, four are left
     assert index.check() == []
@@ -519,11 +519,11 @@ def test_mostly_dead_segments_are_rewritten(index: Index):
 
 
 def test_tiers_hold_a_bounded_number_of_segments():
-    def stored(*images: int) -> list[merging._Stored]:
-        return [merging._Stored(i, merging.SegmentFile("", n, 0, ""), []) for i, n in enumerate(images)]
+    def stored(*images: int) -> list[merge._Stored]:
+        return [merge._Stored(i, merge.SegmentFile("", n, 0, ""), []) for i, n in enumerate(images)]
 
-    assert merging._choose(stored(*[1] * 7)) == []
+    assert merge._choose(stored(*[1] * 7)) == []
     eight = stored(*[1] * 7, 7)
-    assert merging._choose(eight) == eight
-    assert merging._choose(stored(*[1] * 7, 8)) == []
-    assert merging._choose(stored(*[40000] * 30)) == []
+    assert merge._choose(eight) == eight
+    assert merge._choose(stored(*[1] * 7, 8)) == []
+    assert merge._choose(stored(*[40000] * 30)) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from semcbir import Index, IndexStorageError, SemcbirError, check_index, search
-from semcbir.storage import catalog
+from semcbir.index import catalog
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import Index
 from semcbir.errors import ModelError
 from semcbir.extractor import Extractor
-from semcbir.models.card import ModelCard
-from semcbir.models.presets import PRESETS, inference_of, preset, with_inference
-from semcbir.models.specs import InferenceSpec, SizeSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.presets import PRESETS, inference_of, preset, with_inference
+from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.segmentation import Segmenter, averaging, network
 from semcbir.segmentation.canvas import scale
 from test_labelling import upsampled

@@ -19,7 +19,7 @@ from semcbir import Extractor, Index, Signatures, search
 
 BUILD = """
 import sys
-import semcbir.ingest as ingest
+import semcbir.index.run as ingest
 from semcbir import Index
 ingest.BATCH_IMAGES, ingest.BATCH_SECONDS = 3, 0.0
 folder, index, model = sys.argv[1:4]
@@ -32,8 +32,8 @@ else:
 
 STOPPED = """
 import os, signal, sys
-import semcbir.ingest as ingest
-import semcbir.storage.segments as segments
+import semcbir.index.run as ingest
+import semcbir.index.segments as segments
 from semcbir import Index
 ingest.BATCH_IMAGES, ingest.BATCH_SECONDS = 3, 0.0
 calls = 0

@@ -21,13 +21,14 @@ from colour_network import colour_network, colour_spec  # noqa: E402
 from hrnet_reading import TINY, shaken  # noqa: E402
 from semcbir import Segmenter  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
-from semcbir.export import quantizing  # noqa: E402
+from semcbir.export import int8  # noqa: E402
 from semcbir.export.checkpoints import build_network  # noqa: E402
-from semcbir.export.exporting import export_model, export_network  # noqa: E402
+from semcbir.export.export import export_model, export_network  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
-from semcbir.images import find_images, load_image  # noqa: E402
-from semcbir.models.published import PUBLISHED  # noqa: E402
-from semcbir.models.specs import SizeSpec  # noqa: E402
+from semcbir.images.decode import load_image  # noqa: E402
+from semcbir.images.find import find_images  # noqa: E402
+from semcbir.networks.published import PUBLISHED  # noqa: E402
+from semcbir.networks.specs import SizeSpec  # noqa: E402
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
@@ -212,8 +213,8 @@ def test_quantising_twice_gives_the_same_bytes(tmp_path: Path, made_photos: Path
 def test_calibration_reads_a_bounded_number_one_at_a_time(
     made_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantizing, "MAX_CALIBRATION", 5)
-    calibration = quantizing.Calibration(made_photos, colour_spec().size)
+    monkeypatch.setattr(int8, "MAX_CALIBRATION", 5)
+    calibration = int8.Calibration(made_photos, colour_spec().size)
     assert calibration.count == 0
     first = calibration.get_next()
     assert first is not None

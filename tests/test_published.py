@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from semcbir.errors import ModelError
-from semcbir.models.card import ModelCard
-from semcbir.models.published import ALIASES, PUBLISHED, PublishedModel, published
-from semcbir.models.specs import InputSpec, OutputSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.published import ALIASES, PUBLISHED, PublishedModel, published
+from semcbir.networks.specs import InputSpec, OutputSpec
 
 CARDS = Path(__file__).with_name("cards")
 every_model = pytest.mark.parametrize("model", PUBLISHED.values(), ids=list(PUBLISHED))

@@ -21,8 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import extractor as extracting
 from semcbir.errors import DeviceError, ImageError, ModelError
 from semcbir.extractor import Extractor
-from semcbir.models.card import ModelCard
-from semcbir.models.specs import InferenceSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation import Segmenter, network, runtime
 from tiny_models import labels_network
 from tiny_models import tiny_model as write_tiny_model

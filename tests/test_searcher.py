@@ -14,15 +14,7 @@ from hypothesis import strategies as st
 
 from core_reference import Columns, Reference
 from made_signatures import made_signatures
-from semcbir import (
-    KAZE,
-    Extractor,
-    Recipe,
-    RecipeMismatchError,
-    Searcher,
-    Signatures,
-    histogram_distances,
-)
+from semcbir import KAZE, Extractor, Recipe, RecipeMismatchError, Searcher, Signatures, histogram_distances
 
 
 def columns(signatures: Signatures) -> Columns:

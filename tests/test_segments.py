@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from made_signatures import assert_same, made_signatures
 from semcbir import HOG, KAZE, IndexStorageError, Recipe, Signatures
-from semcbir.storage.files import file_sha256
-from semcbir.storage.segments import map_segment, write_segment
+from semcbir._files import file_sha256
+from semcbir.index.segments import map_segment, write_segment
 
 RECIPE = Recipe({"name": "m", "sha256": "0", "classes": [str(i) for i in range(20)]}, (KAZE(), HOG()), 512)
 

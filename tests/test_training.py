@@ -17,7 +17,7 @@ sys.path.insert(0, str(FOLDER))
 import confusion  # noqa: E402
 import data  # noqa: E402
 import taxonomy  # noqa: E402
-from semcbir.models.card import ModelCard  # noqa: E402
+from semcbir.networks.card import ModelCard  # noqa: E402
 
 CARDS = Path(__file__).with_name("cards")
 

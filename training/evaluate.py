@@ -22,7 +22,7 @@ from confusion import accuracy_and_mean_iou
 from data import STRIDE, Photos
 from label import Teacher
 from real_labels import ANIMALS, accepted
-from semcbir.images import load_image
+from semcbir.images.decode import load_image
 from semcbir.segmentation.segmenter import Segmenter
 from taxonomy import merge, merged_classes, voc_to_merged
 

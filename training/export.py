@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from semcbir.export.exporting import NetworkSpec, export_network
+from semcbir.export.export import NetworkSpec, export_network
 from semcbir.export.hrnet import W18_SMALL_V1, HRNet
-from semcbir.models.specs import SizeSpec
+from semcbir.networks.specs import SizeSpec
 
 NAME = "semcbir-hrnet-w16-ade150voc7"
 SIZE = SizeSpec(rule="long_side", length=256, multiple=8)

@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from semcbir.images import find_images, load_image
+from semcbir.images.decode import load_image
+from semcbir.images.find import find_images
 from semcbir.segmentation.canvas import Placement
 from semcbir.segmentation.segmenter import Segmenter
 from semcbir.threads import usable_cpus

@@ -22,7 +22,7 @@ from confusion import accuracy_and_mean_iou
 from data import STRIDE, Photos, batches
 from muon import Muon, split
 from semcbir.export.hrnet import W18_SMALL_V1, HRNet
-from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD
+from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN = torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255
 STD = torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255

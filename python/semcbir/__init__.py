@@ -3,29 +3,35 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from semcbir._core import __version__
-from semcbir.errors import (
-    DeviceError,
-    ImageError,
-    IndexLockedError,
-    IndexStorageError,
-    ModelError,
-    RecipeMismatchError,
-    SemcbirError,
-)
-from semcbir.explaining import Explanation, explain
-from semcbir.extractor import Analysis, Extractor
-from semcbir.features import HOG, KAZE, SIFT, SURF, LocalFeatures
-from semcbir.images import load_image
-from semcbir.index import Index, Record
-from semcbir.ingest import Progress, Report, Skipped
-from semcbir.models.card import ModelCard
-from semcbir.recipe import Recipe
-from semcbir.searcher import Neighbors, Searcher, histogram_distances
-from semcbir.searching import Hit, Results, search
-from semcbir.segmentation import Segmenter
-from semcbir.signature import Signatures, build_signatures
-from semcbir.storage.checking import check_index
+
+if TYPE_CHECKING:
+    from semcbir.errors import (
+        DeviceError,
+        ImageError,
+        IndexLockedError,
+        IndexStorageError,
+        ModelError,
+        RecipeMismatchError,
+        SemcbirError,
+    )
+    from semcbir.explanation import Explanation, explain
+    from semcbir.extractor import Analysis, Extractor
+    from semcbir.features import HOG, KAZE, SIFT, SURF, LocalFeatures
+    from semcbir.images.decode import load_image
+    from semcbir.index.check import check_index
+    from semcbir.index.index import Index, Record
+    from semcbir.index.run import Progress, Report, Skipped
+    from semcbir.networks.card import ModelCard
+    from semcbir.query import search
+    from semcbir.recipe import Recipe
+    from semcbir.results import Hit, Results
+    from semcbir.searcher import Neighbors, Searcher, histogram_distances
+    from semcbir.segmentation.segmenter import Segmenter
+    from semcbir.signatures import Signatures, build_signatures
 
 __all__ = [
     "HOG",
@@ -64,3 +70,43 @@ __all__ = [
     "load_image",
     "search",
 ]
+
+_NAMES = {
+    "errors": (
+        "DeviceError",
+        "ImageError",
+        "IndexLockedError",
+        "IndexStorageError",
+        "ModelError",
+        "RecipeMismatchError",
+        "SemcbirError",
+    ),
+    "explanation": ("Explanation", "explain"),
+    "extractor": ("Analysis", "Extractor"),
+    "features": ("HOG", "KAZE", "SIFT", "SURF", "LocalFeatures"),
+    "images.decode": ("load_image",),
+    "index.check": ("check_index",),
+    "index.index": ("Index", "Record"),
+    "index.run": ("Progress", "Report", "Skipped"),
+    "networks.card": ("ModelCard",),
+    "query": ("search",),
+    "recipe": ("Recipe",),
+    "results": ("Hit", "Results"),
+    "searcher": ("Neighbors", "Searcher", "histogram_distances"),
+    "segmentation.segmenter": ("Segmenter",),
+    "signatures": ("Signatures", "build_signatures"),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load the module of a public name when it is first used: OpenCV and the rest take a while (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

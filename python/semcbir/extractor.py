@@ -17,17 +17,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._checks import check_integer
+from semcbir._files import display_path
+from semcbir._validate import check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
-from semcbir.images import as_image, display_path, load_image
-from semcbir.models.presets import with_inference
-from semcbir.models.registry import DEFAULT, resolve
-from semcbir.models.specs import InferenceSpec
+from semcbir.images.decode import as_image, load_image
+from semcbir.networks.names import resolve
+from semcbir.networks.presets import with_inference
+from semcbir.networks.published import DEFAULT
+from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.segmentation import Segmenter
 from semcbir.segmentation.runtime import DEVICES
-from semcbir.signature import Signatures, build_signatures
+from semcbir.signatures import Signatures, build_signatures
 from semcbir.threads import check_threads
 
 Image = npt.NDArray[np.uint8]

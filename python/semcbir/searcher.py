@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._checks import check_integer
+from semcbir._validate import check_integer
 from semcbir.recipe import require_same
-from semcbir.signature import Signatures
+from semcbir.signatures import Signatures
 from semcbir.threads import check_threads
 
 Penalized = Literal["last", "drop"]

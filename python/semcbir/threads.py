@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from semcbir._checks import check_integer
+from semcbir._validate import check_integer
 
 MAX_THREADS = 1024
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semcbir import __version__
+from semcbir._core import __version__
+from semcbir._files import display_path
 from semcbir.cli import models
 from semcbir.cli.console import ERROR, SKIPPED, command, note, set_up
 from semcbir.cli.options import (
@@ -49,12 +50,11 @@ from semcbir.cli.reporting import (
     write_json,
 )
 from semcbir.cli.targets import index_place, open_index, own_place, ready_index, rebase
-from semcbir.images import display_path
-from semcbir.models.registry import DEFAULT
+from semcbir.networks.published import DEFAULT
 
 if TYPE_CHECKING:
-    from semcbir.index import Index
-    from semcbir.ingest import Report
+    from semcbir.index.index import Index
+    from semcbir.index.run import Report
     from semcbir.searcher import Penalized
 
 _HELP = "Find photos by what is in them and how it looks."
@@ -127,7 +127,7 @@ def index(
 
     An index that is there already is completed, say after an interruption.
     """
-    from semcbir.index import Index
+    from semcbir.index.index import Index
 
     if output is None:
         if len(folders) > 1:
@@ -209,8 +209,8 @@ def search(
 
     Ranked by the distance between signatures, nearest first.
     """
-    from semcbir.images import load_image
-    from semcbir.searching import search as find
+    from semcbir.images.decode import load_image
+    from semcbir.query import search as find
 
     # Before any long work: a query that cannot be read, or a photo that would be overwritten, ends it here.
     load_image(query, 64)
@@ -230,7 +230,7 @@ def search(
     elif bound is not None:
         note(f"{results.kept} of {len(opened)} images pass the semantic filter")
     if sheet:
-        from semcbir.rendering import contact_sheet
+        from semcbir.pictures.sheet import contact_sheet
 
         save_picture(contact_sheet(query, results), sheet)
     return code
@@ -258,7 +258,7 @@ def explain(
 
     For each class of either photo: how much of them it covers, and its part of their distance.
     """
-    from semcbir.explaining import explain as take_apart
+    from semcbir.explanation import explain as take_apart
 
     opened = open_index(target)
     check_place("--picture", picture)
@@ -273,7 +273,7 @@ def explain(
     else:
         print(explanation_text(explanation))
     if picture:
-        from semcbir.rendering import explanation_picture
+        from semcbir.pictures.explanation import explanation_picture
 
         save_picture(explanation_picture(explanation), picture)
 
@@ -307,7 +307,7 @@ def check(place: Place, as_json: Json = False) -> int:
 
     The exit code is 1 where something is wrong.
     """
-    from semcbir.storage.checking import check_index
+    from semcbir.index.check import check_index
 
     found = check_index(index_place(place))
     if as_json:

@@ -15,9 +15,9 @@ from typing import ParamSpec
 
 import typer
 
+from semcbir._files import display_path
 from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on
 from semcbir.errors import SemcbirError
-from semcbir.images import display_path
 
 P = ParamSpec("P")
 

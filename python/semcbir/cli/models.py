@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semcbir._files import display_path
 from semcbir.cli.console import command, note
 from semcbir.cli.options import Json, check_folder, usage
 from semcbir.cli.reporting import size, write_json
 from semcbir.errors import ModelError
-from semcbir.images import display_path
 
 if TYPE_CHECKING:
-    from semcbir.models.card import ModelCard
-    from semcbir.models.published import PublishedModel
-    from semcbir.models.specs import Kind
+    from semcbir.networks.card import ModelCard
+    from semcbir.networks.published import PublishedModel
+    from semcbir.networks.specs import Kind
 
 app = typer.Typer(
     help="Networks: what there is, and getting one.", no_args_is_help=True, rich_markup_mode=None
@@ -81,8 +81,8 @@ CalibrationPhotos = Annotated[
 @command
 def list_models(as_json: Json = False) -> None:
     """List the networks, and which are on this machine."""
-    from semcbir.models.cache import cache_folder
-    from semcbir.models.published import ALIASES, PUBLISHED
+    from semcbir.networks.cache import cache_folder
+    from semcbir.networks.published import ALIASES, PUBLISHED
 
     rows = [_default_row(), *map(_row, PUBLISHED.values())]
     if as_json:
@@ -100,7 +100,8 @@ def list_models(as_json: Json = False) -> None:
 
 
 def _default_row() -> dict[str, Any]:
-    from semcbir.models.registry import DEFAULT, resolve
+    from semcbir.networks.names import resolve
+    from semcbir.networks.published import DEFAULT
 
     row: dict[str, Any] = {
         "name": DEFAULT,
@@ -117,8 +118,8 @@ def _default_row() -> dict[str, Any]:
 
 
 def _row(model: PublishedModel) -> dict[str, Any]:
-    from semcbir.models.cache import cache_folder, exports
-    from semcbir.models.fetching import is_downloaded
+    from semcbir.export.fetching import is_downloaded
+    from semcbir.networks.cache import cache_folder, exports
 
     cache = cache_folder()
     return {
@@ -146,7 +147,8 @@ def show(name: Name, as_json: Json = False) -> None:
 
     What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
     """
-    from semcbir.models.registry import DEFAULT, resolve
+    from semcbir.networks.names import resolve
+    from semcbir.networks.published import DEFAULT
 
     if name == DEFAULT:
         _, card = resolve()
@@ -164,7 +166,7 @@ def show(name: Name, as_json: Json = False) -> None:
 
 def _model(name: str) -> PublishedModel:
     """Return the model that ``name`` or an export of that name means."""
-    from semcbir.models.cache import parse_name
+    from semcbir.networks.cache import parse_name
 
     model, _ = parse_name(name)
     return model
@@ -179,7 +181,7 @@ def _values(model: PublishedModel) -> dict[str, Any]:
 
 def _text(model: PublishedModel) -> str:
     """Return what is known of a published network, a line for each thing."""
-    from semcbir.models.describing import size_words
+    from semcbir.networks.describe import size_words
 
     checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
     miou = ", ".join(f"{value:g} ({how})" for how, value in checkpoint.miou.items())
@@ -205,7 +207,7 @@ def _text(model: PublishedModel) -> str:
 
 def _card_text(card: ModelCard) -> str:
     """Return what a card says, a line for each thing."""
-    from semcbir.models.describing import card_facts
+    from semcbir.networks.describe import card_facts
 
     return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in card_facts(card))
 
@@ -225,9 +227,9 @@ def fetch(
     download that was cut off goes on where it stopped; `semcbir models export` takes a checkpoint that came
     another way. Needs the extra: pip install 'semcbir[export]'.
     """
-    from semcbir.models.cache import cache_folder, export_name, exported_file, fetch_lock
-    from semcbir.models.fetching import fetch as fetch_checkpoint
-    from semcbir.models.registry import DEFAULT
+    from semcbir.export.fetching import fetch as fetch_checkpoint
+    from semcbir.networks.cache import cache_folder, export_name, exported_file, fetch_lock
+    from semcbir.networks.published import DEFAULT
 
     _check_options(precision, calibration)
     if name == DEFAULT:
@@ -255,7 +257,7 @@ def fetch(
 
 def _is_sound(network: Path) -> bool:
     """Tell whether an exported network and its card are there, and belong together."""
-    from semcbir.models.registry import resolve
+    from semcbir.networks.names import resolve
 
     try:
         path, card = resolve(network)
@@ -314,7 +316,7 @@ def _check_ready(precision: Precision, calibration: Path | None) -> None:
         raise ValueError(
             "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
         )
-    from semcbir.export.exporting import check_packages
+    from semcbir.export.export import check_packages
 
     check_packages()
 
@@ -328,7 +330,7 @@ def _export(
     photos: Path | None,
     calibration: Path | None,
 ) -> None:
-    from semcbir.export.exporting import export_model
+    from semcbir.export.export import export_model
 
     export_model(
         model,

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from semcbir.images import display_path
+from semcbir._files import display_path
 
 FOLDER_INDEX = ".semcbir"
 """Where a folder of photos that is searched directly keeps its index."""

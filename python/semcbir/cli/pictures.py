@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semcbir.images import display_path
+from semcbir._files import display_path
 
 if TYPE_CHECKING:
     from PIL import Image

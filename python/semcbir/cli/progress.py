@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn
 
-    from semcbir.ingest import Progress
-    from semcbir.models.downloading import Transfer
+    from semcbir.export.downloading import Transfer
+    from semcbir.index.run import Progress
 
 
 class Meter:
@@ -73,7 +73,7 @@ class RunMeter(Meter):
 
 
 class TransferMeter(Meter):
-    """Shows the progress of a download; is the ``on_progress`` of ``semcbir.models.fetching.fetch``."""
+    """Shows the progress of a download; is the ``on_progress`` of ``semcbir.export.fetching.fetch``."""
 
     def __call__(self, transfer: Transfer) -> None:
         """Take in how far the download has come."""

@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semcbir.images import display_path
+from semcbir._files import display_path
 
 if TYPE_CHECKING:
-    from semcbir.explaining import ClassShare, Explanation
-    from semcbir.index import Index
-    from semcbir.ingest import Report, Skipped
-    from semcbir.searching import Hit, Results
+    from semcbir.explanation import ClassShare, Explanation
+    from semcbir.index.index import Index
+    from semcbir.index.run import Report, Skipped
+    from semcbir.results import Hit, Results
 
 LISTED = 20
 """So many skipped files are named in text; the rest are counted."""
@@ -161,7 +161,7 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def _class_line(row: ClassShare, wide: int) -> str:
-    from semcbir.rendering import percent
+    from semcbir.pictures.explanation import percent
 
     where = "" if row.shared else "  only in the query" if row.query_proportion else "  only in the hit"
     shares = [percent(share) for share in (row.query_proportion, row.hit_proportion, row.share)]
@@ -173,8 +173,8 @@ def _class_line(row: ClassShare, wide: int) -> str:
 
 def segment_sizes(index: Index) -> list[int]:
     """Return the size in bytes of each segment."""
-    from semcbir.storage import catalog
-    from semcbir.storage.snapshot import read_segment_files
+    from semcbir.index import catalog
+    from semcbir.index.snapshot import read_segment_files
 
     with catalog.read(index.path) as connection:
         return [file.size for _, file in read_segment_files(connection)]

@@ -7,29 +7,29 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semcbir._files import display_path
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.options import FOLDER_INDEX
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.reporting import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
-from semcbir.images import display_path
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
-    from semcbir.index import Index
-    from semcbir.ingest import Report
+    from semcbir.index.index import Index
+    from semcbir.index.run import Report
 
 
 def open_index(place: Path) -> Index:
     """Open the index that ``place`` means."""
-    from semcbir.index import Index
+    from semcbir.index.index import Index
 
     return Index.open(index_place(place))
 
 
 def index_place(place: Path) -> Path:
     """Return the index that ``place``, an index or a folder that was searched directly, means."""
-    from semcbir.storage.catalog import is_index
+    from semcbir.index.catalog import is_index
 
     if not is_index(place) and is_index(place / FOLDER_INDEX):
         return place / FOLDER_INDEX
@@ -53,8 +53,8 @@ def ready_index(
     target: Path, model: str | None, features: str | None, device: str, threads: int | None
 ) -> tuple[Index, Extractor, int]:
     """Return the index to search, brought up to date where it is a folder's own, and the exit code so far."""
-    from semcbir.index import Index
-    from semcbir.storage.catalog import is_index
+    from semcbir.index.catalog import is_index
+    from semcbir.index.index import Index
 
     code = 0
     if not is_index(target) and not is_index(target / FOLDER_INDEX) and target.is_dir():

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._files import display_path
 from semcbir.errors import SemcbirError
-from semcbir.images import display_path, find_images
+from semcbir.images.find import find_images
 
 _WANG_CLASSES = (
     "africans",

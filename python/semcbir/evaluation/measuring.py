@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._files import display_path
 from semcbir.evaluation.datasets import Dataset, DatasetError
 from semcbir.evaluation.metrics import PROTOCOLS, Ranking, judge, kept_pairs, penalised_relevant
-from semcbir.images import display_path
-from semcbir.index import Index
+from semcbir.index.index import Index
 from semcbir.searcher import Penalized, Searcher
-from semcbir.signature import Signatures
+from semcbir.signatures import Signatures
 
 MODES = ("none", "last", "drop")
 """What becomes of the images that fail the semantic filter: no filter at all, ranked last, left out."""

@@ -9,22 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from semcbir.models.card import ModelCard
-from semcbir.models.specs import IMAGENET_MEAN, IMAGENET_STD, InputSpec, Kind, OutputSpec, SizeSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, Kind, OutputSpec, SizeSpec
 
 if TYPE_CHECKING:
     import onnx
 
     from semcbir.export.checkpoints import CheckpointReport
-    from semcbir.export.verifying import Comparison, Expected
-    from semcbir.models.published import PublishedModel
+    from semcbir.export.verify import Comparison, Expected
+    from semcbir.networks.published import PublishedModel
 
 METADATA_KEY = "semcbir.card"
 NOT_TRAVELLING = ("file", "sha256", "measured")
 """What the card in the file is without: a file cannot hold its own hash; for the others see ``sign``."""
-
-INPUT = InputSpec(layout="NHWC", dtype="uint8")
-"""What every exported graph takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +57,8 @@ class NetworkSpec:
 
 def card_of(spec: NetworkSpec, kind: Kind, measured: Mapping[str, Any], file: str) -> ModelCard:
     """Make the card of a file that is not written yet, with a hash of zeros."""
+    from semcbir.export.graph import INPUT  # needs torch, which this module does without
+
     return ModelCard(
         name=spec.name,
         file=file,

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcbir._files import file_sha256
 from semcbir.errors import ModelError
 from semcbir.export.hrnet import HRNet, HRNetSpec
 from semcbir.export.ocr import HRNetOCR
-from semcbir.storage.files import file_sha256
 
 if TYPE_CHECKING:
-    from semcbir.models.published import Architecture, PublishedModel
+    from semcbir.networks.published import Architecture, PublishedModel
 
 Layout = Literal["hrnet", "mseg", "mmsegmentation"]
 BatchNorm = Literal["standard", "inplace_abn"]

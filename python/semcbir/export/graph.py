@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semcbir.errors import ModelError
+from semcbir.networks.specs import InputSpec
 
 OPSET = 18
 """Resize-18: onnxruntime runs Resize-19 on CUDA only since 2026."""
 
 IMAGE, SCORES, LABELS = "image", "scores", "labels"
+INPUT = InputSpec(layout="NHWC", dtype="uint8")
+"""What every exported graph takes."""
 NETWORK = "/network/"
 """What the names of the nodes of the network itself start with."""
 

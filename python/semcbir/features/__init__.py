@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from semcbir.features.base import Feature, LocalFeatures, check_uint8
 from semcbir.features.hog import HOG
-from semcbir.features.keypoints import KAZE, SIFT
+from semcbir.features.kaze import KAZE
+from semcbir.features.sift import SIFT
 from semcbir.features.surf import SURF
 
 __all__ = [

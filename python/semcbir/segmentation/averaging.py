@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.models.card import ModelCard
-from semcbir.models.specs import InferenceSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.canvas import Image, even_positions, lay, pixel_positions
 from semcbir.segmentation.labelling import Indices, Positions, Scores, upsampled_argmax
 from semcbir.segmentation.network import Canvas, Network

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.models.specs import InputSpec, SizeSpec
+from semcbir.networks.specs import InputSpec, SizeSpec
 
 Image = npt.NDArray[np.uint8]
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir.errors import ModelError
-from semcbir.models.card import ModelCard
-from semcbir.models.specs import MAX_ASPECT, InferenceSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
 from semcbir.segmentation.runtime import device_of, open_session
 
 Canvas = npt.NDArray[Any]

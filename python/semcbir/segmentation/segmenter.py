@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.models.card import ModelCard
-from semcbir.models.presets import with_inference
-from semcbir.models.registry import resolve
-from semcbir.models.specs import InferenceSpec
+from semcbir.networks.card import ModelCard
+from semcbir.networks.names import resolve
+from semcbir.networks.presets import with_inference
+from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.averaging import Averager
 from semcbir.segmentation.canvas import Image, Placement, lay_whole
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
@@ -32,7 +32,7 @@ class Segmenter:
     had), "cpu", or "auto" (CUDA where the session really gets it, else the CPU).
     ``threads``: the CPU threads of one call, None for all usable ones. ``inference``: flips, scales, windows,
     other classes for a model that gives logits, as an InferenceSpec or the name of one of
-    ``semcbir.models.presets.PRESETS``; None leaves it to the card. ``tune``: images will come by the batch,
+    ``semcbir.networks.presets.PRESETS``; None leaves it to the card. ``tune``: images will come by the batch,
     and every call on CUDA computes a whole one, so that convolutions are planned once for a canvas size.
     Several threads may call one Segmenter at the same time; with ``inference`` some of them may wait, for
     each image takes much memory.

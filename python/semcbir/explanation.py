@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""explain(): what two images share and what keeps them apart, class by class."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir._files import display_path
+from semcbir.errors import ImageError
+from semcbir.extractor import Analysis, Extractor
+from semcbir.index.index import Index, Record
+from semcbir.recipe import Recipe
+from semcbir.results import Hit
+from semcbir.searcher import Searcher
+from semcbir.signatures import Signatures
+
+Photo = str | os.PathLike[str] | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ClassShare:
+    """What one class does to the distance between a query q and a hit x.
+
+    ``label`` and ``name`` say which class; ``query_proportion`` and ``hit_proportion`` are P_c of Fig. 4,
+    ``histogram_term`` is |P_c(q) - P_c(x)|, its part of eq. 1; ``squared_distance`` is
+    ||S_c(q) - S_c(x)||^2 and ``share`` its part of the whole, 0 where the whole is 0. ``shared`` tells
+    whether both images have the class.
+    """
+
+    label: int
+    name: str
+    query_proportion: float
+    hit_proportion: float
+    histogram_term: float
+    squared_distance: float
+    share: float
+    shared: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why an image of an index is as far from a query as it is.
+
+    ``rows`` has a row for each class that either image has, the largest share of the squared distance
+    first, ties by label. ``distance`` and ``histogram_distance`` are those of ``search``. ``hit`` is the
+    image's record in the index; ``hit_analysis`` is None where its file cannot be read any more: the
+    numbers are the index's. ``recipe`` tells the feature and the class names. ``query_path`` is None for
+    an array.
+    """
+
+    rows: tuple[ClassShare, ...]
+    distance: float
+    histogram_distance: float
+    hit: Record
+    query_path: Path | None
+    query_analysis: Analysis
+    hit_analysis: Analysis | None
+    recipe: Recipe
+
+
+def explain(
+    query: Photo,
+    hit: Hit | int | str | os.PathLike[str],
+    index: Index | str | os.PathLike[str],
+    feature: str | None = None,
+    *,
+    extractor: Extractor | None = None,
+) -> Explanation:
+    """Take the distance between ``query`` and an image of ``index`` apart by class.
+
+    ``query`` is a path or an RGB uint8 array (H, W, 3); ``hit`` an id, a path or a Hit of ``search``;
+    ``feature`` one of the index's (None: the first). ``extractor`` saves loading the network again.
+
+    Raises ImageError for a query that cannot be read, ValueError where the index does not have the hit or
+    the feature, IndexStorageError for what is no index, and ModelError where the network is not to be found.
+    """
+    opened = index if isinstance(index, Index) else Index.open(index)
+    record = _record(opened, hit)
+    recipe = opened.recipe.for_feature(feature)
+    stored = opened.signatures(feature, ids=[record.id])
+    extractor = extractor or opened.extractor()
+    query_analysis = extractor.analyse(query)
+    asked = extractor.signatures_of(query_analysis)[recipe.feature().name]
+    found = Searcher(stored).search(asked, k=1, epsilon=None, threads=1)
+    try:
+        hit_analysis = extractor.analyse(record.path)
+    except ImageError:
+        hit_analysis = None
+    return Explanation(
+        rows=_rows(asked, stored, recipe.classes),
+        distance=float(found.distances[0, 0]),
+        histogram_distance=float(found.histogram_distances[0, 0]),
+        hit=record,
+        query_path=None if isinstance(query, np.ndarray) else Path(query),
+        query_analysis=query_analysis,
+        hit_analysis=hit_analysis,
+        recipe=recipe,
+    )
+
+
+def _record(index: Index, hit: Hit | int | str | os.PathLike[str]) -> Record:
+    if isinstance(hit, Hit):
+        hit = hit.id
+    if isinstance(hit, bool) or not isinstance(hit, (Integral, str, os.PathLike)):
+        raise TypeError(f"hit must be an id, a path or a Hit, got {type(hit).__name__}")
+    if isinstance(hit, Integral):
+        try:
+            return index.records([hit])[0]
+        except (KeyError, OverflowError):
+            raise ValueError(f"id {hit} is not in index {display_path(index.path)}") from None
+    record = index.find(hit)
+    if record is None:
+        raise ValueError(f"{display_path(hit)} is not in index {display_path(index.path)}")
+    return record
+
+
+def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...]) -> tuple[ClassShare, ...]:
+    of_query, of_hit = _by_class(query), _by_class(hit)
+    absent = (0.0, np.zeros(query.dim))
+    parts = {}
+    for label in sorted(of_query.keys() | of_hit.keys()):
+        (p_query, s_query), (p_hit, s_hit) = of_query.get(label, absent), of_hit.get(label, absent)
+        parts[label] = (p_query, p_hit, float(((s_query - s_hit) ** 2).sum()))
+    whole = sum(squared for _, _, squared in parts.values())
+    rows = [
+        ClassShare(
+            label=label,
+            name=names[label],
+            query_proportion=p_query,
+            hit_proportion=p_hit,
+            histogram_term=abs(p_query - p_hit),
+            squared_distance=squared,
+            share=squared / whole if whole else 0.0,
+            shared=label in of_query and label in of_hit,
+        )
+        for label, (p_query, p_hit, squared) in parts.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.squared_distance, row.label)))
+
+
+def _by_class(image: Signatures) -> dict[int, tuple[float, npt.NDArray[np.float64]]]:
+    """Return P_c and S_c in double of each class of a batch of one."""
+    columns = zip(image.classes, image.proportions, image.centroids, strict=True)
+    return {int(c): (float(p), s.astype(np.float64)) for c, p, s in columns}
+
+
+def percent(value: float) -> str:
+    """Return a share in [0, 1] in per cent; what is there but tiny is not shown as zero."""
+    return "<0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""KAZE, by OpenCV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from semcbir.features.base import Feature, GreyArray
+from semcbir.features.opencv import detected, opencv
+from semcbir.features.parameters import choice, flags, integers, reals
+
+
+@dataclass(frozen=True)
+class KAZE(Feature):
+    """KAZE (Alcantarilla, Bartoli, Davison 2012): blobs in a nonlinear scale space, 64-d (128-d extended)."""
+
+    name: ClassVar[str] = "kaze"
+    extended: bool = False
+    upright: bool = False
+    threshold: float = 0.001
+    n_octaves: int = 4
+    n_octave_layers: int = 4
+    diffusivity: str = "pm_g2"
+    """One of "pm_g1", "pm_g2", "weickert", "charbonnier"."""
+
+    def __post_init__(self) -> None:
+        flags(self, "extended", "upright")
+        reals(self, threshold=0.0)
+        integers(self, n_octaves=(1, 16), n_octave_layers=(1, 16))
+        choice(self, "diffusivity", tuple(_DIFFUSIVITIES))
+
+    @property
+    def dim(self) -> int:
+        """64, or 128 where extended."""
+        return 128 if self.extended else 64
+
+    def check_available(self) -> None:
+        """OpenCV 5 has KAZE in its contrib packages only."""
+        opencv("KAZE_create")
+
+    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        kaze = opencv("KAZE_create")(
+            extended=self.extended,
+            upright=self.upright,
+            threshold=self.threshold,
+            nOctaves=self.n_octaves,
+            nOctaveLayers=self.n_octave_layers,
+            diffusivity=_DIFFUSIVITIES[self.diffusivity],
+        )
+        return detected(kaze, grey, self.dim)
+
+
+_DIFFUSIVITIES = {"pm_g1": 0, "pm_g2": 1, "weickert": 2, "charbonnier": 3}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""SIFT, by OpenCV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from semcbir.features.base import Feature, GreyArray
+from semcbir.features.opencv import detected, opencv
+from semcbir.features.parameters import integers, reals
+
+
+@dataclass(frozen=True)
+class SIFT(Feature):
+    """SIFT (Lowe 2004), 128-d."""
+
+    name: ClassVar[str] = "sift"
+    n_features: int = 0
+    """The strongest so many are kept; 0: all."""
+    n_octave_layers: int = 3
+    contrast_threshold: float = 0.04
+    edge_threshold: float = 10.0
+    sigma: float = 1.6
+
+    def __post_init__(self) -> None:
+        integers(self, n_features=(0, 2**31 - 1), n_octave_layers=(1, 16))
+        reals(self, contrast_threshold=0.0, edge_threshold=0.0, sigma=0.1)
+
+    @property
+    def dim(self) -> int:
+        """128."""
+        return 128
+
+    def check_available(self) -> None:
+        """Every OpenCV since 4.4 has it."""
+        opencv("SIFT_create")
+
+    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        sift = opencv("SIFT_create")(
+            nfeatures=self.n_features,
+            nOctaveLayers=self.n_octave_layers,
+            contrastThreshold=self.contrast_threshold,
+            edgeThreshold=self.edge_threshold,
+            sigma=self.sigma,
+        )
+        return detected(sift, grey, self.dim)

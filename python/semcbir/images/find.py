@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Which files of a folder are images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from semcbir._files import PathLike, display_path, reason
+from semcbir.errors import ImageError
+
+IMAGE_SUFFIXES: frozenset[str] = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".heic", ".heif")
+)
+"""Endings of the names that :func:`find_images` takes for images, in lower case."""
+
+_ENDINGS = tuple(IMAGE_SUFFIXES)
+
+
+def find_images(
+    folder: PathLike,
+    exclude: Iterable[PathLike] = (),
+    *,
+    on_error: Callable[[Path, OSError], None] | None = None,
+) -> list[Path]:
+    """All image files below ``folder``, by the ending of their names (any case), sorted by the path's bytes.
+
+    Symbolic links are followed; each folder is entered once, by its real place where it is below ``folder``
+    itself, so loops end. Left out: names that start with ".", index folders (they hold
+    ``catalog.sqlite`` and ``segments``), what is no regular file, and the files and folders in ``exclude``.
+
+    A sub-folder that cannot be listed is passed over, after ``on_error(sub-folder, error)`` where given.
+
+    Raises:
+        ImageError: ``folder`` itself is not there (transient), is no folder, or cannot be listed (transient).
+    """
+    root = Path(folder)
+    excluded = {_identity(path) for path in exclude} - {None}
+    entered: set[tuple[int, int] | None] = set()
+    found: list[Path] = []
+    plain, linked = [root], list[Path]()
+    while plain or linked:
+        # Links last, so that a folder's photos carry its real path and not that of a link to it.
+        place = plain.pop() if plain else linked.pop()
+        identity = _identity(place)
+        if identity in excluded or identity in entered:
+            continue
+        try:
+            with os.scandir(place) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name), reverse=True)
+        except (OSError, ValueError) as error:
+            if place is root:
+                raise _folder_error(root, error) from error
+            if on_error is not None and isinstance(error, OSError):
+                on_error(place, error)
+            continue
+        entered.add(identity)
+        if {"catalog.sqlite", "segments"} <= {entry.name for entry in entries}:
+            continue
+        for entry in entries:
+            kind = _kind(entry)
+            if kind == "image" and not (excluded and _identity(entry.path) in excluded):
+                found.append(Path(entry.path))
+            elif kind == "folder":
+                (linked if entry.is_symlink() else plain).append(Path(entry.path))
+    return sorted(found, key=os.fsencode)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.name.startswith("."):
+        return "hidden"
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.name.lower().endswith(_ENDINGS) and entry.is_file():
+            return "image"
+    except OSError:  # a link to itself, a folder that went away
+        return "broken"
+    return "other"
+
+
+def _identity(path: PathLike) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of a million files costs more than the call
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _folder_error(folder: Path, error: OSError | ValueError) -> ImageError:
+    name = display_path(folder)
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{name}: there is no such folder", transient=True)
+    if isinstance(error, NotADirectoryError):
+        return ImageError(f"{name}: this is a file; a folder was expected")
+    return ImageError(f"{name}: the folder cannot be listed ({reason(error)})", transient=True)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Checking: verify an index as a whole, down to its checksums and single values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir._files import absolute, file_sha256
+from semcbir.errors import IndexStorageError, ModelError
+from semcbir.index import catalog
+from semcbir.index.segments import Segment, SegmentFile, map_segment
+from semcbir.index.snapshot import (
+    MODEL_CARD,
+    MODEL_FILE,
+    SEGMENTS,
+    read_dead,
+    read_recipe,
+    read_segment_files,
+)
+from semcbir.networks.card import ModelCard
+from semcbir.recipe import Recipe
+from semcbir.signatures import Signatures
+
+
+@dataclass(frozen=True, eq=False)
+class _Listing:
+    """What the catalogue says of one segment: its file, its dead rows, and (row, id) of its images."""
+
+    file: SegmentFile
+    dead: set[int]
+    rows: npt.NDArray[np.int64]
+
+
+def check_index(path: str | os.PathLike[str]) -> list[str]:
+    """Return what is wrong with the index at ``path``, a line each; empty where it is sound.
+
+    It works on an index that is too damaged to be opened, too. Files that no catalogue lists are not
+    wrong: the next writer clears them away.
+    """
+    folder = absolute(path)
+    seen: list[str] = []
+    while True:
+        try:
+            damage, recipe, listings = _read(folder)
+        except IndexStorageError as error:
+            return [str(error)]
+        if damage or recipe is None:
+            return damage
+        names = [listing.file.name for listing in listings]
+        missing = [name for name in names if not (folder / SEGMENTS / name).is_file()]
+        if missing and names != seen:
+            seen = names  # A writer may have merged them away since: look once more.
+            continue
+        problems = _check_model(folder, recipe)
+        for listing in listings:
+            problems += _check_segment(folder / SEGMENTS / listing.file.name, recipe, listing)
+        return problems
+
+
+def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
+    """Read everything at once, so that no lock is held while the segments are verified."""
+    with catalog.read(folder) as connection:
+        rows = connection.execute("PRAGMA integrity_check").fetchall()
+        if rows != [("ok",)]:
+            return [f"catalogue: {row[0]}" for row in rows], None, []
+        if connection.execute("PRAGMA foreign_key_check").fetchone():
+            return ["catalogue: it names folders or segments that it does not list"], None, []
+        dead = read_dead(connection)
+        query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
+        listings = [
+            _Listing(
+                file,
+                set(dead.get(key, ())),
+                np.array(connection.execute(query, (key,)).fetchall(), np.int64).reshape(-1, 2),
+            )
+            for key, file in read_segment_files(connection)
+        ]
+        return [], read_recipe(folder, connection), listings
+
+
+def _check_model(folder: Path, recipe: Recipe) -> list[str]:
+    copy, card = folder / MODEL_FILE, folder / MODEL_CARD
+    if not copy.exists() and not card.exists():
+        return []  # It was too large to be copied.
+    try:
+        if file_sha256(copy) != recipe.model["sha256"]:
+            return [f"model {copy}: its sha256 is not the recipe's"]
+        if replace(recipe, model=ModelCard.load(card).preprocessing_dict()).differences(recipe):
+            return [f"model card {card}: it is not the recipe's"]
+    except (OSError, ModelError) as error:
+        return [f"model {copy}: {error}"]
+    return []
+
+
+def _check_segment(path: Path, recipe: Recipe, listing: _Listing) -> list[str]:
+    try:
+        if file_sha256(path) != listing.file.sha256:
+            return [f"segment {path}: its sha256 is not the catalogue's"]
+        segment = map_segment(path, recipe)
+        _check_values(segment)
+    except FileNotFoundError:
+        return [f"segment {path}: listed, but not there"]
+    except (IndexStorageError, ValueError, OSError) as error:
+        return [f"segment {path}: {error}"]
+    return _check_rows(path, segment, listing)
+
+
+def _check_values(segment: Segment) -> None:
+    for signatures in segment.batch.values():
+        # Ids may stand twice in a segment, an old row of an image and a newer one; their own check follows.
+        Signatures(**{**vars(signatures), "ids": None})
+
+
+def _check_rows(path: Path, segment: Segment, listing: _Listing) -> list[str]:
+    """Compare the rows of a segment with the images that the catalogue says are in it."""
+    if len(segment) != listing.file.images:
+        return [f"segment {path}: holds {len(segment)} images, the catalogue says {listing.file.images}"]
+    rows, ids = listing.rows.T
+    if sorted([*rows.tolist(), *listing.dead]) != list(range(len(segment))):
+        return [f"segment {path}: the catalogue does not account for each of its rows once"]
+    if (segment.ids[rows] != ids).any():
+        return [f"segment {path}: holds other ids than the catalogue says"]
+    return []

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Planning: compare the files of a root with the catalogue, and say what is to be done."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semcbir._files import display_path
+from semcbir.errors import IndexStorageError
+from semcbir.images.find import find_images
+from semcbir.index.roots import Root, claim_file, claim_folder, holding, outermost, read_roots
+
+_SETTLED = ("indexed", "skipped")
+"""States of a row that stays as it is while its file does."""
+_LARGEST = 2**63 - 1  # SQLite's; files can carry stranger times
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row of the catalogue: ``size`` and ``mtime_ns`` as they were when the file was read.
+
+    ``stored`` tells that a segment still has its signature, also where it is no longer in the index.
+    """
+
+    id: int
+    size: int | None
+    mtime_ns: int | None
+    state: str
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to read. ``known`` is its row where the catalogue has one."""
+
+    root: int
+    relative: bytes
+    path: Path
+    size: int
+    mtime_ns: int
+    known: Known | None
+
+
+@dataclass
+class Plan:
+    """What brings (part of) a root up to date.
+
+    Files to read, ids that are gone, ids that came back as they were, and how many images stay as they are.
+    ``missing`` tells that the root is not there as a whole, so that nothing was planned for it.
+    """
+
+    root: Root
+    tasks: list[Task] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    unchanged: int = 0
+    missing: bool = False
+    unreadable: list[Path] = field(default_factory=list)
+
+
+def plan_refresh(index: Path, folders: Iterable[Path], connection: sqlite3.Connection) -> list[Plan]:
+    """Plan to bring every root up to date, after making ``folders`` roots as well.
+
+    Raises IndexStorageError where no root is there at all.
+    """
+    for folder in outermost(folders):
+        claim_folder(index, connection, folder)
+    plans = [_plan_root(connection, root, index) for root in read_roots(index, connection)]
+    if plans and all(plan.missing for plan in plans):
+        missing = ", ".join(display_path(plan.root.folder) for plan in plans)
+        raise IndexStorageError(
+            f"of the folders of index {display_path(index)} none is there, or has any image left: {missing}; "
+            "if one moved, say where with `semcbir info INDEX --root NEW`"
+        )
+    return plans
+
+
+def plan_add(index: Path, paths: Iterable[Path], connection: sqlite3.Connection) -> list[Plan]:
+    """Plan to have the files among ``paths``, and the images below the folders among them, in the index.
+
+    Images that were removed by hand come back; nothing is taken out.
+    """
+    chosen = list(paths)
+    folders = [path for path in chosen if path.is_dir()]
+    for folder in outermost(folders):
+        claim_folder(index, connection, folder)
+    for path in chosen:
+        if path not in folders:
+            claim_file(index, connection, path)
+    roots = read_roots(index, connection)
+    by_root: dict[Root, list[Path]] = {}
+    for path in chosen:
+        root = holding(roots, path)
+        if root is not None and path in outermost([path, *folders]):
+            by_root.setdefault(root, []).append(path)
+    return [_plan_paths(connection, root, within, index) for root, within in by_root.items()]
+
+
+def _plan_paths(connection: sqlite3.Connection, root: Root, paths: Iterable[Path], index: Path) -> Plan:
+    plan = Plan(root)
+    known = _known(connection, root)
+    for path in paths:
+        files = [path]
+        if path.is_dir():
+            files = find_images(path, [index], on_error=lambda folder, _: plan.unreadable.append(folder))
+        for file in files:
+            _look_at(plan, file, known.pop(root.relative(file), None), revive=True)
+    return plan
+
+
+def _plan_root(connection: sqlite3.Connection, root: Root, index: Path) -> Plan:
+    """Plan to bring all of ``root`` up to date with its folder.
+
+    A root whose folder is not there, or that held images and has none, is missing: an unmounted disk must
+    not empty an index. What lies in folders that could not be looked into stays.
+    """
+    plan = Plan(root)
+    known = _known(connection, root)
+    settled = sum(row.state in _SETTLED for row in known.values())
+    if not root.folder.is_dir():
+        plan.missing = True
+        return plan
+    files = []
+    if root.scanned:
+        files = find_images(root.folder, [index], on_error=lambda folder, _: plan.unreadable.append(folder))
+    for file in files:
+        _look_at(plan, file, known.pop(root.relative(file), None), revive=False)
+    for relative, row in known.items():
+        file = root.file(relative)
+        if row.state not in _SETTLED or any(file.is_relative_to(folder) for folder in plan.unreadable):
+            continue
+        # Single files may have been added under names that a scan passes over.
+        if file.is_file():
+            _look_at(plan, file, row, revive=False)
+        else:
+            plan.gone.append(row.id)
+    if root.scanned and settled and len(plan.gone) == settled and not files:
+        return Plan(root, missing=True)
+    return plan
+
+
+def _known(connection: sqlite3.Connection, root: Root) -> dict[bytes, Known]:
+    query = "SELECT path, id, size, mtime_ns, state, segment IS NOT NULL FROM images WHERE root = ?"
+    rows = connection.execute(query, (root.id,))
+    return {path: Known(key, size, time, state, bool(has)) for path, key, size, time, state, has in rows}
+
+
+def _look_at(plan: Plan, file: Path, row: Known | None, *, revive: bool) -> None:
+    try:
+        status = file.stat()
+    except OSError:
+        return  # Gone again between listing and looking: the next refresh settles it.
+    mtime_ns = max(-_LARGEST, min(status.st_mtime_ns, _LARGEST))
+    if row is not None:
+        same = (row.size, row.mtime_ns) == (status.st_size, mtime_ns)
+        if row.state == "removed" and not revive:
+            return
+        if same and row.state in _SETTLED and not (revive and row.state == "skipped"):
+            plan.unchanged += row.state == "indexed"
+            return
+        if same and row.stored:
+            plan.returned.append(row.id)
+            return
+    relative = os.fsencode(file.relative_to(plan.root.folder).as_posix())
+    plan.tasks.append(Task(plan.root.id, relative, file, status.st_size, mtime_ns, row))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The user's cache: the checkpoints that were downloaded, and the networks exported from them.
+
+CACHE/checkpoints/NAME/FILE.pth        a checkpoint; FILE.pth.json beside it pins what it has to be
+CACHE/models/NAME.onnx, NAME.json      an exported network and its card
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from semcbir._lock import LockHeldError, hold
+from semcbir.errors import ModelError
+from semcbir.networks.published import PublishedModel, published
+from semcbir.networks.specs import Kind, Precision
+
+VARIABLE = "SEMCBIR_CACHE"
+
+_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_KINDS: tuple[Kind, ...] = ("labels", "logits")
+
+
+def cache_folder() -> Path:
+    """Return where this user's cache is: $SEMCBIR_CACHE, else where the platform keeps such things."""
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen).expanduser().absolute()
+    return _platform_caches() / "semcbir"
+
+
+def _platform_caches() -> Path:
+    """Return the folder of caches: Apple's, Microsoft's, or that of the XDG base directory specification."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    given = Path(os.environ.get(name, ""))
+    if given.is_absolute():  # The specification has relative ones ignored.
+        return given
+    return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache")
+
+
+def checkpoint_file(cache: Path, model: PublishedModel) -> Path:
+    """Return where the checkpoint of ``model`` lies once it is downloaded."""
+    return cache / "checkpoints" / model.name / model.checkpoint.file
+
+
+def exported_file(cache: Path, name: str) -> Path:
+    """Return where the exported network called ``name`` (see ``export_name``) lies; its card is beside it."""
+    return cache / "models" / f"{name}.onnx"
+
+
+def export_name(name: str, precision: Precision = "fp32", kind: Kind = "labels") -> str:
+    """Return what an export of the model ``name`` is called: NAME, NAME-int8, NAME-logits-fp16."""
+    return name + ("" if kind == "labels" else f"-{kind}") + ("" if precision == "fp32" else f"-{precision}")
+
+
+def parse_name(name: str) -> tuple[PublishedModel, str]:
+    """Return the model that ``name`` (see ``export_name``; aliases too) is an export of, and its full name.
+
+    ModelError where there is no such model.
+    """
+    precision: Precision = next((each for each in _PRECISIONS if name.endswith(f"-{each}")), "fp32")
+    rest = name.removesuffix(f"-{precision}")
+    kind: Kind = next((each for each in _KINDS if rest.endswith(f"-{each}")), "labels")
+    model = published(rest.removesuffix(f"-{kind}"))
+    return model, export_name(model.name, precision, kind)
+
+
+def exports(cache: Path, name: str) -> list[str]:
+    """Return the names of the exports of the model ``name`` that are in the cache, the plain one first."""
+    found = (export_name(name, precision, kind) for kind in _KINDS for precision in _PRECISIONS)
+    return [each for each in found if _is_whole(exported_file(cache, each))]
+
+
+def _is_whole(network: Path) -> bool:
+    return network.is_file() and network.with_suffix(".json").is_file()
+
+
+@contextmanager
+def fetch_lock(folder: Path) -> Iterator[None]:
+    """Hold the right to write below ``folder``.
+
+    Raises ModelError where another process holds it, or where ``folder`` cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold(folder / "fetch.lock"))
+        except LockHeldError as error:
+            raise ModelError(
+                f"another process is fetching into {folder}; try again when it has finished"
+            ) from error
+        except (OSError, sqlite3.Error) as error:
+            raise cannot_write(folder, error) from error
+        yield
+
+
+def cannot_write(place: Path, error: Exception) -> ModelError:
+    """Make the error for a file or folder of the cache that cannot be written."""
+    reason = getattr(error, "strerror", None) or error
+    return ModelError(
+        f"cannot write {place}: {reason} (the environment variable {VARIABLE} names another folder)"
+    )

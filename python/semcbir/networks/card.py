@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""Model cards: what a segmentation network needs to be told about itself, as JSON beside its ONNX file.
+
+Fields with a default may be left out of the file; unknown ones are refused, since a later format may give
+them a meaning that this version would miss.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from semcbir._files import file_sha256
+from semcbir.errors import ModelError
+from semcbir.networks.fields import (
+    build,
+    instance,
+    integer,
+    json_object,
+    mapping,
+    matching,
+    sequence,
+    shown,
+    text,
+)
+from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
+
+FORMAT = 1
+MAX_CLASSES = 2**16  # labels are uint8 or uint16
+_DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "output", "inference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A segmentation network's card; ValueError where a field is not as described.
+
+    ``file`` is the ONNX file's bare name, beside the card; ``sha256`` is that of its bytes. ``classes`` are
+    in the order of the channels (or labels); two may have the same name. Channels in ``masked`` are struck
+    out before the argmax and so are never a label; only a model that gives logits can have any. Pixels of
+    the label ``void`` do not count; it may lie beyond the classes. ``inference`` says how a photo goes
+    through a network that gives logits, where that is not once and as it is; it may give the labels other
+    classes. ``licence``, ``source`` and ``notes`` are free text, ``measured`` is any JSON object: what was
+    measured of the network.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    size: SizeSpec
+    output: OutputSpec
+    masked: tuple[int, ...] = ()
+    void: int | None = None
+    inference: InferenceSpec | None = None
+    licence: str = ""
+    source: str = ""
+    notes: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        text("name", self.name)
+        matching("file", self.file, r"[^/\\\x00-\x1f]+\.onnx", "the bare name of an .onnx file")
+        matching("sha256", self.sha256, r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
+        instance("input", self.input, InputSpec)
+        instance("size", self.size, SizeSpec)
+        instance("output", self.output, OutputSpec)
+        for name in ("licence", "source", "notes"):
+            text(name, getattr(self, name), empty=True)
+        object.__setattr__(self, "measured", json_object("measured", self.measured))
+        self._check_classes()
+        self._check_inference()
+
+    def _check_classes(self) -> None:
+        classes = tuple(text("classes", name) for name in sequence("classes", self.classes))
+        if not 1 <= len(classes) <= MAX_CLASSES:
+            raise ValueError(f"classes: expected 1 to {MAX_CLASSES} names, got {len(classes)}")
+        channels = sequence("masked", self.masked)
+        masked = tuple(sorted({integer("masked", channel, 0, len(classes) - 1) for channel in channels}))
+        if len(masked) == len(classes):
+            raise ValueError("masked: expected at least one class that is not masked")
+        if masked and self.output.kind == "labels":
+            raise ValueError("masked: a model that gives labels has done its argmax, expected none")
+        if self.void is not None:
+            integer("void", self.void, 0, MAX_CLASSES - 1)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "masked", masked)
+
+    def _check_inference(self) -> None:
+        if self.inference is None:
+            return
+        instance("inference", self.inference, InferenceSpec)
+        if self.inference == InferenceSpec():
+            object.__setattr__(self, "inference", None)  # One way to say it: recipes must agree.
+            return
+        if self.output.kind == "labels":
+            raise ValueError(
+                "inference: flips, scales, windows and other classes need a model that gives logits; "
+                f"{self.name!r} gives labels"
+            )
+        for name, parts in (self.inference.taxonomy or {}).items():
+            if unknown := [part for part in parts if part not in self.classes]:
+                raise ValueError(f"inference.taxonomy.{name}: the network has no class {unknown[0]!r}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels in their order: those of ``inference``'s taxonomy where there is one."""
+        taxonomy = self.inference.taxonomy if self.inference else None
+        return self.classes if taxonomy is None else tuple(taxonomy)
+
+    @property
+    def void_label(self) -> int | None:
+        """The label that does not count: ``void``, or that of the taxonomy where there is one."""
+        if self.inference is None or self.inference.taxonomy is None:
+            return self.void
+        void = self.inference.void
+        return None if void is None else self.labels.index(void)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels' classes, masked ones included."""
+        return len(self.labels)
+
+    @property
+    def label_dtype(self) -> np.dtype[Any]:
+        """Type of the label maps: uint8 where every label and the void one fit into it, else uint16."""
+        small = max(self.n_classes - 1, self.void_label or 0) <= 255
+        return np.dtype(np.uint8) if small else np.dtype(np.uint16)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make the card of what ``to_dict`` gives, or a card's JSON; ModelError where a field is wrong."""
+        try:
+            rest = dict(mapping("card", data))
+            version = rest.pop("format", None)
+            if version != FORMAT or isinstance(version, bool):
+                raise ValueError(f"format: expected {FORMAT} (of a semcbir model card), got {shown(version)}")
+            if "input" in rest:
+                rest["input"] = build(InputSpec, "input.", rest["input"])
+            if "size" in rest:
+                size = dict(mapping("size", rest["size"]))
+                if "input" in rest:
+                    size.setdefault("pad", rest["input"].mean_colour())
+                rest["size"] = build(SizeSpec, "size.", size)
+            if "output" in rest:
+                rest["output"] = build(OutputSpec, "output.", rest["output"])
+            if rest.get("inference") is not None:
+                rest["inference"] = build(InferenceSpec, "inference.", rest["inference"])
+            return build(cls, "", rest)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as JSON holds it: dicts, lists, text, numbers and None only."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for name in ("inference", "measured"):
+            if not plain[name]:
+                del plain[name]
+        return {"format": FORMAT} | plain
+
+    def preprocessing_dict(self) -> dict[str, Any]:
+        """Return what decides a photo's label map and so belongs into an index's recipe, as JSON holds it.
+
+        ``classes`` and ``void`` are those of the labels; where a taxonomy makes them, the network's own
+        classes are called ``channels``. ``inference`` is there only where it is set.
+        """
+        plain = self.to_dict()
+        decisive = {key: plain[key] for key in _DECISIVE if key in plain}
+        if self.labels is not self.classes:
+            decisive |= {
+                "classes": list(self.labels),
+                "void": self.void_label,
+                "channels": plain["classes"],
+            }
+        return decisive
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the card at ``path``; ModelError naming it where it is missing, unreadable or wrong."""
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the model card: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{path}: not a model card: not JSON ({error})") from error
+        try:
+            return cls.from_dict(data)
+        except ModelError as error:
+            raise ModelError(f"{path}: not a usable model card: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the card to ``path`` as JSON, over what is there; OSError where that fails."""
+        whole = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+        Path(path).write_text(whole + "\n", encoding="utf-8")
+
+    def check_file(self, path: str | Path) -> None:
+        """Compare the ONNX file at ``path`` with ``sha256``; ModelError where they differ."""
+        try:
+            digest = file_sha256(Path(path))
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
+        if digest != self.sha256:
+            raise ModelError(
+                f"{path}: not the file that its card {self.name!r} describes "
+                f"(sha256 {digest[:12]}..., the card says {self.sha256[:12]}...)"
+            )

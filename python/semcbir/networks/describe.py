@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Model cards in words: how a network wants its photos, what comes out of it, and what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
+
+LONG = 12
+"""A group or list of more values than this is counted, not listed."""
+
+
+def card_facts(card: ModelCard) -> list[tuple[str, str]]:
+    """Return what ``card`` says but its file's name, as (key, words); what it leaves open is left out.
+
+    A key may come several times in a row. Texts of the card are given as they are, line breaks included.
+    """
+    facts = [
+        ("name", card.name),
+        ("input", input_words(card.input)),
+        ("photos", size_words(card.size)),
+        ("output", output_words(card.output)),
+        ("masked", ", ".join(card.classes[channel] for channel in card.masked)),
+        ("inference", inference_words(card.inference) if card.inference else ""),
+        ("void", _void(card)),
+        ("licence", card.licence),
+        ("source", card.source),
+        ("notes", card.notes),
+        ("sha256", card.sha256),
+        *(("measured", f"{name}: {value}") for name, value in measured_words(card.measured)),
+        ("classes", ", ".join(card.labels)),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def input_words(spec: InputSpec) -> str:
+    """Return what the graph takes."""
+    if spec.mean is None or spec.std is None:
+        values = "0..255"
+    else:
+        values = f"(x / 255 - mean) / std, mean {_numbers(spec.mean)}, std {_numbers(spec.std)}"
+    return f"{spec.layout} {spec.dtype} {spec.colour}, {values}"
+
+
+def size_words(size: SizeSpec) -> str:
+    """Return how a photo is laid on the canvas."""
+    colour = "black" if size.pad == (0, 0, 0) else f"the colour {_numbers(size.pad)}"
+    if size.multiple == 1:
+        return f"long side {size.length}"
+    if size.multiple >= size.length and size.offset == 0:
+        side = size.multiple
+        return f"long side {size.length}, padded with {colour} to {side} x {side}"
+    more = f" + {size.offset}" if size.offset else ""
+    return f"long side {size.length}, padded with {colour} to multiples of {size.multiple}{more}"
+
+
+def output_words(spec: OutputSpec) -> str:
+    """Return what the graph gives."""
+    named = "" if spec.name is None else f", called {spec.name}"
+    return f"{spec.kind}, align_corners {'true' if spec.align_corners else 'false'}{named}"
+
+
+def inference_words(spec: InferenceSpec) -> str:
+    """Return how a photo goes through a network that gives logits."""
+    parts = [f"scales {_numbers(spec.scales)}"]
+    if spec.flip:
+        parts.append("flipped too")
+    if spec.short_side is not None:
+        parts.append(f"short side {spec.short_side}")
+    if spec.crop is not None:
+        parts.append(f"windows of {spec.crop} in steps of {spec.stride:.3g}")
+    parts.append(f"padding at the {spec.padding}")
+    if spec.taxonomy is not None:
+        parts.append(f"a taxonomy of {len(spec.taxonomy)} classes")
+    return ", ".join(parts)
+
+
+def measured_words(measured: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the plain figures of ``measured``, by their keys joined with dots, and how long the rest is."""
+    for key, value in measured.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and len(value) <= LONG:
+            yield from measured_words(value, f"{name}.")
+        elif isinstance(value, list) and len(value) <= LONG and all(map(_is_plain, value)):
+            yield name, "; ".join(map(_plain, value))
+        elif isinstance(value, Mapping | list):
+            yield name, f"{len(value)} values (--json has them)"
+        else:
+            yield name, _plain(value)
+
+
+def _void(card: ModelCard) -> str:
+    label = card.void_label
+    if label is None:
+        return ""
+    return card.labels[label] if label < card.n_classes else f"label {label}"
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, Mapping | list)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Published ways of running a network, by name, and how a card takes one on.
+
+They need a model that gives logits. The published testers shrink photos bilinearly, here it is by area. Where
+they differ, MSeg's is followed: it moves windows at the end back, HRNet's pads them; it averages softmax
+probabilities, HRNet's adds up the exponentials of the flips' mean scores, not normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from semcbir.networks.card import ModelCard
+from semcbir.networks.fields import build, shown
+from semcbir.networks.specs import InferenceSpec
+
+
+def _mseg(short_side: int, crop: int, scales: tuple[float, ...] = (1.0,)) -> InferenceSpec:
+    return InferenceSpec(flip=True, scales=scales, short_side=short_side, crop=crop, padding="centre")
+
+
+_MSEG_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+_HRNET_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+
+PRESETS: Mapping[str, InferenceSpec] = MappingProxyType(
+    {
+        "single-scale": InferenceSpec(),
+        "flip": InferenceSpec(flip=True),
+        "mseg-360-flip": _mseg(360, 473),
+        "mseg-480-flip": _mseg(480, 473),
+        "mseg-720-flip": _mseg(720, 593),
+        "mseg-1080-flip": _mseg(1080, 713),
+        "mseg-360-ms-flip": _mseg(360, 473, _MSEG_SCALES),
+        "cocostuff-ms-flip": InferenceSpec(flip=True, scales=_HRNET_SCALES, crop=520, stride=1.0),
+        "cityscapes-ms-flip": InferenceSpec(flip=True, scales=_MSEG_SCALES),
+    }
+)
+"""Settings by name.
+
+- ``single-scale``: one pass as the card's size rule says, whatever the card's own ``inference`` is
+- ``flip``: the same, and from right to left
+- ``mseg-<short side>-flip``: MSeg's single-scale tester (mseg-dataset/mseg-semantic,
+  ``tool/inference_task.py``, ``config/test``): window 473 for the 480p network, 593 for 720p, 713 for 1080p;
+  its README says that 360 often looks best
+- ``mseg-360-ms-flip``: its multi-scale configuration at short side 360
+- ``cocostuff-ms-flip``, ``cityscapes-ms-flip``: the scales of HRNet's tables with multi-scale and flip
+  (HRNet/HRNet-Semantic-Segmentation, ``lib/datasets/base_dataset.py``); windows only where its data set asks
+  for them
+"""
+
+
+def preset(name: str) -> InferenceSpec:
+    """Return the settings called ``name``; ValueError naming the known ones where there are none."""
+    if name not in PRESETS:
+        raise ValueError(f"inference must be one of {', '.join(PRESETS)}, or an InferenceSpec, got {name!r}")
+    return PRESETS[name]
+
+
+def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:
+    """Return ``card`` with other settings, or as it is where ``inference`` is None.
+
+    ValueError for an unknown name and for settings that the network cannot follow, TypeError for anything
+    that is no settings at all.
+    """
+    if inference is None:
+        return card
+    if isinstance(inference, str):
+        inference = preset(inference)
+    if not isinstance(inference, InferenceSpec):
+        raise TypeError(f"inference must be an InferenceSpec, a name or None, got {shown(inference)}")
+    return replace(card, inference=inference)
+
+
+def inference_of(recipe_model: Mapping[str, Any]) -> InferenceSpec:
+    """Return the settings that a recipe's ``model`` was made with, those that change nothing if none."""
+    return build(InferenceSpec, "inference.", recipe_model.get("inference") or {})

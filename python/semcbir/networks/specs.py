@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""The parts of a model card: what goes into a network, what comes out, how often a photo goes through.
+
+Every colour is given as red, green, blue, whatever order the network reads. A field that is not as described
+raises ValueError.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from semcbir.networks.fields import boolean, integer, mapping, number, one_of, sequence, text, three_numbers
+
+MAX_SIDE = 2**13
+MAX_SCALE = 8.0
+MAX_ASPECT = 4
+"""Of a photo scaled by its shorter side: a longer one would need memory without bound."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_COLOUR = (124, 116, 104)
+"""``IMAGENET_MEAN`` as a colour."""
+
+Kind = Literal["labels", "logits"]
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a network gives, and the numbers that it calculates with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What the graph's one input takes.
+
+    ``mean`` and ``std`` are those of x / 255: the graph is given (x / 255 - mean) / std as float32. Where
+    both are None it is given x itself, 0..255, as ``dtype``, and normalises on its own. ``colour`` is the
+    order of the channels.
+    """
+
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["uint8", "float32"]
+    colour: Literal["RGB", "BGR"] = "RGB"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        one_of("input.layout", self.layout, ("NCHW", "NHWC"))
+        one_of("input.dtype", self.dtype, ("uint8", "float32"))
+        one_of("input.colour", self.colour, ("RGB", "BGR"))
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("input.mean and input.std: expected both or neither")
+        if self.mean is None or self.std is None:
+            return
+        if self.dtype == "uint8":
+            raise ValueError("input.mean: a uint8 input is normalised by the graph, expected null")
+        object.__setattr__(self, "mean", three_numbers("input.mean", self.mean))
+        object.__setattr__(self, "std", three_numbers("input.std", self.std))
+        if min(self.std) <= 0:
+            raise ValueError(f"input.std: expected numbers above 0, got {list(self.std)}")
+
+    def mean_colour(self) -> tuple[int, int, int]:
+        """``mean`` as a colour 0..255, that of ImageNet where the graph normalises."""
+        if self.mean is None:
+            return IMAGENET_COLOUR
+        red, green, blue = (min(255, max(0, round(255 * mean))) for mean in self.mean)
+        return red, green, blue
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeSpec:
+    """How a photo is laid on the canvas that the network sees.
+
+    Rule "long_side": the photo is scaled, up or down, so that its longer side is ``length``, then padded at
+    the bottom and the right with the colour ``pad``, 0..255, until both sides are ``multiple * n + offset``
+    with n >= 1. A ``multiple`` of at least ``length`` gives every photo the same square canvas.
+    """
+
+    rule: Literal["long_side"]
+    length: int
+    multiple: int = 1
+    offset: int = 0
+    pad: tuple[int, int, int] = IMAGENET_COLOUR
+
+    def __post_init__(self) -> None:
+        one_of("size.rule", self.rule, ("long_side",))
+        integer("size.length", self.length, 1, MAX_SIDE)
+        integer("size.multiple", self.multiple, 1, MAX_SIDE)
+        integer("size.offset", self.offset, 0, self.multiple - 1)
+        pad = tuple(integer("size.pad", value, 0, 255) for value in sequence("size.pad", self.pad))
+        if len(pad) != 3:
+            raise ValueError(f"size.pad: expected 3 integers (red, green, blue), got {len(pad)}")
+        object.__setattr__(self, "pad", pad)
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a photo after scaling, each at least 1."""
+        scale = self.length / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def at(self, scale: float) -> SizeSpec:
+        """The rule with ``length`` scaled, at least 1."""
+        return replace(self, length=min(MAX_SIDE, max(1, round(self.length * scale))))
+
+    def n_canvases(self) -> int:
+        """How many canvases of different size the rule can make."""
+        sides = (self._side(self.length) - self._side(1)) // self.multiple + 1
+        return 2 * sides - 1
+
+    def canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the canvas that holds a scaled photo of ``height`` x ``width``."""
+        return self._side(height), self._side(width)
+
+    def _side(self, length: int) -> int:
+        return self.multiple * max(1, -(-(length - self.offset) // self.multiple)) + self.offset
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """What the graph gives: the output called ``name``, or its first one where that is None.
+
+    "labels": a label map (N, h, w) or (N, 1, h, w) of any integer type. "logits": scores (N, classes, h,
+    w). h x w may be coarser than the canvas. ``align_corners`` true: the outermost points lie on the
+    centres of the canvas's outermost pixels; false: h x w cells divide the canvas evenly, each point in the
+    middle of its own.
+    """
+
+    kind: Kind
+    align_corners: bool = False
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("output.kind", self.kind, ("labels", "logits"))
+        boolean("output.align_corners", self.align_corners)
+        if self.name is not None:
+            text("output.name", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSpec:
+    """How often, at which sizes and in which pieces a photo goes through a network that gives logits.
+
+    The softmax probabilities of all passes are averaged before the argmax. As it stands by default it changes
+    nothing: one pass as the card's size rule says.
+
+    - ``flip``: every pass also from right to left.
+    - ``scales``: sizes relative to that of the size rule, or of ``short_side``; each above 0.
+    - ``short_side``: at scale 1 the photo's shorter side has so many pixels; its longer side at most
+      ``MAX_ASPECT`` times as many, for photos that are longer are scaled by that instead. None: the card's
+      size rule.
+    - ``crop``: side of a square window that slides over the scaled photo in steps of ceil(``stride`` * crop);
+      the last window of a row or column is moved back until it ends with the photo. What is smaller than the
+      window is padded. None: one pass over the whole canvas.
+    - ``stride``: above 0, at most 1.
+    - ``padding``: "end" pads at the bottom and right, "centre" on all sides (the odd pixel at the end).
+    - ``taxonomy``: other classes than the network's: name -> names of the network's classes whose
+      probabilities it sums. The labels are numbered in its order. Classes named nowhere are dropped: they
+      never win.
+    - ``void``: the class of ``taxonomy`` whose pixels and keypoints do not count; without a taxonomy the
+      card's own ``void`` holds.
+
+    Windows, flips, mean and softmax are those of MSeg's tester (mseg-dataset/mseg-semantic).
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    short_side: int | None = None
+    crop: int | None = None
+    stride: float = 2 / 3
+    padding: Literal["end", "centre"] = "end"
+    taxonomy: Mapping[str, tuple[str, ...]] | None = field(default=None, hash=False)
+    void: str | None = None
+
+    def __post_init__(self) -> None:
+        boolean("inference.flip", self.flip)
+        scales = sequence("inference.scales", self.scales)
+        if not scales:
+            raise ValueError("inference.scales: expected at least one scale, got none")
+        object.__setattr__(
+            self, "scales", tuple(number("inference.scales", scale, 0, MAX_SCALE) for scale in scales)
+        )
+        for name in ("short_side", "crop"):
+            if getattr(self, name) is not None:
+                integer(f"inference.{name}", getattr(self, name), 1, MAX_SIDE)
+        object.__setattr__(self, "stride", number("inference.stride", self.stride, 0, 1))
+        one_of("inference.padding", self.padding, ("end", "centre"))
+        self._check_taxonomy()
+
+    def _check_taxonomy(self) -> None:
+        if self.taxonomy is None:
+            if self.void is not None:
+                raise ValueError("inference.void: without a taxonomy the card's void holds, expected null")
+            return
+        taxonomy: dict[str, tuple[str, ...]] = {}
+        sums: dict[str, str] = {}
+        for name, parts in mapping("inference.taxonomy", self.taxonomy).items():
+            key = f"inference.taxonomy.{text('inference.taxonomy', name)}"
+            taxonomy[name] = tuple(text(key, part) for part in sequence(key, parts))
+            for part in taxonomy[name]:
+                if part in sums:
+                    raise ValueError(f"{key}: {part!r} is in {sums[part]!r} already")
+                sums[part] = name
+        if not sums:
+            raise ValueError("inference.taxonomy: expected at least one class with a part, got none")
+        if self.void is not None and self.void not in taxonomy:
+            raise ValueError(f"inference.void: expected a class of the taxonomy, got {self.void!r}")
+        object.__setattr__(self, "taxonomy", taxonomy)
+
+    def scaled(self, height: int, width: int, size: SizeSpec) -> list[tuple[int, int]]:
+        """Height and width of a photo at each scale, ``size`` being the card's rule; each at least 1."""
+        if self.short_side is None:
+            return [size.at(scale).scaled(height, width) for scale in self.scales]
+        return [_by_short_side(height, width, max(1, round(self.short_side * s))) for s in self.scales]
+
+    def canvas(self, height: int, width: int, size: SizeSpec) -> tuple[int, int]:
+        """Height and width of the canvas that holds a scaled photo: at least a window."""
+        if self.crop is None:
+            return size.canvas(height, width)
+        return max(self.crop, height), max(self.crop, width)
+
+    def starts(self, side: int) -> list[int]:
+        """Where the windows begin along a canvas's ``side``, ascending; only 0 without windows."""
+        if self.crop is None:
+            return [0]
+        step = math.ceil(self.crop * self.stride)
+        count = math.ceil((side - self.crop) / step) + 1
+        return [min(number * step, side - self.crop) for number in range(count)]
+
+
+def _by_short_side(height: int, width: int, short: int) -> tuple[int, int]:
+    scale = min(short / min(height, width), MAX_ASPECT * short / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

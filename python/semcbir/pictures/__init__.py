@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+"""Pictures for people, drawn with Pillow.
+
+- ``sheet``: a query and its hits
+- ``explanation``: why two photos are near or far
+- ``draw``: what both are made of
+"""

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Text, photos and class colours on Pillow images."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from semcbir.errors import ImageError
+from semcbir.images.decode import as_image, load_image
+
+Photo = str | os.PathLike[str] | npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+INK: Colour = (32, 33, 36)
+FAINT: Colour = (112, 117, 122)
+ALARM: Colour = (190, 30, 45)
+PAPER: Colour = (255, 255, 255)
+LINE: Colour = (218, 220, 224)
+VOID: Colour = (128, 128, 128)
+MARGIN, GAP = 24, 16
+ELLIPSIS = "…"
+_WIDE_FONTS = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "Arial.ttf",
+    "arial.ttf",
+)
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    *,
+    size: int = 14,
+    fill: Colour = INK,
+    width: float = float("inf"),
+    anchor: str = "la",
+) -> None:
+    """Write one line of ``text``, shortened in its middle to at most ``width`` pixels."""
+    font, text = _font(text, size)
+    draw.text(place, shortened(text, font, width), fill=fill, font=font, anchor=anchor)
+
+
+def shortened(text: str, font: Font, width: float) -> str:
+    """Return ``text``, or its beginning and end around an ellipsis where it is wider than ``width``.
+
+    The end of a file's name, with its number and suffix, often tells more than the middle.
+    """
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(min(len(text) - 1, 200), 0, -1):
+        end = kept // 2
+        short = text[: kept - end] + ELLIPSIS + text[len(text) - end :]
+        if font.getlength(short) <= width:
+            return short
+    return ELLIPSIS
+
+
+def _font(text: str, size: int) -> tuple[Font, str]:
+    """Return a font with the characters of ``text``; where there is none, question marks stand for them."""
+    if text.replace(ELLIPSIS, "").isascii():
+        return _default_font(size), text
+    wide = _wide_font(size)
+    if wide is not None:
+        return wide, text
+    return _default_font(size), text.encode("ascii", "replace").decode()
+
+
+@functools.cache
+def _default_font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+@functools.cache
+def _wide_font(size: int) -> Font | None:
+    # The font inside Pillow is plain ASCII; what a system has may hold the rest.
+    for name in _WIDE_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None
+
+
+def thumbnail(photo: Photo, box: tuple[int, int]) -> Image.Image | None:
+    """Return ``photo`` fitted into ``box`` (width, height), or None where it cannot be read."""
+    try:
+        if isinstance(photo, np.ndarray):
+            pixels = as_image(photo, 2 * max(box))
+        else:
+            pixels = load_image(photo, 2 * max(box))
+    except ImageError:
+        return None
+    return fitted(pixels, box)
+
+
+def fitted(pixels: npt.NDArray[np.uint8], box: tuple[int, int]) -> Image.Image:
+    """Return RGB uint8 (H, W, 3) scaled so that it just fits into ``box`` (width, height)."""
+    image = Image.fromarray(pixels)
+    scale = min(box[0] / image.width, box[1] / image.height)
+    # At least a pixel each way: a photo can be thinner than its thumbnail's last row.
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def placeholder(box: tuple[int, int]) -> Image.Image:
+    """Return what stands where a photo should, but cannot be read."""
+    width, height = box
+    image = Image.new("RGB", box, (241, 243, 244))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, width - 1, height - 1), outline=LINE)
+    draw.line((0, 0, width, height), fill=LINE)
+    draw.line((0, height, width, 0), fill=LINE)
+    write(draw, (width / 2, height / 2), "cannot be read", fill=FAINT, width=width - 8, anchor="mm")
+    return image
+
+
+def place_photo(
+    sheet: Image.Image, photo: Image.Image | None, corner: tuple[int, int], box: tuple[int, int]
+) -> tuple[int, int]:
+    """Paste ``photo`` into the middle of ``box`` at ``corner``, return where; None gives the placeholder."""
+    photo = photo or placeholder(box)
+    place = (corner[0] + (box[0] - photo.width) // 2, corner[1] + (box[1] - photo.height) // 2)
+    sheet.paste(photo, place)
+    return place
+
+
+def label_overlay(photo: Image.Image, label_map: npt.NDArray[np.uint16], void: int | None) -> Image.Image:
+    """Return ``photo`` under the colours of its label map (H, W) of any size, white where classes meet."""
+    size = (photo.width, photo.height)
+    # OpenCV's nearest neighbour keeps labels as they are; it has no resize for every integer type.
+    labels = cv2.resize(label_map.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    colours = class_colours()
+    paint = colours[labels % len(colours)]
+    if void is not None:
+        paint[labels == void] = VOID
+    mixed = np.rint(0.35 * np.asarray(photo) + 0.65 * paint)
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    mixed[edge] = PAPER
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+def widest_place(mask: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
+    """Return (x, y, radius) of the largest disc inside ``mask`` (H, W): where a number is read best."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(x), int(y), float(inside[y, x])
+
+
+@functools.cache
+def class_colours() -> npt.NDArray[np.uint8]:
+    """Return 256 colours (256, 3) for labels: the same in every picture, each far from all before it."""
+    levels = np.arange(8, 256, 24)
+    rgb = np.array(list(itertools.product(levels, repeat=3)))
+    lab = _oklab(rgb)
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    usable = (lab[:, 0] > 0.35) & (lab[:, 0] < 0.9) & (chroma > 0.04)
+    rgb, lab = rgb[usable], lab[usable]
+    chosen = [int(chroma[usable].argmax())]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < 256:
+        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(distance.argmax()))
+    return rgb[chosen].astype(np.uint8)
+
+
+def _oklab(rgb: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return sRGB 0..255 (n, 3) as OKLab (n, 3), where distances are about what an eye sees."""
+    share = rgb / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    to_lms = [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696],
+              [0.08830246, 0.28171884, 0.6299787]]  # fmt: skip
+    to_lab = [[0.21045426, 0.79361779, -0.00407205], [1.9779985, -2.42859221, 0.45059371],
+              [0.02590404, 0.78277177, -0.80867577]]  # fmt: skip
+    return np.asarray(np.cbrt(linear @ np.transpose(to_lms)) @ np.transpose(to_lab))

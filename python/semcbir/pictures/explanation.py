@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""The picture of an explanation: both photos, both label maps, and what each class does to the distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from semcbir._files import short_name
+from semcbir.explanation import percent
+from semcbir.pictures.draw import (
+    FAINT,
+    GAP,
+    INK,
+    LINE,
+    MARGIN,
+    PAPER,
+    class_colours,
+    fitted,
+    label_overlay,
+    place_photo,
+    placeholder,
+    widest_place,
+    write,
+)
+from semcbir.results import distance_words
+
+if TYPE_CHECKING:
+    from semcbir.explanation import ClassShare, Explanation
+    from semcbir.extractor import Analysis
+
+MAX_ROWS = 30
+"""An explanation's legend has so many classes at most."""
+
+_VIEW = (440, 330)
+_ROW = 26
+_LED_TO = 8
+"""Small regions of so many classes are pointed at; of more the picture would be full of lines."""
+
+
+def explanation_picture(explanation: Explanation) -> Image.Image:
+    """Return both photos, both label maps over them, and what each class does, as one RGB picture.
+
+    A class has one colour in every picture, and the number of its row of the legend (the largest share of
+    the squared distance first). Where the hit's file is gone a placeholder stands for it. The legend has
+    MAX_ROWS classes at most.
+    """
+    rows = explanation.rows[:MAX_ROWS]
+    left_out = len(explanation.rows) - len(rows)
+    numbers = {row.label: number for number, row in enumerate(explanation.rows, 1)}
+    sides = [
+        _views(analysis, numbers, explanation.recipe.void)
+        for analysis in (explanation.query_analysis, explanation.hit_analysis)
+    ]
+    view = max(photo.height for photo, _ in sides)
+    table = MARGIN + 28 + 2 * view + 3 * GAP + 24
+    width = 2 * MARGIN + 2 * _VIEW[0] + GAP
+    height = table + 30 + _ROW * (len(rows) + (left_out > 0)) + MARGIN
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for side, (title, (photo, overlay)) in enumerate(zip(_titles(explanation), sides, strict=True)):
+        left = MARGIN + side * (_VIEW[0] + GAP)
+        write(draw, (left, MARGIN), title, size=16, width=_VIEW[0])
+        place_photo(picture, photo, (left, MARGIN + 28), (_VIEW[0], view))
+        place_photo(picture, overlay, (left, MARGIN + 28 + view + GAP), (_VIEW[0], view))
+    _distances(draw, (MARGIN, table - 28), explanation)
+    _legend(draw, table, width, rows)
+    if left_out:
+        write(draw, (MARGIN + 50, height - MARGIN - 20), f"and {left_out} more", fill=FAINT)
+    return picture
+
+
+def _titles(explanation: Explanation) -> tuple[str, str]:
+    query = f"query: {short_name(explanation.query_path)}" if explanation.query_path else "query"
+    return query, f"hit: {short_name(explanation.hit.path)}"
+
+
+def _views(
+    analysis: Analysis | None, numbers: dict[int, int], void: int | None
+) -> tuple[Image.Image, Image.Image]:
+    """Return a photo, and the same under its label map with the classes' numbers."""
+    if analysis is None:
+        return placeholder(_VIEW), placeholder(_VIEW)
+    photo = fitted(analysis.image, _VIEW)
+    overlay = label_overlay(photo, analysis.label_map, void)
+    _number_regions(overlay, analysis.label_map, numbers)
+    return photo, overlay
+
+
+def _number_regions(overlay: Image.Image, label_map: npt.NDArray[Any], numbers: dict[int, int]) -> None:
+    """Write each class's number where it is widest; where that is too narrow, a line leads there."""
+    draw = ImageDraw.Draw(overlay)
+    scale = np.array([overlay.width / label_map.shape[1], overlay.height / label_map.shape[0]])
+    discs = []
+    for label, number in reversed(numbers.items()):
+        mask = label_map == label
+        if not mask.any():
+            continue
+        x, y, radius = widest_place(mask)
+        spot = place = (np.array([x, y]) + 0.5) * scale
+        if radius * scale.min() < 11:
+            if number > _LED_TO:
+                continue
+            aside = [26 if spot[0] < overlay.width / 2 else -26, 26 if spot[1] < 40 else -26]
+            place = spot + np.array(aside)
+            draw.line((*spot, *place), fill=INK, width=2)
+        discs.append(((place[0], place[1]), number))
+    # Discs over lines, the first class over the others.
+    for centre, number in discs:
+        _disc(draw, centre, number)
+
+
+def _disc(draw: ImageDraw.ImageDraw, place: tuple[float, float], number: int) -> None:
+    x, y = place
+    draw.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK)
+    write(draw, place, str(number), size=13, fill=PAPER, anchor="mm")
+
+
+def _distances(draw: ImageDraw.ImageDraw, place: tuple[int, int], explanation: Explanation) -> None:
+    feature = explanation.recipe.feature().name
+    text = (
+        f"distance {distance_words(explanation.distance)} ({feature})      "
+        f"histogram distance {explanation.histogram_distance:.4f}"
+    )
+    write(draw, place, text, size=16)
+
+
+def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, rows: Sequence[ClassShare]) -> None:
+    """Draw a table: number and colour, class, its proportions, its share of the squared distance."""
+    bar = 150
+    columns = [width - MARGIN - (bar + GAP) * n + GAP for n in (3, 2, 1)]
+    heads = ("in the query", "in the hit", "of squared distance")
+    for left, head in zip(columns, heads, strict=True):
+        write(draw, (left, top + 6), head, size=13, fill=FAINT)
+    for number, row in enumerate(rows, 1):
+        base = top + 30 + _ROW * (number - 1)
+        middle = base + _ROW // 2
+        draw.line((MARGIN, base, width - MARGIN, base), fill=LINE)
+        red, green, blue = class_colours()[row.label % 256].tolist()
+        draw.rectangle((MARGIN, base + 3, MARGIN + 40, base + _ROW - 3), fill=(red, green, blue))
+        _disc(draw, (MARGIN + 20, middle), number)
+        room = columns[0] - MARGIN - 50 - GAP
+        write(draw, (MARGIN + 50, middle), row.name, fill=INK, width=room, anchor="lm")
+        for left, value in zip(columns, (row.query_proportion, row.hit_proportion, row.share), strict=True):
+            _bar(draw, (left, middle), bar, value, (red, green, blue))
+
+
+def _bar(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    width: int,
+    value: float,
+    colour: tuple[int, int, int],
+) -> None:
+    """Draw a share in [0, 1] as a bar and in per cent."""
+    left, middle = place
+    length = width - 56
+    draw.rectangle((left, middle - 5, left + length, middle + 5), fill=(241, 243, 244))
+    if value > 0:
+        draw.rectangle((left, middle - 5, left + max(1, round(length * value)), middle + 5), fill=colour)
+    ink = INK if value > 0 else FAINT
+    write(draw, (left + width, middle), percent(value), size=13, fill=ink, anchor="rm")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The contact sheet: a query and its hits as one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from semcbir._files import short_name
+from semcbir.pictures.draw import (
+    ALARM,
+    FAINT,
+    GAP,
+    INK,
+    LINE,
+    MARGIN,
+    PAPER,
+    Photo,
+    place_photo,
+    thumbnail,
+    write,
+)
+from semcbir.results import MAX_HITS, distance_words, kept_words
+
+if TYPE_CHECKING:
+    from semcbir.results import Hit, Results
+
+_TILE = (208, 156)
+_CAPTION = 44
+
+
+def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) -> Image.Image:
+    """Return the query and its hits as one RGB picture, ``columns`` hits to a row.
+
+    Each hit shows its rank, distance, histogram distance and file name; penalised ones are faded and
+    labelled. A photo that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8
+    array (H, W, 3), or None where there is no photo. At most MAX_HITS hits are shown.
+
+    Raises ValueError unless ``columns`` is between 1 and 50.
+    """
+    if not 1 <= columns <= 50:
+        raise ValueError(f"columns must be between 1 and 50, got {columns}")
+    hits = results[:MAX_HITS]
+    rows = -(-len(hits) // columns)
+    top = MARGIN + _TILE[1] + 2 * GAP
+    # Room for the head's text, even where there are one or two columns.
+    width = 2 * MARGIN + max(columns * (_TILE[0] + GAP) - GAP, _TILE[0] + 240)
+    height = top + rows * (_TILE[1] + _CAPTION + GAP) + MARGIN - GAP
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _sheet_head(sheet, draw, query, results)
+    draw.line((MARGIN, top - GAP, width - MARGIN, top - GAP), fill=LINE)
+    for position, hit in enumerate(hits):
+        row, column = divmod(position, columns)
+        left = MARGIN + column * (_TILE[0] + GAP)
+        _tile(sheet, draw, (left, top + row * (_TILE[1] + _CAPTION + GAP)), hit)
+    return sheet
+
+
+def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results) -> None:
+    left, room = MARGIN + _TILE[0] + GAP, sheet.width - 2 * MARGIN - _TILE[0] - GAP
+    if query is None:
+        left, room = MARGIN, sheet.width - 2 * MARGIN
+    else:
+        place_photo(sheet, thumbnail(query, _TILE), (MARGIN, MARGIN), _TILE)
+    name = "" if query is None or isinstance(query, np.ndarray) else short_name(Path(query))
+    shown = f"{len(results)} hits" if len(results) != 1 else "1 hit"
+    if len(results) > MAX_HITS:
+        shown += f", the first {MAX_HITS} shown"
+    lines = [
+        ("query", 22, INK),
+        (name, 15, INK),
+        (shown, 14, FAINT),
+        (kept_words(results), 14, FAINT),
+        ("d: distance, h: histogram distance", 14, FAINT),
+    ]
+    top = MARGIN + 8
+    for text, size, colour in lines:
+        if text:
+            write(draw, (left, top), text, size=size, fill=colour, width=room)
+            top += size + 11
+
+
+def _tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, corner: tuple[int, int], hit: Hit) -> None:
+    left, top = corner
+    photo = thumbnail(hit.path, _TILE)
+    if photo is not None and hit.penalized:
+        photo = Image.blend(photo, Image.new("RGB", photo.size, PAPER), 0.55)
+    x, y = place_photo(sheet, photo, corner, _TILE)
+    if hit.penalized:
+        draw.rectangle((x, y, x + 76, y + 20), fill=ALARM)
+        write(draw, (x + 38, y + 10), "penalised", size=13, fill=PAPER, anchor="mm")
+    colour = ALARM if hit.penalized else INK
+    base = top + _TILE[1] + 6
+    write(draw, (left, base), f"{hit.rank}", size=16, fill=colour)
+    numbers = f"d {distance_words(hit.distance)}   h {hit.histogram_distance:.3f}"
+    write(draw, (left + _TILE[0], base + 2), numbers, size=13, fill=colour, anchor="ra")
+    write(draw, (left, base + 21), short_name(hit.path), size=12, fill=FAINT, width=_TILE[0])

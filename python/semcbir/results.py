@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Hit and Results: what a search found, and how a notebook shows it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from semcbir._files import display_path, short_name
+
+MAX_HITS = 200
+"""A sheet or notebook shows so many hits at most; beyond that a picture helps nobody."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image that a search found.
+
+    ``rank`` counts from 1, ``distance`` is L2 between the signatures, ``histogram_distance`` eq. 1 in
+    [0, 2], ``penalized`` tells that the semantic filter put it behind the others.
+    """
+
+    rank: int
+    id: int
+    path: Path
+    distance: float
+    histogram_distance: float
+    penalized: bool
+
+
+class Results(Sequence[Hit]):
+    """The hits of one query, nearest first, as a sequence.
+
+    ``kept`` is how many images of the whole index pass the semantic filter. In a notebook it shows itself
+    as pictures.
+    """
+
+    def __init__(self, hits: Sequence[Hit], kept: int) -> None:
+        self._hits = tuple(hits)
+        self.kept = kept
+
+    def __len__(self) -> int:
+        return len(self._hits)
+
+    @overload
+    def __getitem__(self, key: int) -> Hit: ...
+    @overload
+    def __getitem__(self, key: slice) -> Results: ...
+    def __getitem__(self, key: int | slice) -> Hit | Results:
+        if isinstance(key, slice):
+            return Results(self._hits[key], self.kept)
+        return self._hits[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Results) and (self._hits, self.kept) == (other._hits, other.kept)
+
+    def __hash__(self) -> int:
+        return hash((self._hits, self.kept))
+
+    def __repr__(self) -> str:
+        return f"Results({len(self)} hits, {self.kept} images pass the filter)"
+
+    def _repr_html_(self) -> str:
+        return results_html(self)
+
+
+def kept_words(results: Results) -> str:
+    """Say how many images of the index pass the filter."""
+    images = "image of the index passes" if results.kept == 1 else "images of the index pass"
+    return f"{results.kept} {images} the semantic filter"
+
+
+def distance_words(distance: float) -> str:
+    """Return a distance with as many digits as tell something."""
+    # Distances of KAZE and SURF are around 1, those of SIFT are in the hundreds.
+    return f"{distance:.4f}" if distance < 100 else f"{distance:.1f}"
+
+
+def results_html(results: Results) -> str:
+    """Return the hits as an HTML fragment with inline thumbnails, at most MAX_HITS of them."""
+    tiles = "".join(_html_tile(hit) for hit in results[:MAX_HITS])
+    more = f" The first {MAX_HITS} of {len(results)} hits." if len(results) > MAX_HITS else ""
+    return (
+        f'<div><div style="margin:4px 0">{kept_words(results)}.{more}</div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:10px">{tiles}</div></div>'
+    )
+
+
+def _html_tile(hit: Hit) -> str:
+    from semcbir.pictures.draw import placeholder, thumbnail  # Pillow, for notebooks only
+
+    photo = thumbnail(hit.path, (160, 120)) or placeholder((160, 120))
+    data = io.BytesIO()
+    photo.save(data, "JPEG", quality=80)
+    source = base64.b64encode(data.getvalue()).decode()
+    path = html.escape(display_path(hit.path))
+    name = html.escape(short_name(hit.path))
+    mark = ' <b style="color:#be1e2d">penalised</b>' if hit.penalized else ""
+    fade = "opacity:.45;" if hit.penalized else ""
+    return (
+        f'<figure style="margin:0;width:160px;font-size:12px" title="{path}">'
+        f'<div style="height:120px;display:flex;align-items:center;justify-content:center;{fade}">'
+        f'<img alt="{name}" src="data:image/jpeg;base64,{source}"></div>'
+        f"<figcaption><b>{hit.rank}</b>{mark} d {distance_words(hit.distance)} h {hit.histogram_distance:.3f}"
+        f'<div style="overflow:hidden;text-overflow:ellipsis;white-space:nowrap">{name}</div>'
+        f"</figcaption></figure>"
+    )
