@@ -19,7 +19,7 @@ from PIL import Image
 
 import semcbir
 from semcbir.cli import progress, targets
-from semcbir.cli.commands import app
+from semcbir.cli.app import app
 from semcbir.index import catalog
 from semcbir.networks.names import resolve
 

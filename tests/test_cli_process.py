@@ -74,8 +74,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 @needs_posix
 def test_ctrl_c_before_the_work_is_no_traceback(tmp_path: Path) -> None:
     code = (
-        "import os, signal, semcbir.cli as cli, semcbir.cli.commands as commands\n"
-        "commands.run = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, semcbir.cli as cli, semcbir.cli.app as app\n"
+        "app.run = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
         "cli.main()\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

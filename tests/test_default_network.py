@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import semcbir
-from semcbir.cli.commands import app
+from semcbir.cli.app import app
 from semcbir.evaluation.datasets import wang
 from semcbir.evaluation.measuring import evaluate
 from semcbir.images.decode import load_image

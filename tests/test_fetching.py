@@ -661,6 +661,6 @@ def test_many_at_once_do_no_harm(server: Server, cache: Path) -> None:
 def test_importing_semcbir_does_not_import_the_web() -> None:
     import subprocess
 
-    code = "import sys, semcbir, semcbir.cli.commands; print({'urllib.request', 'ssl'} & set(sys.modules))"
+    code = "import sys, semcbir, semcbir.cli.app; print({'urllib.request', 'ssl'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -13,6 +13,6 @@ def main() -> None:
     # Set before the long imports, so that Ctrl-C does not show a traceback from the middle of them.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, quit_at_once)
-    from semcbir.cli.commands import run
+    from semcbir.cli.app import run
 
     run()

@@ -13,7 +13,7 @@ import typer
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
 from semcbir.cli.options import Json, check_folder, usage
-from semcbir.cli.reporting import size, write_json
+from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
 
 if TYPE_CHECKING:

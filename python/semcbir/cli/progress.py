@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from semcbir.cli.console import note
-from semcbir.cli.reporting import duration, size
+from semcbir.cli.text import duration, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -11,7 +11,7 @@ from semcbir._files import display_path
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.options import FOLDER_INDEX
 from semcbir.cli.progress import RunMeter
-from semcbir.cli.reporting import run_text, trouble_lines
+from semcbir.cli.text import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
 
 if TYPE_CHECKING:

@@ -161,7 +161,7 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def _class_line(row: ClassShare, wide: int) -> str:
-    from semcbir.pictures.explanation import percent
+    from semcbir.explanation import percent
 
     where = "" if row.shared else "  only in the query" if row.query_proportion else "  only in the hit"
     shares = [percent(share) for share in (row.query_proportion, row.hit_proportion, row.share)]

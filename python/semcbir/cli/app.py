@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The ``semcbir`` command as a whole: its commands in the order of the help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from semcbir._core import __version__
+from semcbir.cli import index, models, search
+from semcbir.cli.console import set_up
+
+_HELP = "Find photos by what is in them and how it looks."
+_CODES = """\b
+Exit codes:
+  0    done
+  1    error; one line on stderr says what is wrong (check: the index is not sound)
+  2    wrong usage
+  3    done, but images were skipped in this run, or folders were not there
+  130  interrupted; what was committed is kept, and the same command goes on from there"""
+
+app = typer.Typer(
+    help=_HELP,
+    epilog=_CODES,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (
+    index.index,
+    index.refresh,
+    search.search,
+    search.explain,
+    index.info,
+    index.check,
+    index.compact,
+):
+    app.command()(_command)
+app.add_typer(models.app, name="models")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"semcbir {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _semcbir(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command that the process's arguments name, and exit."""
+    set_up()
+    app(prog_name="semcbir")

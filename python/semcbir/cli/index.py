@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""The commands that make an index, follow its folders, and look after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semcbir._files import display_path
+from semcbir.cli.console import ERROR, SKIPPED, command, note
+from semcbir.cli.options import (
+    FOLDER_INDEX,
+    Device,
+    FeatureNames,
+    Folders,
+    Json,
+    Model,
+    MoreFolders,
+    OnDevice,
+    Place,
+    Threads,
+)
+from semcbir.cli.progress import RunMeter
+from semcbir.cli.targets import index_place, open_index, own_place, rebase
+from semcbir.cli.text import (
+    counted,
+    index_text,
+    index_values,
+    run_text,
+    run_values,
+    segment_sizes,
+    size,
+    trouble_lines,
+    write_json,
+)
+from semcbir.networks.published import DEFAULT
+
+if TYPE_CHECKING:
+    from semcbir.index.index import Index
+    from semcbir.index.run import Report
+
+
+@command
+def index(
+    folders: Folders,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="INDEX",
+            help=f"Where the index goes. For one folder: FOLDER/{FOLDER_INDEX}, unless given.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="A network: its .onnx file, its card, or a name of `semcbir models list`.",
+        ),
+    ] = DEFAULT,
+    features: FeatureNames = "kaze",
+    long_side: Annotated[
+        int, typer.Option(min=1, max=65536, help="Bound on the longer side of a photo, in pixels.")
+    ] = 512,
+    device: OnDevice = Device.auto,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Index the photos below folders.
+
+    An index that is there already is completed, say after an interruption.
+    """
+    from semcbir.index.index import Index
+
+    if output is None:
+        if len(folders) > 1:
+            raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
+        output = own_place(folders[0])
+    with RunMeter() as meter:
+        built = Index.build(
+            folders,
+            output,
+            model=model,
+            features=features,
+            long_side=long_side,
+            device=device.value,
+            threads=threads,
+            on_progress=meter,
+        )
+    return _tell(built, built.report, meter.seconds, as_json)
+
+
+@command
+def refresh(
+    place: Place,
+    folders: MoreFolders = None,
+    model: Model = None,
+    device: OnDevice = Device.auto,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Bring an index up to date with its folders.
+
+    New and changed photos are read, vanished ones dropped.
+    """
+    opened = open_index(place)
+    with RunMeter() as meter:
+        extractor = None
+        if model or threads or device is not Device.auto:
+            extractor = opened.extractor(model=model, device=device.value, threads=threads)
+        report = opened.refresh(folders or (), extractor=extractor, on_progress=meter)
+    return _tell(opened, report, meter.seconds, as_json)
+
+
+@command
+def info(
+    place: Place,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NEW or OLD=NEW", help="First, tell the index where its folder of photos is now."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an index holds and how it was made."""
+    opened = open_index(place)
+    if root is not None:
+        rebase(opened, root)
+    if as_json:
+        write_json(index_values(opened))
+    else:
+        print(index_text(opened))
+
+
+@command
+def check(place: Place, as_json: Json = False) -> int:
+    """Verify an index, checksums included.
+
+    The exit code is 1 where something is wrong.
+    """
+    from semcbir.index.check import check_index
+
+    found = check_index(index_place(place))
+    if as_json:
+        write_json({"problems": found})
+    else:
+        print("\n".join(map(display_path, found)) if found else f"{display_path(place)} is sound")
+    return ERROR if found else 0
+
+
+@command
+def compact(place: Place) -> None:
+    """Make an index as small as it can be.
+
+    Its segments become one, without what removed photos left behind.
+    """
+    opened = open_index(place)
+    before = segment_sizes(opened)
+    opened.compact()
+    after = segment_sizes(opened)
+    was = f"{counted(len(before), 'segment')} of {size(sum(before))}"
+    print(f"{display_path(opened.path)}: {was}, now {counted(len(after), 'segment')} of {size(sum(after))}")
+
+
+def _tell(opened: Index, report: Report, seconds: float, as_json: bool) -> int:
+    """Write what a run did to stdout, and the files it skipped to stderr; return the exit code."""
+    if as_json:
+        write_json(run_values(opened, report, seconds))
+    else:
+        print(run_text(opened, report, seconds))
+        for line in trouble_lines(report, opened.path):
+            note(line)
+    return SKIPPED if report.skipped or report.missing or report.unreadable else 0

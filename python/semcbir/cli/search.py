@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The commands that search an index, and say why two photos are near or far."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semcbir._files import display_path
+from semcbir.cli.console import command, note
+from semcbir.cli.options import (
+    Device,
+    FeatureName,
+    Json,
+    Model,
+    OnDevice,
+    Query,
+    Target,
+    Threads,
+    parse_epsilon,
+    parse_features,
+    parse_picture,
+    usage,
+)
+from semcbir.cli.saving import check_place, save_picture
+from semcbir.cli.targets import open_index, ready_index
+from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
+
+if TYPE_CHECKING:
+    from semcbir.searcher import Penalized
+
+
+@command
+def search(
+    query: Query,
+    target: Target,
+    k: Annotated[int, typer.Option("-k", min=1, max=2**31 - 1, help="How many hits.")] = 20,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            parser=usage(parse_epsilon),
+            metavar="NUMBER",
+            help="Photos of a larger histogram distance are penalised: ranked last; none: no such filter.",
+        ),
+    ] = 0.9,
+    drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
+    feature: FeatureName = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            parser=usage(parse_picture), metavar="PICTURE", help="Save query and hits as a contact sheet."
+        ),
+    ] = None,
+    model: Model = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            parser=usage(parse_features),
+            metavar="NAMES",
+            help="Features for the first use of a folder (kaze).",
+        ),
+    ] = None,
+    device: OnDevice = Device.auto,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> int:
+    """Find the photos most like a photo.
+
+    Ranked by the distance between signatures, nearest first.
+    """
+    from semcbir.images.decode import load_image
+    from semcbir.query import search as find
+
+    # Before any long work: a query that cannot be read, or a photo that would be overwritten, ends it here.
+    load_image(query, 64)
+    check_place("--sheet", sheet)
+    opened, extractor, code = ready_index(target, model, features, device.value, threads)
+    bound = None if math.isinf(epsilon) else epsilon
+    penalized: Penalized = "drop" if drop else "last"
+    (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)
+    if as_json:
+        asked = {"query": query, "index": opened.path, "feature": opened.recipe.feature(feature).name}
+        asked |= {"k": k, "epsilon": bound, "penalized": penalized, "images": len(opened)}
+        write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
+    else:
+        print(hits_text(results))
+    if not len(opened):
+        note(f"there is no photo in {display_path(target)}")
+    elif bound is not None:
+        note(f"{results.kept} of {len(opened)} images pass the semantic filter")
+    if sheet:
+        from semcbir.pictures.sheet import contact_sheet
+
+        save_picture(contact_sheet(query, results), sheet)
+    return code
+
+
+@command
+def explain(
+    query: Query,
+    hit: Annotated[str, typer.Argument(help="A photo in the index: its path, or its id.", metavar="HIT")],
+    target: Target,
+    feature: FeatureName = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            parser=usage(parse_picture), metavar="PICTURE", help="Save photos, label maps and legend."
+        ),
+    ] = None,
+    model: Model = None,
+    device: OnDevice = Device.auto,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Show what keeps two photos apart.
+
+    For each class of either photo: how much of them it covers, and its part of their distance.
+    """
+    from semcbir.explanation import explain as take_apart
+
+    opened = open_index(target)
+    check_place("--picture", picture)
+    extractor = opened.extractor(model=model, device=device.value, threads=threads)
+    # No image file is called by digits alone, so that those are an id.
+    image = int(hit) if hit.isascii() and hit.isdigit() else hit
+    explanation = take_apart(query, image, opened, feature, extractor=extractor)
+    if explanation.hit_analysis is None:
+        note(f"{display_path(explanation.hit.path)} cannot be read any more; the numbers are the index's")
+    if as_json:
+        write_json(explanation_values(explanation))
+    else:
+        print(explanation_text(explanation))
+    if picture:
+        from semcbir.pictures.explanation import explanation_picture
+
+        save_picture(explanation_picture(explanation), picture)
