@@ -405,7 +405,7 @@ def test_the_index_stands_alone_with_its_copy_of_the_model(
 def test_a_large_model_is_referred_to(
     photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("semcbir.index.create.LARGEST_MODEL", 10)
+    monkeypatch.setattr("semcbir.index.model.LARGEST_MODEL", 10)
     folder = shutil.copytree(tiny_model.parent, tmp_path / "model")
     index = Index.build(photo_folder, tmp_path / "index", model=folder / tiny_model.name)
     assert not (index.path / "model").exists()

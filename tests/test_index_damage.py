@@ -94,7 +94,7 @@ def test_check_finds_every_flipped_bit_of_a_segment(damaged: Path):
 
 def test_damaged_values_are_told_as_damage(damaged: Path):
     index = Index.open(damaged)
-    (_, segment), *_ = index._snapshot.segments
+    segment, *_ = index._snapshot.segments
     path = next(path for path in segments(damaged) if len(path.read_bytes()) > 0)
     data = path.read_bytes()
     start = data.find(segment.batch["kaze"].centroids.tobytes()[:64])

@@ -173,11 +173,10 @@ def _class_line(row: ClassShare, wide: int) -> str:
 
 def segment_sizes(index: Index) -> list[int]:
     """Return the size in bytes of each segment."""
-    from semcbir.index import catalog
-    from semcbir.index.snapshot import read_segment_files
+    from semcbir.index.catalog import read
 
-    with catalog.read(index.path) as connection:
-        return [file.size for _, file in read_segment_files(connection)]
+    with read(index.path) as catalog:
+        return [file.size for _, file in catalog.segments()]
 
 
 def index_values(index: Index) -> dict[str, Any]:

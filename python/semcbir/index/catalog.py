@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Catalog: the SQLite file that says what is in an index. What it does not list does not exist.
+"""The catalogue: the SQLite file that says what is in an index. What it does not list does not exist.
+
+All SQL of the package is here.
 
 ``images.state`` is one of
 
@@ -20,9 +22,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from semcbir._files import sync_folder
@@ -64,9 +68,241 @@ CREATE UNIQUE INDEX images_by_row ON images (segment, row);
 CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT NULL,
     PRIMARY KEY (segment, row)) WITHOUT ROWID;
 """
+_IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
+_BURY = "INSERT INTO dead SELECT segment, row FROM images"
 
 
-def create(folder: Path, meta: dict[str, str | bytes], roots: Iterable[tuple[bytes, bytes | None]]) -> None:
+@dataclass(frozen=True)
+class SegmentFile:
+    """A segment as the catalogue lists it: file name, number of images, size in bytes, sha256 in hex."""
+
+    name: str
+    images: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RootRow:
+    """A root as the catalogue lists it; see the module's description."""
+
+    id: int
+    path: bytes
+    relative: bytes | None
+    state: str
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """An image as the catalogue lists it: ``size`` and ``mtime_ns`` as they were when its file was read.
+
+    ``stored`` says that a segment still has its signature, even where it is no longer in the index.
+    """
+
+    id: int
+    root: int
+    path: bytes
+    size: int | None
+    mtime_ns: int | None
+    state: str
+    stored: bool
+
+
+class Catalog:
+    """The catalogue of the index at ``folder``, open: ``read`` and ``writer`` give one.
+
+    What changes it belongs into a ``with catalog.changes():``, which is one commit.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    @contextmanager
+    def changes(self) -> Iterator[None]:
+        """Commit at the end; undo everything where an exception ends it."""
+        with self._connection:
+            yield
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        return self._connection.execute(query, values).fetchall()
+
+    # --- what it says -------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> Any:
+        """Return what was written down of the index under ``key``, None where nothing was."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def roots(self) -> list[RootRow]:
+        """Return all roots, oldest first, forgotten ones included."""
+        query = "SELECT id, path, relative, state FROM roots ORDER BY id"
+        return [RootRow(*row) for row in self._all(query)]
+
+    def segments(self) -> list[tuple[int, SegmentFile]]:
+        """Return the segments by their number, oldest first."""
+        rows = self._all("SELECT id, name, images, size, sha256 FROM segments ORDER BY id")
+        for _, name, *_ in rows:
+            if Path(name).name != name:
+                raise IndexStorageError(f"the catalogue lists a segment {name!r}, which is no name of one")
+        return [(row[0], SegmentFile(*row[1:])) for row in rows]
+
+    def dead_rows(self) -> dict[int, list[int]]:
+        """Return per segment the rows whose image is no longer in the index."""
+        dead: dict[int, list[int]] = {}
+        for segment, row in self._all("SELECT segment, row FROM dead"):
+            dead.setdefault(segment, []).append(row)
+        return dead
+
+    def images_in_segment(self, segment: int) -> list[tuple[int, int]]:
+        """Return (row, id) of the images that a segment holds, by row."""
+        query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
+        return self._all(query, segment)
+
+    def image(self, image: int) -> ImageRow | None:
+        """Return the image with this id, whatever its state."""
+        rows = self._all(f"{_IMAGE} WHERE id = ?", image)
+        return ImageRow(*rows[0]) if rows else None
+
+    def indexed_at(self, root: int, path: bytes) -> ImageRow | None:
+        """Return the image of the file ``path`` of a root, if it is in the index."""
+        rows = self._all(f"{_IMAGE} WHERE root = ? AND path = ? AND state = 'indexed'", root, path)
+        return ImageRow(*rows[0]) if rows else None
+
+    def images_below(self, root: int) -> dict[bytes, ImageRow]:
+        """Return all images of a root by path, whatever their state."""
+        rows = (ImageRow(*row) for row in self._connection.execute(f"{_IMAGE} WHERE root = ?", (root,)))
+        return {row.path: row for row in rows}
+
+    def indexed_below(self, root: int, *, limit: int = -1) -> list[tuple[int, bytes]]:
+        """Return (id, path) of a root's images that are in the index, at most ``limit`` of them."""
+        query = "SELECT id, path FROM images WHERE root = ? AND state = 'indexed' LIMIT ?"
+        return self._all(query, root, limit)
+
+    def skipped(self) -> list[tuple[int, bytes, str]]:
+        """Return (root, path, reason) of the files that could not be read."""
+        return self._all("SELECT root, path, reason FROM images WHERE state = 'skipped'")
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the catalogue itself, a line each."""
+        rows = self._all("PRAGMA integrity_check")
+        if rows != [("ok",)]:
+            return [f"catalogue: {row[0]}" for row in rows]
+        if self._all("PRAGMA foreign_key_check"):
+            return ["catalogue: it names folders or segments that it does not list"]
+        return []
+
+    # --- roots --------------------------------------------------------------------------------------------
+
+    def add_root(self, path: bytes, relative: bytes | None, state: str) -> int:
+        """List a new root; return its number."""
+        query = "INSERT INTO roots (path, relative, state) VALUES (?, ?, ?)"
+        return self._inserted(query, path, relative, state)
+
+    def set_root_state(self, root: int, state: str) -> None:
+        """Follow a root as ``state`` says from now on."""
+        self._connection.execute("UPDATE roots SET state = ? WHERE id = ?", (state, root))
+
+    def move_root(self, root: int, path: bytes, relative: bytes | None) -> None:
+        """Note where a root is now."""
+        query = "UPDATE roots SET path = ?, relative = ? WHERE id = ?"
+        self._connection.execute(query, (path, relative, root))
+
+    def absorb_root(self, root: int, other: int, paths: Iterable[tuple[int, bytes]]) -> None:
+        """Give all images of the root ``other`` to ``root``, under their (id, path) there; drop ``other``."""
+        self._connection.executemany(
+            "UPDATE images SET root = ?, path = ? WHERE id = ?",
+            ((root, path, image) for image, path in paths),
+        )
+        self._connection.execute("DELETE FROM roots WHERE id = ?", (other,))
+
+    # --- images -------------------------------------------------------------------------------------------
+
+    def next_id(self) -> int:
+        """Return the id that comes after all that were ever given out."""
+        return int(self._all("SELECT coalesce(max(id) + 1, 0) FROM images")[0][0])
+
+    def put_image(
+        self,
+        image: int,
+        root: int,
+        path: bytes,
+        *,
+        size: int | None,
+        mtime_ns: int | None,
+        segment: int | None = None,
+        row: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """List an image at a ``row`` of a ``segment``, or else as skipped for ``reason``.
+
+        Where the id is there already, the row of a segment that held it is dead from now on.
+        """
+        state = "skipped" if segment is None else "indexed"
+        self._connection.execute(f"{_BURY} WHERE id = ? AND state = 'indexed'", (image,))
+        self._connection.execute(
+            "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " (root, path, size, mtime_ns, state, segment, row, reason) ="
+            " (excluded.root, excluded.path, excluded.size, excluded.mtime_ns,"
+            "  excluded.state, excluded.segment, excluded.row, excluded.reason)",
+            (image, root, path, size, mtime_ns, state, segment, row, reason),
+        )
+
+    def take_out(self, images: Iterable[int], state: str) -> int:
+        """Take images out; their rows stay, as ``state``. Returns how many could be found."""
+        keys = [(key,) for key in images]
+        before = self._connection.total_changes
+        self._connection.executemany(f"{_BURY} WHERE id = ? AND state = 'indexed'", keys)
+        count = self._connection.total_changes - before
+        self._connection.executemany(
+            "UPDATE images SET state = ?, reason = NULL WHERE id = ?", ((state, *key) for key in keys)
+        )
+        return count
+
+    def put_back(self, images: Iterable[int]) -> None:
+        """Undo ``take_out`` for images whose segment still has their signature."""
+        keys = [(key,) for key in images]
+        self._connection.executemany(
+            "DELETE FROM dead WHERE (segment, row) IN (SELECT segment, row FROM images WHERE id = ?)", keys
+        )
+        self._connection.executemany("UPDATE images SET state = 'indexed' WHERE id = ?", keys)
+
+    # --- segments -----------------------------------------------------------------------------------------
+
+    def add_segment(self, segment: SegmentFile) -> int:
+        """List a new segment; return its number."""
+        query = "INSERT INTO segments (name, images, size, sha256) VALUES (?, ?, ?, ?)"
+        return self._inserted(query, segment.name, segment.images, segment.size, segment.sha256)
+
+    def replace_segments(self, old: Sequence[int], new: SegmentFile | None, images: Iterable[int]) -> None:
+        """List ``new`` in place of ``old``; ``images`` are the ids of its rows, in order.
+
+        Removed and gone images lose what could have brought them back.
+        """
+        keys = [(key,) for key in old]
+        if new:
+            key = self.add_segment(new)
+            self._connection.executemany(
+                "UPDATE images SET segment = ?, row = ? WHERE id = ?",
+                ((key, row, image) for row, image in enumerate(images)),
+            )
+        self._connection.executemany("UPDATE images SET segment = NULL, row = NULL WHERE segment = ?", keys)
+        self._connection.executemany("DELETE FROM dead WHERE segment = ?", keys)
+        self._connection.executemany("DELETE FROM segments WHERE id = ?", keys)
+
+    def shrink(self) -> None:
+        """Give free pages back to the system; not within ``changes``."""
+        self._connection.execute("VACUUM")
+
+    def _inserted(self, query: str, *values: object) -> int:
+        key = self._connection.execute(query, values).lastrowid
+        assert key is not None
+        return key
+
+
+def create(
+    folder: Path, meta: Mapping[str, str | bytes], roots: Iterable[tuple[bytes, bytes | None]]
+) -> None:
     """Make the catalogue of a new index, whole or not at all; the caller holds ``writer_lock``.
 
     ``roots`` are in it from the start, so that a run that is cut off before its first batch can be resumed.
@@ -88,7 +324,7 @@ def is_index(folder: Path) -> bool:
 
 
 @contextmanager
-def read(folder: Path) -> Iterator[sqlite3.Connection]:
+def read(folder: Path) -> Iterator[Catalog]:
     """Open the catalogue for one consistent look; no lock is held afterwards.
 
     Raises IndexStorageError where ``folder`` is no index, or its catalogue is damaged or too new.
@@ -96,7 +332,7 @@ def read(folder: Path) -> Iterator[sqlite3.Connection]:
     with _connection(folder) as connection, _errors(folder):
         connection.execute("BEGIN")
         _check_version(folder, connection)
-        yield connection
+        yield Catalog(folder, connection)
         connection.rollback()
 
 
@@ -119,8 +355,8 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writer(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the catalogue for the one writer an index can have; each ``with connection:`` is a commit.
+def writer(folder: Path) -> Iterator[Catalog]:
+    """Open the catalogue for the one writer an index can have; each ``with catalog.changes():`` is a commit.
 
     Raises IndexLockedError where another writer is at work, and otherwise like ``read``.
     """
@@ -130,7 +366,7 @@ def writer(folder: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA foreign_keys = ON")
         _check_version(folder, connection)
-        yield connection
+        yield Catalog(folder, connection)
 
 
 @contextmanager

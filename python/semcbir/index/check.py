@@ -12,16 +12,10 @@ import numpy.typing as npt
 
 from semcbir._files import absolute, file_sha256
 from semcbir.errors import IndexStorageError, ModelError
-from semcbir.index import catalog
-from semcbir.index.segments import Segment, SegmentFile, map_segment
-from semcbir.index.snapshot import (
-    MODEL_CARD,
-    MODEL_FILE,
-    SEGMENTS,
-    read_dead,
-    read_recipe,
-    read_segment_files,
-)
+from semcbir.index.catalog import SegmentFile, read
+from semcbir.index.model import MODEL_CARD, MODEL_FILE
+from semcbir.index.segments import Segment, map_segment
+from semcbir.index.snapshot import SEGMENTS, read_recipe
 from semcbir.networks.card import ModelCard
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -64,23 +58,19 @@ def check_index(path: str | os.PathLike[str]) -> list[str]:
 
 def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
     """Read everything at once, so that no lock is held while the segments are verified."""
-    with catalog.read(folder) as connection:
-        rows = connection.execute("PRAGMA integrity_check").fetchall()
-        if rows != [("ok",)]:
-            return [f"catalogue: {row[0]}" for row in rows], None, []
-        if connection.execute("PRAGMA foreign_key_check").fetchone():
-            return ["catalogue: it names folders or segments that it does not list"], None, []
-        dead = read_dead(connection)
-        query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
+    with read(folder) as catalog:
+        if problems := catalog.problems():
+            return problems, None, []
+        dead = catalog.dead_rows()
         listings = [
             _Listing(
                 file,
                 set(dead.get(key, ())),
-                np.array(connection.execute(query, (key,)).fetchall(), np.int64).reshape(-1, 2),
+                np.array(catalog.images_in_segment(key), np.int64).reshape(-1, 2),
             )
-            for key, file in read_segment_files(connection)
+            for key, file in catalog.segments()
         ]
-        return [], read_recipe(folder, connection), listings
+        return [], read_recipe(catalog), listings
 
 
 def _check_model(folder: Path, recipe: Recipe) -> list[str]:

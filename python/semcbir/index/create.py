@@ -4,26 +4,21 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
 
-from semcbir._files import absolute, display_path, sync_file, sync_folder
+from semcbir._files import display_path, sync_folder
 from semcbir.errors import IndexStorageError
 from semcbir.index import catalog
+from semcbir.index.model import MODEL_FILE, copy_model, stored_model
 from semcbir.index.roots import outermost, stored_place
-from semcbir.index.snapshot import MODEL_CARD, MODEL_FILE, SEGMENTS
+from semcbir.index.snapshot import SEGMENTS
 from semcbir.networks.card import ModelCard
-from semcbir.networks.names import is_name
 from semcbir.recipe import Recipe
-
-LARGEST_MODEL = 16 * 2**20
-"""A model file of at most so many bytes is copied into the index, so that the index stands alone."""
 
 _OWN_NAMES = {SEGMENTS, Path(MODEL_FILE).parent.name, *catalog.FILES}
 """What a creation that was cut off may have left in a folder that is no index yet."""
@@ -57,31 +52,18 @@ def create_index(
             if catalog.is_index(folder):
                 return
             (folder / SEGMENTS).mkdir(exist_ok=True)
-            if model_path.stat().st_size <= LARGEST_MODEL:
-                _copy_model(folder, model_path, card)
+            copy_model(folder, model_path, card)
             sync_folder(folder)
             sync_folder(folder.parent)
-            # A registered name stays a name; a file must be found from any folder.
-            place = os.fspath(model) if is_name(model) else str(absolute(model))
             meta: dict[str, str | bytes] = {
                 "recipe": json.dumps(recipe.to_dict()),
-                "model": os.fsencode(place),
+                "model": stored_model(model),
                 "uuid": str(uuid4()),
                 "made_with": json.dumps(_versions()),
             }
             catalog.create(folder, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {error}") from error
-
-
-def _copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
-    copy = folder / MODEL_FILE
-    copy.parent.mkdir(exist_ok=True)
-    shutil.copyfile(model_path, copy)
-    dataclasses.replace(card, file=copy.name).save(folder / MODEL_CARD)
-    for path in (copy, folder / MODEL_CARD):
-        sync_file(path)
-    sync_folder(copy.parent)
 
 
 def _versions() -> dict[str, str]:

@@ -5,37 +5,32 @@ from __future__ import annotations
 
 import operator
 import os
-import sqlite3
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from semcbir._files import absolute, display_path
-from semcbir.errors import ImageError, IndexStorageError, ModelError, RecipeMismatchError
+from semcbir._files import PathLike, absolute, display_path
+from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
-from semcbir.index import catalog
+from semcbir.index.catalog import Catalog, is_index, read, writer
 from semcbir.index.check import check_index
 from semcbir.index.create import create_index
-from semcbir.index.merge import merge_all, merge_small, remove_litter
+from semcbir.index.merge import merge_all, remove_litter, tidy
+from semcbir.index.model import extractor_like, find_model, require_like
 from semcbir.index.plan import Plan, plan_add, plan_refresh
-from semcbir.index.roots import Root, forget_root, holding, move_root, read_roots
-from semcbir.index.run import Ingest, Progress, Report, Skipped, put_back, take_out
-from semcbir.index.snapshot import MODEL_CARD, load
-from semcbir.networks.names import resolve
-from semcbir.networks.presets import inference_of, with_inference
+from semcbir.index.roots import Root, holding, read_roots, rebase
+from semcbir.index.run import Progress, Report, Run, Skipped
+from semcbir.index.snapshot import load
 from semcbir.networks.specs import InferenceSpec
-from semcbir.recipe import Recipe, require_same
+from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
-PathLike = str | os.PathLike[str]
 OnProgress = Callable[[Progress], None] | None
 
 
@@ -102,13 +97,13 @@ class Index:
         if not roots:
             raise ValueError("folders must name at least one folder, got none")
         folder = absolute(path)
-        if not catalog.is_index(folder):
+        if not is_index(folder):
             extractor.load()  # An index must not be made with a network that does not work.
             create_index(
                 folder, roots, extractor.recipe, extractor.model, extractor.model_path, extractor.card
             )
         index = cls(folder)
-        index._require_same(extractor, "what is to be added")
+        require_like(folder, index.recipe, extractor, "what is to be added")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)
         return index
 
@@ -138,41 +133,35 @@ class Index:
     @property
     def skipped(self) -> list[Skipped]:
         """The image files that could not be read, with the reason, by path."""
-        with catalog.read(self.path) as connection:
-            roots = self._roots(connection)
-            rows = connection.execute("SELECT root, path, reason FROM images WHERE state = 'skipped'")
-            found = [Skipped(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
+        with read(self.path) as catalog:
+            roots = {root.id: root for root in read_roots(catalog)}
+            rows = catalog.skipped()
+        found = [Skipped(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
         return sorted(found, key=lambda skipped: os.fsencode(skipped.path))
-
-    def _roots(self, connection: sqlite3.Connection) -> dict[int, Root]:
-        return {root.id: root for root in read_roots(self.path, connection)}
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the records of the images that can be found, by id."""
-        records = self.records(sorted(int(key) for ids in self._snapshot.live_ids for key in ids if key >= 0))
-        return iter(records)
+        return iter(self.records(self._snapshot.ids()))
 
     def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
         """Return the records of ``ids``, in their order. Raises KeyError for an id that never was."""
-        query = "SELECT id, root, path, size, mtime_ns FROM images WHERE id = ?"
         records = []
-        with catalog.read(self.path) as connection:
-            roots = {root.id: root for root in read_roots(self.path, connection, forgotten=True)}
+        with read(self.path) as catalog:
+            roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
             for key in ids:
-                row = connection.execute(query, (operator.index(key),)).fetchone()
-                if row is None or row[1] not in roots:
+                row = catalog.image(operator.index(key))
+                if row is None or row.root not in roots:
                     raise KeyError(f"index {display_path(self.path)} has no image with id {key}")
-                records.append(Record(row[0], roots[row[1]].file(row[2]), row[3], row[4]))
+                records.append(Record(row.id, roots[row.root].file(row.path), row.size, row.mtime_ns))
         return records
 
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None where it is not in the index."""
         file = absolute(path)
-        query = "SELECT id, size, mtime_ns FROM images WHERE root = ? AND path = ? AND state = 'indexed'"
-        with catalog.read(self.path) as connection:
-            root = holding(read_roots(self.path, connection), file)
-            row = connection.execute(query, (root.id, root.relative(file))).fetchone() if root else None
-        return Record(row[0], file, row[1], row[2]) if row else None
+        with read(self.path) as catalog:
+            root = holding(read_roots(catalog), file)
+            row = catalog.indexed_at(root.id, root.relative(file)) if root else None
+        return Record(row.id, file, row.size, row.mtime_ns) if row else None
 
     def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
         """Return the signatures of ``feature`` (None: the first), copied.
@@ -182,41 +171,14 @@ class Index:
         """
         name = self.recipe.feature(feature).name
         wanted = None if ids is None else np.fromiter(ids, np.int64)
-        parts = [self._no_signatures(name)]
-        snapshot = self._snapshot
-        for (_, segment), live in zip(snapshot.segments, snapshot.live_ids, strict=True):
-            chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
-            try:
-                parts.append(segment.batch[name][chosen])
-            except ValueError as error:
-                raise IndexStorageError(
-                    f"a segment of index {display_path(self.path)} is damaged: {error}; run `semcbir check`"
-                ) from error
-        joined = Signatures.concatenate(parts)
-        order = joined.ids.argsort()
-        if wanted is None:
-            return joined[order]
-        missing = wanted[~np.isin(wanted, joined.ids)]
-        if len(missing):
-            raise ValueError(f"id {missing[0]} is not in index {display_path(self.path)}")
-        return joined[order[np.searchsorted(joined.ids, wanted, sorter=order)]]
+        return self._snapshot.signatures(name, wanted)
 
     def searcher(self, feature: str | None = None) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first).
 
         Raises ValueError for a feature that the index has not.
         """
-        name = self.recipe.feature(feature).name
-        snapshot = self._snapshot  # One look: another thread may load a newer one meanwhile.
-        if name not in snapshot.searchers:
-            batches = [self._no_signatures(name), *(segment.batch[name] for _, segment in snapshot.segments)]
-            ids = [batches[0].ids, *snapshot.live_ids]
-            snapshot.searchers[name] = Searcher._over_segments(batches, ids)
-        return snapshot.searchers[name]
-
-    def _no_signatures(self, feature: str) -> Signatures:
-        recipe = self.recipe.for_feature(feature)
-        return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
+        return self._snapshot.searcher(self.recipe.feature(feature).name)
 
     def extractor(
         self, *, model: PathLike | None = None, device: str = "auto", threads: int | None = None
@@ -229,39 +191,13 @@ class Index:
         default = model is None and device == "auto" and threads is None
         if default and self._extractor is not None:
             return self._extractor
-        model = model or self._model()
-        inference = inference_of(self.recipe.model)
-        try:
-            with_inference(resolve(model)[1], inference)
-        except ValueError as error:
-            raise self._mismatch(f"this network cannot do what it was made with ({error})") from None
-        extractor = Extractor(
-            model,
-            self.recipe.features,
-            long_side=self.recipe.long_side,
-            device=device,
-            threads=threads,
-            inference=inference,
-        )
-        self._require_same(extractor, "this network")
+        if model is None:
+            with read(self.path) as catalog:
+                model = find_model(catalog, self.recipe)
+        extractor = extractor_like(self.path, self.recipe, model, device, threads)
         if default:
             self._extractor = extractor
         return extractor
-
-    def _model(self) -> Path:
-        copy = self.path / MODEL_CARD
-        if copy.is_file():
-            return copy
-        with catalog.read(self.path) as connection:
-            (value,) = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
-        stored = os.fsdecode(value)
-        if Path(stored).is_absolute() and not Path(stored).exists():
-            raise ModelError(
-                f"the model of index {display_path(self.path)}, {self.recipe.model['name']}, is not at "
-                f"{display_path(stored)} any more; "
-                f"give its new place (sha256 {self.recipe.model['sha256']})"
-            )
-        return Path(stored)
 
     def add(
         self,
@@ -279,8 +215,7 @@ class Index:
         for path in chosen:
             if not path.exists():
                 raise ImageError(f"{display_path(path)} is not there")
-
-        return self._run(partial(plan_add, self.path, chosen), extractor, on_progress)
+        return self._run(lambda catalog: plan_add(catalog, chosen), extractor, on_progress)
 
     def refresh(
         self,
@@ -297,8 +232,7 @@ class Index:
         ``remove``. Raises like ``build``, and IndexStorageError where no folder of the index is there.
         """
         chosen = [_folder(folder) for folder in _paths(folders)]
-
-        return self._run(partial(plan_refresh, self.path, chosen), extractor, on_progress)
+        return self._run(lambda catalog: plan_refresh(catalog, chosen), extractor, on_progress)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take images out, given by id or path, and return how many; their files are not touched.
@@ -308,24 +242,24 @@ class Index:
         that is not in the index, and then takes none out; IndexLockedError where another process writes.
         """
         many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
-        with catalog.writer(self.path) as connection:
+        with writer(self.path) as catalog:
             self._reload()
-            known = {root.folder: root for root in read_roots(self.path, connection)}
-            folders: list[Root] = []
+            known = {root.folder: root for root in read_roots(catalog)}
+            roots: list[Root] = []
             ids: set[int] = set()
             for image in many:
                 root = None if isinstance(image, Integral) else known.get(absolute(image))
                 if root is None:
                     ids.add(self._id(image))
                 else:
-                    folders.append(root)
+                    roots.append(root)
             try:
-                with connection:
-                    for root in folders:
-                        ids |= _indexed(connection, root)
-                        forget_root(connection, root)
-                    count = take_out(connection, ids, "removed")
-                self._merge(connection)
+                with catalog.changes():
+                    for root in roots:
+                        ids.update(key for key, _ in catalog.indexed_below(root.id))
+                        catalog.set_root_state(root.id, "forgotten")
+                    count = catalog.take_out(ids, "removed")
+                tidy(catalog, self.recipe)
             finally:
                 self._reload()
         return count
@@ -337,7 +271,7 @@ class Index:
                 raise ValueError(f"{display_path(image)} is not in index {display_path(self.path)}")
             return record.id
         key = operator.index(image)
-        if key < 0 or not any((ids == key).any() for ids in self._snapshot.live_ids):
+        if key not in self._snapshot:
             raise ValueError(f"id {key} is not in index {display_path(self.path)}")
         return key
 
@@ -350,9 +284,9 @@ class Index:
 
         Raises IndexLockedError where another process writes.
         """
-        with catalog.writer(self.path) as connection:
-            remove_litter(self.path, connection)
-            merge_all(self.path, connection, self.recipe)
+        with writer(self.path) as catalog:
+            remove_litter(catalog)
+            merge_all(catalog, self.recipe)
         self._reload()
 
     def rebase(self, new: PathLike, old: PathLike | None = None) -> None:
@@ -362,88 +296,28 @@ class Index:
         its photos, ImageError where ``new`` is no folder, IndexLockedError where another process writes.
         """
         folder = _folder(new)
-        with catalog.writer(self.path) as connection:
-            roots = read_roots(self.path, connection)
-            wanted = None if old is None else absolute(old)
-            chosen = [root for root in roots if wanted in (None, root.folder)]
-            if len(chosen) != 1:
-                known = ", ".join(display_path(root.folder) for root in roots)
-                raise ValueError(f"old must name one of the index's folders: {known}")
-            others = [root for root in roots if root is not chosen[0]]
-            if any(folder.is_relative_to(o.folder) or o.folder.is_relative_to(folder) for o in others):
-                raise ValueError(
-                    f"new must not overlap another folder of the index, got {display_path(folder)}"
-                )
-            if not _holds_any(connection, chosen[0], folder):
-                name = display_path(folder)
-                raise ValueError(f"new must hold images of the folder that moved, none of them is at {name}")
-            with connection:
-                move_root(self.path, connection, chosen[0], folder)
+        with writer(self.path) as catalog:
+            rebase(catalog, folder, None if old is None else absolute(old))
         self._reload()
 
     def _run(
         self,
-        make_plans: Callable[[sqlite3.Connection], list[Plan]],
+        make_plans: Callable[[Catalog], list[Plan]],
         extractor: Extractor | None,
         on_progress: OnProgress,
     ) -> Report:
-        """Carry plans out: take out what is gone, put back what returned, read what is new, merge."""
         if extractor is not None:
-            self._require_same(extractor, "what is to be added")
-        with catalog.writer(self.path) as connection:
-            remove_litter(self.path, connection)
-            plans = make_plans(connection)
-            ingest = Ingest(self.path, connection, on_progress)
-            self.report = report = ingest.report
-            report.missing = [plan.root.folder for plan in plans if plan.missing]
-            report.unreadable = [folder for plan in plans for folder in plan.unreadable]
-            report.unchanged = sum(plan.unchanged for plan in plans)
+            require_like(self.path, self.recipe, extractor, "what is to be added")
+        with writer(self.path) as catalog:
+            remove_litter(catalog)
+            plans = make_plans(catalog)
+            run = Run(catalog, self.recipe, on_progress)
+            self.report = run.report
             try:
-                with connection:
-                    report.removed = take_out(
-                        connection, (key for plan in plans for key in plan.gone), "gone"
-                    )
-                    returned = [key for plan in plans for key in plan.returned]
-                    put_back(connection, returned)
-                    report.added = len(returned)
-                tasks = [task for plan in plans for task in plan.tasks]
-                if tasks:
-                    for _ in ingest.read(tasks, extractor or self.extractor()):
-                        self._merge(connection)
+                run.carry_out(plans, lambda: extractor or self.extractor())
             finally:
                 self._reload()
-        return report
-
-    def _require_same(self, extractor: Extractor, what: str) -> None:
-        try:
-            require_same(self.recipe, extractor.recipe, what)
-        except RecipeMismatchError as error:
-            raise self._mismatch(str(error)) from None
-
-    def _mismatch(self, what: str) -> RecipeMismatchError:
-        return RecipeMismatchError(
-            f"index {display_path(self.path)}: {what}; use the network and features it was made with, "
-            "or make another index"
-        )
-
-    def _merge(self, connection: sqlite3.Connection) -> None:
-        try:
-            merge_small(self.path, connection, self.recipe)
-        except IndexStorageError as error:
-            # What was asked for is done and safe; a merge can wait.
-            warnings.warn(f"segments could not be merged: {error}", RuntimeWarning, stacklevel=3)
-
-
-def _indexed(connection: sqlite3.Connection, root: Root) -> set[int]:
-    rows = connection.execute("SELECT id FROM images WHERE root = ? AND state = 'indexed'", (root.id,))
-    return {key for (key,) in rows}
-
-
-def _holds_any(connection: sqlite3.Connection, root: Root, folder: Path) -> bool:
-    """Tell whether an image of ``root`` is at ``folder``; true where there is none to look for."""
-    rows = connection.execute("SELECT path FROM images WHERE root = ? AND state = 'indexed'", (root.id,))
-    relatives = [path for (path,) in rows]
-    return not relatives or any((folder / os.fsdecode(path)).exists() for path in relatives)
+        return self.report
 
 
 def _folder(folder: PathLike) -> Path:

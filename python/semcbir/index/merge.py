@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from semcbir._files import file_sha256
 from semcbir.errors import IndexStorageError
-from semcbir.index.segments import Batch, SegmentFile, map_segment, write_segment
-from semcbir.index.snapshot import SEGMENTS, live_ids, read_dead, read_segment_files
+from semcbir.index.catalog import Catalog, SegmentFile
+from semcbir.index.segments import Batch, map_segment, write_segment
+from semcbir.index.snapshot import SEGMENTS, live_ids
 from semcbir.recipe import Recipe
 
 FANOUT = 8
@@ -51,42 +52,41 @@ def new_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
         ) from error
 
 
-def insert_segment(connection: sqlite3.Connection, segment: SegmentFile) -> int:
-    """List a new segment in the catalogue and return its number there."""
-    cursor = connection.execute(
-        "INSERT INTO segments (name, images, size, sha256) VALUES (?, ?, ?, ?)",
-        (segment.name, segment.images, segment.size, segment.sha256),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+def tidy(catalog: Catalog, recipe: Recipe) -> None:
+    """Merge as ``merge_small`` does after a change, which is done and safe already: a failure only warns."""
+    try:
+        merge_small(catalog, recipe)
+    except IndexStorageError as error:
+        warnings.warn(f"segments could not be merged: {error}", RuntimeWarning, stacklevel=3)
 
 
-def merge_small(folder: Path, connection: sqlite3.Connection, recipe: Recipe) -> None:
+def merge_small(catalog: Catalog, recipe: Recipe) -> None:
     """Merge segments while FANOUT of a tier are there, and rewrite those that are mostly dead."""
-    while chosen := _choose(_stored(connection)):
-        _replace(folder, connection, recipe, chosen)
+    while chosen := _choose(_stored(catalog)):
+        _replace(catalog, recipe, chosen)
 
 
-def merge_all(folder: Path, connection: sqlite3.Connection, recipe: Recipe) -> None:
+def merge_all(catalog: Catalog, recipe: Recipe) -> None:
     """Merge every segment into one without dead rows, and give the catalogue's free pages back."""
-    stored = _stored(connection)
+    stored = _stored(catalog)
     if len(stored) > 1 or any(segment.dead for segment in stored):
-        _replace(folder, connection, recipe, stored)
-    connection.execute("VACUUM")
+        _replace(catalog, recipe, stored)
+    catalog.shrink()
 
 
-def remove_litter(folder: Path, connection: sqlite3.Connection) -> None:
+def remove_litter(catalog: Catalog) -> None:
     """Delete the files beside the segments that no catalogue lists: what a killed run left behind."""
-    listed = {file.name for _, file in read_segment_files(connection)}
-    (folder / SEGMENTS).mkdir(exist_ok=True)  # Some archives drop empty folders.
-    for entry in (folder / SEGMENTS).iterdir():
+    listed = {file.name for _, file in catalog.segments()}
+    folder = catalog.folder / SEGMENTS
+    folder.mkdir(exist_ok=True)  # Some archives drop empty folders.
+    for entry in folder.iterdir():
         if entry.name not in listed:
             _unlink(entry)
 
 
-def _stored(connection: sqlite3.Connection) -> list[_Stored]:
-    dead = read_dead(connection)
-    return [_Stored(key, file, dead.get(key, [])) for key, file in read_segment_files(connection)]
+def _stored(catalog: Catalog) -> list[_Stored]:
+    dead = catalog.dead_rows()
+    return [_Stored(key, file, dead.get(key, [])) for key, file in catalog.segments()]
 
 
 def _choose(stored: Sequence[_Stored]) -> list[_Stored]:
@@ -99,10 +99,11 @@ def _choose(stored: Sequence[_Stored]) -> list[_Stored]:
     return next((tier for _, tier in sorted(tiers.items()) if len(tier) >= FANOUT), [])
 
 
-def _replace(folder: Path, connection: sqlite3.Connection, recipe: Recipe, old: Sequence[_Stored]) -> None:
+def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
+    folder = catalog.folder / SEGMENTS
     batches: list[Batch] = []
     for stored in old:
-        path = folder / SEGMENTS / stored.file.name
+        path = folder / stored.file.name
         if file_sha256(path) != stored.file.sha256:
             # Merging would give the damage a checksum of its own.
             raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
@@ -110,22 +111,12 @@ def _replace(folder: Path, connection: sqlite3.Connection, recipe: Recipe, old: 
         # Runs of live images as slices, which share the mapped memory.
         for start, stop in _runs(live_ids(segment.ids, stored.dead) >= 0):
             batches.append({name: signatures[start:stop] for name, signatures in segment.batch.items()})
-    merged = new_segment(folder / SEGMENTS, batches) if batches else None
-    keys = [(stored.key,) for stored in old]
-    with connection:
-        if merged:
-            key = insert_segment(connection, merged)
-            ids = (int(image) for batch in batches for image in next(iter(batch.values())).ids)
-            connection.executemany(
-                "UPDATE images SET segment = ?, row = ? WHERE id = ?",
-                ((key, row, image) for row, image in enumerate(ids)),
-            )
-        # Removed and gone images lose what could have brought them back.
-        connection.executemany("UPDATE images SET segment = NULL, row = NULL WHERE segment = ?", keys)
-        connection.executemany("DELETE FROM dead WHERE segment = ?", keys)
-        connection.executemany("DELETE FROM segments WHERE id = ?", keys)
+    merged = new_segment(folder, batches) if batches else None
+    ids = (int(image) for batch in batches for image in next(iter(batch.values())).ids)
+    with catalog.changes():
+        catalog.replace_segments([stored.key for stored in old], merged, ids)
     for stored in old:
-        _unlink(folder / SEGMENTS / stored.file.name)
+        _unlink(folder / stored.file.name)
 
 
 def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

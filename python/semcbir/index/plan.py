@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,25 +11,12 @@ from pathlib import Path
 from semcbir._files import display_path
 from semcbir.errors import IndexStorageError
 from semcbir.images.find import find_images
+from semcbir.index.catalog import Catalog, ImageRow
 from semcbir.index.roots import Root, claim_file, claim_folder, holding, outermost, read_roots
 
 _SETTLED = ("indexed", "skipped")
 """States of a row that stays as it is while its file does."""
 _LARGEST = 2**63 - 1  # SQLite's; files can carry stranger times
-
-
-@dataclass(frozen=True)
-class Known:
-    """A row of the catalogue: ``size`` and ``mtime_ns`` as they were when the file was read.
-
-    ``stored`` tells that a segment still has its signature, also where it is no longer in the index.
-    """
-
-    id: int
-    size: int | None
-    mtime_ns: int | None
-    state: str
-    stored: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +28,7 @@ class Task:
     path: Path
     size: int
     mtime_ns: int
-    known: Known | None
+    known: ImageRow | None
 
 
 @dataclass
@@ -62,24 +48,24 @@ class Plan:
     unreadable: list[Path] = field(default_factory=list)
 
 
-def plan_refresh(index: Path, folders: Iterable[Path], connection: sqlite3.Connection) -> list[Plan]:
+def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
     """Plan to bring every root up to date, after making ``folders`` roots as well.
 
     Raises IndexStorageError where no root is there at all.
     """
     for folder in outermost(folders):
-        claim_folder(index, connection, folder)
-    plans = [_plan_root(connection, root, index) for root in read_roots(index, connection)]
+        claim_folder(catalog, folder)
+    plans = [_plan_root(catalog, root) for root in read_roots(catalog)]
     if plans and all(plan.missing for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
         raise IndexStorageError(
-            f"of the folders of index {display_path(index)} none is there, or has any image left: {missing}; "
-            "if one moved, say where with `semcbir info INDEX --root NEW`"
+            f"of the folders of index {display_path(catalog.folder)} none is there, or has any image left: "
+            f"{missing}; if one moved, say where with `semcbir info INDEX --root NEW`"
         )
     return plans
 
 
-def plan_add(index: Path, paths: Iterable[Path], connection: sqlite3.Connection) -> list[Plan]:
+def plan_add(catalog: Catalog, paths: Iterable[Path]) -> list[Plan]:
     """Plan to have the files among ``paths``, and the images below the folders among them, in the index.
 
     Images that were removed by hand come back; nothing is taken out.
@@ -87,46 +73,50 @@ def plan_add(index: Path, paths: Iterable[Path], connection: sqlite3.Connection)
     chosen = list(paths)
     folders = [path for path in chosen if path.is_dir()]
     for folder in outermost(folders):
-        claim_folder(index, connection, folder)
+        claim_folder(catalog, folder)
     for path in chosen:
         if path not in folders:
-            claim_file(index, connection, path)
-    roots = read_roots(index, connection)
+            claim_file(catalog, path)
+    roots = read_roots(catalog)
     by_root: dict[Root, list[Path]] = {}
     for path in chosen:
         root = holding(roots, path)
         if root is not None and path in outermost([path, *folders]):
             by_root.setdefault(root, []).append(path)
-    return [_plan_paths(connection, root, within, index) for root, within in by_root.items()]
+    return [_plan_paths(catalog, root, within) for root, within in by_root.items()]
 
 
-def _plan_paths(connection: sqlite3.Connection, root: Root, paths: Iterable[Path], index: Path) -> Plan:
+def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
     plan = Plan(root)
-    known = _known(connection, root)
+    known = catalog.images_below(root.id)
     for path in paths:
         files = [path]
         if path.is_dir():
-            files = find_images(path, [index], on_error=lambda folder, _: plan.unreadable.append(folder))
+            files = find_images(
+                path, [catalog.folder], on_error=lambda folder, _: plan.unreadable.append(folder)
+            )
         for file in files:
             _look_at(plan, file, known.pop(root.relative(file), None), revive=True)
     return plan
 
 
-def _plan_root(connection: sqlite3.Connection, root: Root, index: Path) -> Plan:
+def _plan_root(catalog: Catalog, root: Root) -> Plan:
     """Plan to bring all of ``root`` up to date with its folder.
 
     A root whose folder is not there, or that held images and has none, is missing: an unmounted disk must
     not empty an index. What lies in folders that could not be looked into stays.
     """
     plan = Plan(root)
-    known = _known(connection, root)
+    known = catalog.images_below(root.id)
     settled = sum(row.state in _SETTLED for row in known.values())
     if not root.folder.is_dir():
         plan.missing = True
         return plan
     files = []
     if root.scanned:
-        files = find_images(root.folder, [index], on_error=lambda folder, _: plan.unreadable.append(folder))
+        files = find_images(
+            root.folder, [catalog.folder], on_error=lambda folder, _: plan.unreadable.append(folder)
+        )
     for file in files:
         _look_at(plan, file, known.pop(root.relative(file), None), revive=False)
     for relative, row in known.items():
@@ -143,13 +133,7 @@ def _plan_root(connection: sqlite3.Connection, root: Root, index: Path) -> Plan:
     return plan
 
 
-def _known(connection: sqlite3.Connection, root: Root) -> dict[bytes, Known]:
-    query = "SELECT path, id, size, mtime_ns, state, segment IS NOT NULL FROM images WHERE root = ?"
-    rows = connection.execute(query, (root.id,))
-    return {path: Known(key, size, time, state, bool(has)) for path, key, size, time, state, has in rows}
-
-
-def _look_at(plan: Plan, file: Path, row: Known | None, *, revive: bool) -> None:
+def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> None:
     try:
         status = file.stat()
     except OSError:

@@ -8,10 +8,12 @@ roots takes their images over. So every file has one place in the catalogue.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from semcbir._files import display_path
+from semcbir.index.catalog import Catalog, RootRow
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,28 @@ class Root:
         return self.folder / os.fsdecode(relative)
 
 
-def read_roots(index: Path, connection: sqlite3.Connection, *, forgotten: bool = False) -> tuple[Root, ...]:
-    """Return the roots of the index, oldest first; forgotten ones only where asked for."""
-    rows = connection.execute("SELECT id, path, relative, state FROM roots ORDER BY id").fetchall()
+def read_roots(catalog: Catalog, *, forgotten: bool = False) -> tuple[Root, ...]:
+    """Return the roots of an index, oldest first; forgotten ones only where asked for."""
     return tuple(
-        Root(key, _place(index, connection, key, path, relative), state == "scanned")
-        for key, path, relative, state in rows
-        if forgotten or state != "forgotten"
+        Root(row.id, _place(catalog, row), row.state == "scanned")
+        for row in catalog.roots()
+        if forgotten or row.state != "forgotten"
     )
 
 
-def _place(
-    index: Path, connection: sqlite3.Connection, key: int, path: bytes, relative: bytes | None
-) -> Path:
+def _place(catalog: Catalog, row: RootRow) -> Path:
     """Tell where a root is now: index and photos may have moved together, or the index alone."""
-    stored = Path(os.fsdecode(path))
-    if relative is None:
+    stored = Path(os.fsdecode(row.path))
+    if row.relative is None:
         return stored
-    beside = Path(os.path.normpath(Path(os.path.realpath(index)) / os.fsdecode(relative)))
+    beside = Path(os.path.normpath(Path(os.path.realpath(catalog.folder)) / os.fsdecode(row.relative)))
     if not stored.is_dir():
         return beside if beside.is_dir() else stored
     if not beside.is_dir() or stored.samefile(beside):
         return stored
     # Both are there, so one of index and photos was copied: where its photos are tells which to follow.
-    query = "SELECT path FROM images WHERE root = ? AND state = 'indexed' LIMIT 1"
-    known = connection.execute(query, (key,)).fetchone()
-    return beside if known and (beside / os.fsdecode(known[0])).exists() else stored
+    known = catalog.indexed_below(row.id, limit=1)
+    return beside if known and (beside / os.fsdecode(known[0][1])).exists() else stored
 
 
 def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
@@ -86,54 +84,55 @@ def holding(roots: tuple[Root, ...], path: Path) -> Root | None:
     return None
 
 
-def claim_folder(index: Path, connection: sqlite3.Connection, folder: Path) -> None:
+def claim_folder(catalog: Catalog, folder: Path) -> None:
     """Have the index follow ``folder``: by a root that holds it, or by a new one."""
-    if any(root.scanned and folder.is_relative_to(root.folder) for root in read_roots(index, connection)):
+    if any(root.scanned and folder.is_relative_to(root.folder) for root in read_roots(catalog)):
         return
-    same = [root for root in read_roots(index, connection, forgotten=True) if root.folder == folder]
-    with connection:
-        key = same[0].id if same else _insert(index, connection, folder, "scanned")
-        connection.execute("UPDATE roots SET state = 'scanned' WHERE id = ?", (key,))
-        _absorb(index, connection, Root(key, folder, True))
+    with catalog.changes():
+        root = Root(_claimed(catalog, folder, "scanned"), folder, True)
+        for other in read_roots(catalog, forgotten=True):
+            if other.id != root.id and other.folder.is_relative_to(folder):
+                _absorb(catalog, root, other)
 
 
-def claim_file(index: Path, connection: sqlite3.Connection, file: Path) -> None:
+def claim_file(catalog: Catalog, file: Path) -> None:
     """Have a root for the single file ``file``."""
-    if holding(read_roots(index, connection), file) is not None:
-        return
-    same = [root for root in read_roots(index, connection, forgotten=True) if root.folder == file.parent]
-    with connection:
-        key = same[0].id if same else _insert(index, connection, file.parent, "files")
-        connection.execute("UPDATE roots SET state = 'files' WHERE id = ?", (key,))
+    if holding(read_roots(catalog), file) is None:
+        with catalog.changes():
+            _claimed(catalog, file.parent, "files")
 
 
-def _insert(index: Path, connection: sqlite3.Connection, folder: Path, state: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO roots (path, relative, state) VALUES (?, ?, ?)", (*stored_place(folder, index), state)
+def _claimed(catalog: Catalog, folder: Path, state: str) -> int:
+    """Have ``folder`` as a root in this state, one forgotten before or a new one; return its number."""
+    for root in read_roots(catalog, forgotten=True):
+        if root.folder == folder:
+            catalog.set_root_state(root.id, state)
+            return root.id
+    return catalog.add_root(*stored_place(folder, catalog.folder), state)
+
+
+def _absorb(catalog: Catalog, root: Root, other: Root) -> None:
+    """Make the images of a root below ``root`` its own, so that no file counts twice."""
+    images = catalog.images_below(other.id)
+    catalog.absorb_root(
+        root.id, other.id, ((row.id, root.relative(other.file(path))) for path, row in images.items())
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
-def _absorb(index: Path, connection: sqlite3.Connection, root: Root) -> None:
-    """Make the images of every root below ``root`` its own, so that no file counts twice."""
-    for other in read_roots(index, connection, forgotten=True):
-        if other.id == root.id or not other.folder.is_relative_to(root.folder):
-            continue
-        rows = connection.execute("SELECT id, path FROM images WHERE root = ?", (other.id,)).fetchall()
-        connection.executemany(
-            "UPDATE images SET root = ?, path = ? WHERE id = ?",
-            ((root.id, root.relative(other.file(path)), image) for image, path in rows),
+def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
+    """Note that the root at ``old`` (None: the only one) is at ``new`` now; ValueError as in ``Index``."""
+    roots = read_roots(catalog)
+    chosen = [root for root in roots if old in (None, root.folder)]
+    if len(chosen) != 1:
+        known = ", ".join(display_path(root.folder) for root in roots)
+        raise ValueError(f"old must name one of the index's folders: {known}")
+    others = [root.folder for root in roots if root is not chosen[0]]
+    if any(new.is_relative_to(other) or other.is_relative_to(new) for other in others):
+        raise ValueError(f"new must not overlap another folder of the index, got {display_path(new)}")
+    images = catalog.indexed_below(chosen[0].id)
+    if images and not any((new / os.fsdecode(path)).exists() for _, path in images):
+        raise ValueError(
+            f"new must hold images of the folder that moved, none of them is at {display_path(new)}"
         )
-        connection.execute("DELETE FROM roots WHERE id = ?", (other.id,))
-
-
-def move_root(index: Path, connection: sqlite3.Connection, root: Root, folder: Path) -> None:
-    """Note that ``root`` is at ``folder`` now; the caller commits."""
-    place = stored_place(folder, index)
-    connection.execute("UPDATE roots SET path = ?, relative = ? WHERE id = ?", (*place, root.id))
-
-
-def forget_root(connection: sqlite3.Connection, root: Root) -> None:
-    """Follow ``root`` no more; the caller takes its images out and commits."""
-    connection.execute("UPDATE roots SET state = 'forgotten' WHERE id = ?", (root.id,))
+    with catalog.changes():
+        catalog.move_root(chosen[0].id, *stored_place(new, catalog.folder))

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Ingest: carry plans out, a committed batch at a time."""
+"""Runs: plans carried out, a committed batch at a time."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from semcbir.errors import ImageError
 from semcbir.extractor import Extracted, Extractor
-from semcbir.index.merge import insert_segment, new_segment
-from semcbir.index.plan import Task
+from semcbir.index.catalog import Catalog
+from semcbir.index.merge import new_segment, tidy
+from semcbir.index.plan import Plan, Task
 from semcbir.index.segments import Batch
 from semcbir.index.snapshot import SEGMENTS
+from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
 BATCH_IMAGES = 64
@@ -60,48 +62,43 @@ class Report:
     unreadable: list[Path] = field(default_factory=list)
 
 
-def take_out(connection: sqlite3.Connection, ids: Iterable[int], state: str) -> int:
-    """Take images out; their rows stay, as ``state``. Returns how many could be found; the caller commits."""
-    keys = [(key,) for key in ids]
-    before = connection.total_changes
-    connection.executemany(
-        "INSERT INTO dead SELECT segment, row FROM images WHERE id = ? AND state = 'indexed'", keys
-    )
-    count = connection.total_changes - before
-    connection.executemany(
-        "UPDATE images SET state = ?, reason = NULL WHERE id = ?", ((state, *key) for key in keys)
-    )
-    return count
-
-
-def put_back(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """Undo ``take_out`` for images whose segment still has their signature; the caller commits."""
-    keys = [(key,) for key in ids]
-    connection.executemany(
-        "DELETE FROM dead WHERE (segment, row) IN (SELECT segment, row FROM images WHERE id = ?)", keys
-    )
-    connection.executemany("UPDATE images SET state = 'indexed' WHERE id = ?", keys)
-
-
-class Ingest:
-    """Reads files, writes segments, commits; the caller holds the writers' lock."""
+class Run:
+    """Carries plans out, a committed batch at a time; the caller is the index's writer."""
 
     def __init__(
-        self, folder: Path, connection: sqlite3.Connection, on_progress: Callable[[Progress], None] | None
+        self, catalog: Catalog, recipe: Recipe, on_progress: Callable[[Progress], None] | None
     ) -> None:
-        self._segments = folder / SEGMENTS
-        self._connection = connection
+        self._catalog = catalog
+        self._recipe = recipe
         self._on_progress = on_progress
         self.report = Report()
+        """What was done so far."""
 
-    def read(self, tasks: list[Task], extractor: Extractor) -> Iterator[None]:
+    def carry_out(self, plans: Sequence[Plan], extractor: Callable[[], Extractor]) -> None:
+        """Take out what is gone, put back what returned, read what is new, merge.
+
+        ``extractor`` is called only where there is something to read.
+        """
+        report, catalog = self.report, self._catalog
+        report.missing = [plan.root.folder for plan in plans if plan.missing]
+        report.unreadable = [folder for plan in plans for folder in plan.unreadable]
+        report.unchanged = sum(plan.unchanged for plan in plans)
+        with catalog.changes():
+            report.removed = catalog.take_out((key for plan in plans for key in plan.gone), "gone")
+            returned = [key for plan in plans for key in plan.returned]
+            catalog.put_back(returned)
+            report.added = len(returned)
+        tasks = [task for plan in plans for task in plan.tasks]
+        if tasks:
+            for _ in self._read(tasks, extractor()):
+                tidy(catalog, self._recipe)
+
+    def _read(self, tasks: list[Task], extractor: Extractor) -> Iterator[None]:
         """Read every file of ``tasks`` in order; yields after each commit.
 
         An interruption (Ctrl-C) commits what is ready before it goes on.
         """
         tasks = sorted(tasks, key=lambda task: os.fsencode(task.path))
-        if not tasks:
-            return
         ready: list[tuple[Task, Extracted]] = []
         since = time.monotonic()
         stream = extractor.stream(task.path for task in tasks)
@@ -127,50 +124,32 @@ class Ingest:
         """Write the segment, then the catalogue: the order that a kill at any point survives."""
         if not batch:
             return
-        (next_id,) = self._connection.execute("SELECT coalesce(max(id) + 1, 0) FROM images").fetchone()
+        next_id = self._catalog.next_id()
         ids = []
         for task, _ in batch:
             ids.append(next_id if task.known is None else task.known.id)
             next_id += task.known is None
         good = [(key, found) for key, (_, found) in zip(ids, batch, strict=True) if isinstance(found, dict)]
-        segment = new_segment(self._segments, [_join(good)]) if good else None
-        with self._connection:
-            key = insert_segment(self._connection, segment) if segment else None
+        segment = new_segment(self._catalog.folder / SEGMENTS, [_join(good)]) if good else None
+        with self._catalog.changes():
+            key = self._catalog.add_segment(segment) if segment else None
             rows = iter(range(len(good)))
             for image, (task, found) in zip(ids, batch, strict=True):
-                self._record(image, task, found, key, rows)
+                self._note(image, task, found, key, rows)
 
-    def _record(
+    def _note(
         self, image: int, task: Task, found: Extracted, segment: int | None, rows: Iterator[int]
     ) -> None:
-        size: int | None = task.size
-        mtime_ns: int | None = task.mtime_ns
-        row = reason = None
-        state = "indexed"
+        put = partial(self._catalog.put_image, image, task.root, task.relative)
         if isinstance(found, ImageError):
-            state, segment, reason = "skipped", None, found.reason
-            self.report.skipped.append(Skipped(task.path, reason))
-            if found.transient:
-                size = mtime_ns = None
+            self.report.skipped.append(Skipped(task.path, found.reason))
+            size, mtime_ns = (None, None) if found.transient else (task.size, task.mtime_ns)
+            put(size=size, mtime_ns=mtime_ns, reason=found.reason)
         else:
-            row = next(rows)
             fresh = task.known is None or task.known.state != "indexed"
             self.report.added += fresh
             self.report.updated += not fresh
-        values = (task.root, task.relative, size, mtime_ns, state, segment, row, reason)
-        if task.known is None:
-            self._connection.execute(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (image, *values)
-            )
-            return
-        self._connection.execute(
-            "INSERT INTO dead SELECT segment, row FROM images WHERE id = ? AND state = 'indexed'", (image,)
-        )
-        self._connection.execute(
-            "UPDATE images SET (root, path, size, mtime_ns, state, segment, row, reason)"
-            " = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?",
-            (*values, image),
-        )
+            put(size=task.size, mtime_ns=task.mtime_ns, segment=segment, row=next(rows))
 
 
 def _join(good: list[tuple[int, dict[str, Signatures]]]) -> Batch:

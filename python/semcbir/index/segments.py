@@ -24,6 +24,7 @@ import numpy.typing as npt
 from semcbir._files import sync_folder
 from semcbir._validate import check_rows
 from semcbir.errors import IndexStorageError
+from semcbir.index.catalog import SegmentFile
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
@@ -36,16 +37,6 @@ _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _FORMAT = "semcbir segment 1"
 _MAX_HEADER = 1 << 20
 _CHUNK = 1 << 22
-
-
-@dataclass(frozen=True)
-class SegmentFile:
-    """A segment as the catalogue lists it: file name, number of images, size in bytes, sha256 in hex."""
-
-    name: str
-    images: int
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._files import display_path
 from semcbir.errors import IndexStorageError
-from semcbir.index import catalog
+from semcbir.index.catalog import Catalog, read
 from semcbir.index.roots import Root, read_roots
-from semcbir.index.segments import Segment, SegmentFile, map_segment
+from semcbir.index.segments import Segment, map_segment
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
+from semcbir.signatures import Signatures
 
 SEGMENTS = "segments"
-MODEL_FILE = "model/model.onnx"
-MODEL_CARD = "model/model.json"
-"""The index's own copy of its network, where that is small enough to be copied."""
 _ATTEMPTS = 5
 
 
@@ -30,18 +28,62 @@ _ATTEMPTS = 5
 class Snapshot:
     """One consistent look at an index; later changes to the index do not touch it."""
 
+    folder: Path
     recipe: Recipe
     roots: tuple[Root, ...]
-    segments: tuple[tuple[int, Segment], ...]
+    segments: tuple[Segment, ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
     """Per segment the ids of its images, -1 for those that are no longer in the index."""
 
-    searchers: dict[str, Searcher] = field(default_factory=dict)
+    _searchers: dict[str, Searcher] = field(default_factory=dict)
     """Those made so far, per feature name."""
 
     def __len__(self) -> int:
         """Return how many images can be found."""
         return sum(int(np.count_nonzero(ids >= 0)) for ids in self.live_ids)
+
+    def __contains__(self, image: int) -> bool:
+        """Tell whether the image with this id can be found."""
+        return image >= 0 and any((ids == image).any() for ids in self.live_ids)
+
+    def ids(self) -> list[int]:
+        """Return the ids of the images that can be found, ascending."""
+        return sorted(int(key) for ids in self.live_ids for key in ids if key >= 0)
+
+    def searcher(self, feature: str) -> Searcher:
+        """Return a Searcher over the mapped segments, always the same one for a feature."""
+        if feature not in self._searchers:
+            none = self._no_signatures(feature)
+            batches = [none, *(segment.batch[feature] for segment in self.segments)]
+            self._searchers[feature] = Searcher._over_segments(batches, [none.ids, *self.live_ids])
+        return self._searchers[feature]
+
+    def signatures(self, feature: str, wanted: npt.NDArray[np.int64] | None) -> Signatures:
+        """Return signatures, copied: of every image by id (None), or of the ``wanted`` ids in their order.
+
+        Raises ValueError for an id that is not in the index, IndexStorageError for damaged values.
+        """
+        parts = [self._no_signatures(feature)]
+        for segment, live in zip(self.segments, self.live_ids, strict=True):
+            chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
+            try:
+                parts.append(segment.batch[feature][chosen])
+            except ValueError as error:
+                raise IndexStorageError(
+                    f"a segment of index {display_path(self.folder)} is damaged: {error}; run `semcbir check`"
+                ) from error
+        joined = Signatures.concatenate(parts)
+        order = joined.ids.argsort()
+        if wanted is None:
+            return joined[order]
+        missing = wanted[~np.isin(wanted, joined.ids)]
+        if len(missing):
+            raise ValueError(f"id {missing[0]} is not in index {display_path(self.folder)}")
+        return joined[order[np.searchsorted(joined.ids, wanted, sorter=order)]]
+
+    def _no_signatures(self, feature: str) -> Signatures:
+        recipe = self.recipe.for_feature(feature)
+        return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
 
 
 def load(folder: Path) -> Snapshot:
@@ -50,24 +92,26 @@ def load(folder: Path) -> Snapshot:
     Raises IndexStorageError where it is no index or damaged.
     """
     for _ in range(_ATTEMPTS):
-        with catalog.read(folder) as connection:
-            recipe, roots = read_recipe(folder, connection), read_roots(folder, connection)
-            files = read_segment_files(connection)
-            dead = read_dead(connection)
+        with read(folder) as catalog:
+            recipe, roots = read_recipe(catalog), read_roots(catalog)
+            files, dead = catalog.segments(), catalog.dead_rows()
         try:
             # A writer may have merged these segments away since; then the catalogue tells anew.
-            segments = [(key, map_segment(folder / SEGMENTS / file.name, recipe)) for key, file in files]
+            segments = [map_segment(folder / SEGMENTS / file.name, recipe) for _, file in files]
         except FileNotFoundError as error:
             missing = error.filename
             continue
-        for (_, segment), (_, file) in zip(segments, files, strict=True):
+        for segment, (_, file) in zip(segments, files, strict=True):
             if len(segment) != file.images:
                 raise IndexStorageError(
                     f"segment {file.name} of index {folder} holds {len(segment)} images, "
                     f"the catalogue says {file.images}; run `semcbir check`"
                 )
-        live = tuple(live_ids(segment.ids, dead.get(key, ())) for key, segment in segments)
-        return Snapshot(recipe, roots, tuple(segments), live)
+        live = tuple(
+            live_ids(segment.ids, dead.get(key, ()))
+            for segment, (key, _) in zip(segments, files, strict=True)
+        )
+        return Snapshot(folder, recipe, roots, tuple(segments), live)
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 
@@ -83,33 +127,15 @@ def live_ids(ids: npt.NDArray[np.int64], dead: Iterable[int]) -> npt.NDArray[np.
     return live
 
 
-def read_recipe(folder: Path, connection: sqlite3.Connection) -> Recipe:
-    """Return the recipe of the index. Raises IndexStorageError where it is malformed or too new."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'recipe'").fetchone()
+def read_recipe(catalog: Catalog) -> Recipe:
+    """Return the recipe of an index. Raises IndexStorageError where it is malformed or too new."""
     try:
-        data = json.loads(row[0])
+        data = json.loads(catalog.meta("recipe"))
         if data["format"] > FORMAT:
             raise IndexStorageError(
-                f"index {folder} was made by a newer semcbir: its recipe has format {data['format']}, "
-                f"this one knows {FORMAT}"
+                f"index {catalog.folder} was made by a newer semcbir: "
+                f"its recipe has format {data['format']}, this one knows {FORMAT}"
             )
         return Recipe.from_dict(data)
     except (TypeError, ValueError, KeyError) as error:
-        raise IndexStorageError(f"the recipe of index {folder} is damaged: {error}") from error
-
-
-def read_segment_files(connection: sqlite3.Connection) -> list[tuple[int, SegmentFile]]:
-    """Return the segments by their number in the catalogue, oldest first."""
-    rows = connection.execute("SELECT id, name, images, size, sha256 FROM segments ORDER BY id").fetchall()
-    for _, name, *_ in rows:
-        if Path(name).name != name:
-            raise IndexStorageError(f"the catalogue lists a segment {name!r}, which is no name of one")
-    return [(row[0], SegmentFile(*row[1:])) for row in rows]
-
-
-def read_dead(connection: sqlite3.Connection) -> dict[int, list[int]]:
-    """Return per segment the rows whose image is no longer in the index."""
-    dead: dict[int, list[int]] = {}
-    for segment, row in connection.execute("SELECT segment, row FROM dead"):
-        dead.setdefault(segment, []).append(row)
-    return dead
+        raise IndexStorageError(f"the recipe of index {catalog.folder} is damaged: {error}") from error
