@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "arrays.hpp"
 
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
 #include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "semcbir/signature_view.hpp"
 
 namespace py = pybind11;
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "semcbir/histogram.hpp"
 
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
 #include "arrays.hpp"
 #include "register.hpp"
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <pybind11/pybind11.h>
+
 #include "register.hpp"
 
 PYBIND11_MODULE(_core, m) {

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "semcbir/searcher.hpp"
 
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
+#include <limits>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
 #include "register.hpp"
+#include "semcbir/signature_view.hpp"
 
 namespace py = pybind11;
 

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "semcbir/signature.hpp"
 
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "arrays.hpp"
 #include "register.hpp"
 

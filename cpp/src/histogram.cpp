@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "exact.hpp"
 #include "semcbir/parallel.hpp"
+#include "semcbir/signature_view.hpp"
 
 namespace semcbir {
 namespace {

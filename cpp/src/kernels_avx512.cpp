@@ -5,6 +5,8 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
+
 #include "kernels_impl.hpp"
 
 namespace semcbir {

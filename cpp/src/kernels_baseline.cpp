@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <cstddef>
+
+#include "kernels.hpp"
 #include "kernels_impl.hpp"
 
 namespace semcbir {

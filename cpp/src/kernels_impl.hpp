@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "exact.hpp"
-#include "kernels.hpp"
+#include "semcbir/signature_view.hpp"
 
 namespace semcbir {
 namespace {

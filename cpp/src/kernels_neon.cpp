@@ -5,6 +5,8 @@
 
 #include <arm_neon.h>
 
+#include <cstddef>
+
 #include "kernels_impl.hpp"
 
 namespace semcbir {

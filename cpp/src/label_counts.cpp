@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "label_counts.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace semcbir {
 namespace {

@@ -3,14 +3,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "semcbir/histogram.hpp"
 #include "semcbir/parallel.hpp"
+#include "semcbir/signature_view.hpp"
 #include "top_k.hpp"
 
 namespace semcbir {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "semcbir/signature_view.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "kernels.hpp"
 

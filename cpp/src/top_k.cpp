@@ -2,8 +2,10 @@
 #include "top_k.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 namespace semcbir {
 namespace {

@@ -2,10 +2,8 @@
 // The little that the tests need of a test framework. A test program ends with `return test::result();`.
 #pragma once
 
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <stdexcept>
 #include <string>
 
 namespace test {

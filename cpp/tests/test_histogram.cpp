@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <vector>
 
@@ -6,6 +9,7 @@
 #include "random_signatures.hpp"
 #include "reference.hpp"
 #include "semcbir/histogram.hpp"
+#include "semcbir/signature_view.hpp"
 
 namespace {
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "kernels.hpp"
 #include "random_signatures.hpp"
 #include "reference.hpp"
+#include "semcbir/signature_view.hpp"
 #include "semcbir/simd.hpp"
 
 namespace {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <atomic>
+#include <cstddef>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "check.hpp"
 #include "semcbir/parallel.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
-
-#include "check.hpp"
 
 namespace {
 

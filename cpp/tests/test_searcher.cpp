@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -11,6 +14,7 @@
 #include "random_signatures.hpp"
 #include "reference.hpp"
 #include "semcbir/searcher.hpp"
+#include "semcbir/signature_view.hpp"
 #include "semcbir/simd.hpp"
 #include "top_k.hpp"
 

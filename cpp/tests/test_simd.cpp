@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstdlib>
 #include <stdexcept>
-#include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "semcbir/simd.hpp"
