@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Checks NumPy arrays that come from Python and passes their memory to the core without copying.
 #pragma once
 
 #include <pybind11/numpy.h>

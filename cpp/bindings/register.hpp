@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// One function per topic, each of which adds its part of the interface to the Python module.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// To be included by every file whose results must have the same bits on every machine.
+// Rejects compiler settings that would change results: included by every file whose results are defined to
+// the bit.
 #pragma once
 
 #include <cfloat>

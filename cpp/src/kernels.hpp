@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The table of functions that are written once for every instruction set.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The distance kernel, for the kernels_*.cpp files only. They are compiled with flags of their own, so
-// everything here and there has internal linkage: a shared inline function compiled for AVX2 could win at
-// link time and run on a processor without it. For the same reason they call nothing of the standard library.
+// The distance kernel, written once for all instruction sets and included by the kernels_*.cpp files only.
+//
+// Those files are compiled with flags of their own, so everything here and there has internal linkage: a
+// shared inline function compiled for AVX2 could win at link time and run on a processor without it. For the
+// same reason they call nothing of the standard library.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Counts the pixels of each label in a label map.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Keeps the best k of the images that a search comes across.
 #pragma once
 
 #include <cstddef>

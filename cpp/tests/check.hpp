@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The little that the tests need of a test framework. A test program ends with `return test::result();`.
+// The small part of a test framework that these tests need; each program ends with `return test::result();`.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Random signatures for the tests, the same on every platform.
 #pragma once
 
 #include <cmath>

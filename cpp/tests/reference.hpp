@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The definitions written down once more, as simply as can be.
+// The definitions again, written as simply as possible, for the tests to compare results with.
 #pragma once
 
 #include <cmath>

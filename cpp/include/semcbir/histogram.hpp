@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The distance of two semantic histograms (eq. 1), and all distances between two sets of images.
 #pragma once
 
 #include "semcbir/signature_view.hpp"

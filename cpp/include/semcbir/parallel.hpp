@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The loop that spreads independent work over threads.
 #pragma once
 
 #include <cstddef>

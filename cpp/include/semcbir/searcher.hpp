@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Exact nearest-neighbour search over signatures, with the semantic filter.
 #pragma once
 
 #include <cstddef>

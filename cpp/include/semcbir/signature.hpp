@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Builds semantic histograms and signatures from label maps and local features.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Signatures as the core reads them: views of columns that lie in the caller's memory.
 #pragma once
 
 #include <cstddef>

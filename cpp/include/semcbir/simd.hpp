@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Finds out which instruction sets are usable here and selects the one to use.
 #pragma once
 
 #include <string>
