@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <initializer_list>
 #include <stdexcept>
@@ -46,6 +47,22 @@ void test_first_exception() {
   }
 }
 
+/// All fail at the same time: every task waits until the others run too, at most a second each.
+void test_failures_at_once() {
+  using Clock = std::chrono::steady_clock;
+  for (const int threads : {2, 7}) {
+    std::atomic<int> running{0};
+    const auto fail = [&](std::size_t i) {
+      ++running;
+      const Clock::time_point end = Clock::now() + std::chrono::seconds(1);
+      while (running < threads && Clock::now() < end) std::this_thread::yield();
+      throw std::runtime_error("task " + std::to_string(i) + ".");
+    };
+    const auto n = static_cast<std::size_t>(threads);
+    CHECK(test::throws<std::runtime_error>([&] { parallel_for(n, threads, fail); }, "task 0."));
+  }
+}
+
 void test_bad_threads() {
   const auto nothing = [](std::size_t) {};
   using Bad = std::invalid_argument;
@@ -85,6 +102,7 @@ void test_forked_child() {
 int main() {
   test_each_once();
   test_first_exception();
+  test_failures_at_once();
   test_bad_threads();
   test_callers_in_parallel();
   test_forked_child();
