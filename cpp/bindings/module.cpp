@@ -3,7 +3,11 @@
 
 #include "register.hpp"
 
-PYBIND11_MODULE(_core, m) {
+// Nothing here relies on the GIL. All that calls share is the SIMD level and the flag of a forked child,
+// which are atomic, tables that never change, and a Searcher, which does not change once it is made. Lists
+// are copied to tuples before they are read. Arrays are read without the GIL in any case, so nobody may write
+// to them meanwhile.
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The compiled core of semcbir. Private: its interface may change with any version.";
   m.attr("__version__") = SEMCBIR_VERSION;
   register_simd(m);

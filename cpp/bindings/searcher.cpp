@@ -25,7 +25,9 @@ namespace {
 /// The core's searcher and the arrays that it reads.
 class PySearcher {
  public:
-  PySearcher(const py::list& segments, py::ssize_t dim) : arrays_(), core_(own_segments(segments, dim)) {}
+  // A tuple, since another thread may change a list while it is read.
+  PySearcher(const py::list& segments, py::ssize_t dim)
+      : arrays_(), core_(own_segments(py::tuple(segments), dim)) {}
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads) const {
@@ -53,7 +55,7 @@ class PySearcher {
   std::size_t size() const { return core_.size(); }
 
  private:
-  semcbir::Searcher own_segments(const py::list& segments, py::ssize_t dim) {
+  semcbir::Searcher own_segments(const py::tuple& segments, py::ssize_t dim) {
     if (dim < 1) throw py::value_error("dim: expected at least 1, got " + std::to_string(dim));
     std::vector<semcbir::SignatureView> views;
     for (std::size_t i = 0; i < segments.size(); ++i) {

@@ -50,7 +50,7 @@ semcbir::LabelledImage as_image(const py::array& labels, const py::array_t<float
   return image;
 }
 
-OwnedImages own_images(const py::list& label_maps, const py::list& keypoints, const py::list& descriptors,
+OwnedImages own_images(const py::tuple& label_maps, const py::tuple& keypoints, const py::tuple& descriptors,
                        py::ssize_t dim) {
   const std::size_t n = label_maps.size();
   if (keypoints.size() != n || descriptors.size() != n) {
@@ -79,7 +79,9 @@ std::size_t positive(py::ssize_t value, const char* name) {
 py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints, const py::list& descriptors,
                            py::ssize_t dim, py::ssize_t n_classes, std::int32_t void_label, int threads) {
   const semcbir::SignatureSpec spec{positive(n_classes, "n_classes"), void_label, positive(dim, "dim")};
-  const OwnedImages owned = own_images(label_maps, keypoints, descriptors, dim);
+  // Tuples, since another thread may change a list while it is read.
+  const OwnedImages owned =
+      own_images(py::tuple(label_maps), py::tuple(keypoints), py::tuple(descriptors), dim);
   std::vector<semcbir::ImageSignature> signatures;
   {
     const py::gil_scoped_release release;
