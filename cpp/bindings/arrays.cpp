@@ -36,8 +36,8 @@ bool fits(const py::array& array, const std::vector<py::ssize_t>& shape) {
   return true;
 }
 
-/// Memory-mapped columns may lie at any address, but the core reads whole numbers.
-bool plain(const py::array& array) {
+/// Memory-mapped columns may lie at any address, but the core reads aligned numbers only.
+bool aligned_and_contiguous(const py::array& array) {
   constexpr int needed = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
   return (array.flags() & needed) == needed;
 }
@@ -59,7 +59,7 @@ py::array_t<T> as_array(py::handle object, const std::string& name, const std::v
     throw py::value_error(name + ": expected shape " + shape_text(shape) + ", got " +
                           shape_text(shape_of(array)));
   }
-  if (!plain(array))
+  if (!aligned_and_contiguous(array))
     throw py::value_error(name + ": expected a C-contiguous and aligned array, got one that is not");
   return py::reinterpret_borrow<py::array_t<T>>(object);
 }
@@ -74,7 +74,7 @@ OwnedView own_view(py::handle offsets, py::handle classes, py::handle proportion
   const auto offsets_array = as_array<std::int64_t>(offsets, prefix + "offsets", {kAny});
   if (offsets_array.size() == 0) {
     throw py::value_error(prefix +
-                          "offsets: expected at least one entry, the number of images and 1, got none");
+                          "offsets: expected at least one entry (one more than the images), got none");
   }
   const auto classes_array = as_array<std::uint16_t>(classes, prefix + "classes", {kAny});
   const py::ssize_t rows = classes_array.size();

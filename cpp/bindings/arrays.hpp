@@ -11,11 +11,11 @@
 
 #include "semcbir/signature_view.hpp"
 
-/// A size of a dimension that may be anything.
+/// In a shape, a dimension of any size.
 constexpr pybind11::ssize_t kAny = -1;
 
-/// `object` as an aligned, C-contiguous array of T and of that shape. Raises TypeError or ValueError, saying
-/// what was expected and what came. Never copies.
+/// `object` as an aligned, C-contiguous array of T of that shape. Raises TypeError or ValueError, saying what
+/// was expected and what was given. Never copies.
 template <class T>
 pybind11::array_t<T> as_array(pybind11::handle object, const std::string& name,
                               const std::vector<pybind11::ssize_t>& shape);
@@ -29,13 +29,13 @@ extern template pybind11::array_t<std::uint8_t> as_array(pybind11::handle, const
 extern template pybind11::array_t<std::uint16_t> as_array(pybind11::handle, const std::string&,
                                                           const std::vector<pybind11::ssize_t>&);
 
-/// Columns of signatures that came from Python, checked, and kept alive as long as this is.
+/// Columns of signatures from Python: checked, and kept alive as long as this is.
 struct OwnedView {
   semcbir::SignatureView view;
   std::vector<pybind11::array> arrays;
 };
 
-/// Checks offsets, classes and proportions (any further columns are added by the caller).
+/// Checks offsets, classes and proportions; the caller adds any further columns.
 OwnedView own_view(pybind11::handle offsets, pybind11::handle classes, pybind11::handle proportions,
                    const std::string& prefix);
 

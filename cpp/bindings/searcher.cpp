@@ -92,12 +92,12 @@ void register_searcher(py::module_& m) {
   py::class_<PySearcher>(
       m, "Searcher", py::is_final(),
       "Exact search over segments (offsets, classes, proportions, centroids, ids), which are not\n"
-      "copied. An image with a negative id is a removed one.")
+      "copied. A negative id marks a removed image.")
       .def(py::init<const py::list&, py::ssize_t>(), py::arg("segments"), py::arg("dim"))
       .def("__len__", &PySearcher::size, "Number of images that are not removed.")
       .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
       .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
            py::arg("drop"), py::arg("threads"),
-           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the k first images.");
+           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.");
 }

@@ -16,7 +16,7 @@ namespace py = pybind11;
 
 namespace {
 
-/// Images that came from Python, checked, and kept alive as long as this is.
+/// Images from Python: checked, and kept alive as long as this is.
 struct OwnedImages {
   std::vector<semcbir::LabelledImage> images;
   std::vector<py::array> arrays;
@@ -27,11 +27,11 @@ py::array as_label_map(py::handle object, const std::string& name) {
     return as_array<std::uint8_t>(object, name, {kAny, kAny});
   if (py::isinstance<py::array_t<std::uint16_t>>(object))
     return as_array<std::uint16_t>(object, name, {kAny, kAny});
-  const py::object came = py::isinstance<py::array>(object)
-                              ? py::object(object.attr("dtype"))
-                              : py::object(py::type::of(object).attr("__name__"));
+  const py::object given = py::isinstance<py::array>(object)
+                               ? py::object(object.attr("dtype"))
+                               : py::object(py::type::of(object).attr("__name__"));
   throw py::type_error(name + ": expected a NumPy array of uint8 or uint16, got " +
-                       std::string(py::str(came)));
+                       std::string(py::str(given)));
 }
 
 semcbir::LabelledImage as_image(const py::array& labels, const py::array_t<float>& keypoints,
@@ -54,7 +54,7 @@ OwnedImages own_images(const py::tuple& label_maps, const py::tuple& keypoints, 
                        py::ssize_t dim) {
   const std::size_t n = label_maps.size();
   if (keypoints.size() != n || descriptors.size() != n) {
-    throw py::value_error("expected as many label maps, keypoint arrays and descriptor arrays, got " +
+    throw py::value_error("expected as many label maps as keypoint arrays and as descriptor arrays, got " +
                           std::to_string(n) + ", " + std::to_string(keypoints.size()) + " and " +
                           std::to_string(descriptors.size()));
   }

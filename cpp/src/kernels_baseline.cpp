@@ -7,7 +7,7 @@
 namespace semcbir {
 namespace {
 
-/// Plain C++, which the other levels are tested against.
+/// Plain C++, for every processor.
 struct Baseline {
   struct Block {
     double lane[kLanes];

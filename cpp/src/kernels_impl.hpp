@@ -15,8 +15,8 @@
 namespace semcbir {
 namespace {
 
-/// Lanes that a sum is spread over. Part of the definition of the distance: entry d of a class goes to lane d
-/// % 16.
+/// Lanes that a sum is spread over. Part of the definition of the distance: entry d of a class goes to
+/// lane d % 16.
 constexpr std::size_t kLanes = 16;
 
 /// Above every class: stands for the end of an image's rows.

@@ -9,8 +9,7 @@
 namespace semcbir {
 namespace {
 
-/// Tables that single labels are counted in by turns, so that an increment need not wait for the one before
-/// it.
+/// Single labels are counted in several tables in turn, so that no increment waits for the one before it.
 constexpr std::size_t kTables = 4;
 
 template <class Label>
@@ -29,8 +28,8 @@ bool all_equal(std::uint64_t word) {
   return word == (word << bits | word >> (64 - bits));
 }
 
-/// A number that no label exceeds, less than twice the highest one: faster than a maximum where the baseline
-/// instruction set has none of 16 bits.
+/// A number that no label exceeds, less than twice the highest label. Faster than their maximum, for which
+/// baseline x86-64 has no operation on unsigned 16-bit numbers.
 template <class Label>
 std::size_t upper_bound(const Label* labels, std::size_t n) {
   Label bits = 0;

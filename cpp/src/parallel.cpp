@@ -67,7 +67,7 @@ void run_on_std_threads(Work& work, int team) {
   try {
     for (int t = 1; t < team; ++t) others.emplace_back([&work] { work.run(); });
   } catch (const std::system_error&) {
-    // No more threads to be had: those that there are do the work.
+    // The system gives no more threads: those already started do the work.
   }
   work.run();
   for (std::thread& other : others) other.join();
@@ -76,7 +76,7 @@ void run_on_std_threads(Work& work, int team) {
 #if defined(_OPENMP)
 
 // An OpenMP run-time keeps its pool of threads from call to call. A forked child inherits the memory of the
-// pool but not its threads, and would wait for them for ever, so children use threads of their own.
+// pool but not its threads and would wait for them forever, so children use threads of their own.
 std::atomic<bool> in_forked_child{false};
 
 #if defined(__unix__) || defined(__APPLE__)

@@ -22,9 +22,9 @@ namespace semcbir {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// eq. 1 is at most 2, up to rounding: from there on nothing is filtered.
+// Eq. 1 is at most 2, up to rounding: an epsilon from there on filters nothing.
 constexpr double kEverything = 2.0;
-// Images that stay in the cache while several queries look at them.
+// Images that stay in the cache while several queries are compared with them.
 constexpr std::size_t kImagesPerBlock = 64;
 constexpr std::size_t kQueriesPerTask = 8;
 // Rankings longer than this are made one by one, as each needs memory in proportion to k.
@@ -48,7 +48,8 @@ class Query {
         kernels_(kernels),
         top_(options.k) {}
 
-  void look_at(const SignatureView& segment, std::size_t first, std::size_t last) {
+  /// Offers images [first, last) of a segment.
+  void scan(const SignatureView& segment, std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const std::int64_t id = segment.ids[i];
       if (id < 0) continue;
@@ -78,7 +79,8 @@ class Query {
   std::int64_t kept_ = 0;
 };
 
-/// Calls f(segment, first, last) for the parts of segments that images [begin, end) of their sequence lie in.
+/// Calls f(segment, first, last) for every part of a segment with images of [begin, end), counted over all
+/// segments.
 template <class F>
 void for_each_part(const std::vector<SignatureView>& segments, std::size_t begin, std::size_t end,
                    const F& f) {
@@ -91,7 +93,7 @@ void for_each_part(const std::vector<SignatureView>& segments, std::size_t begin
   }
 }
 
-/// Writes the first k of the candidates, and what stands for missing ones.
+/// Writes the first k candidates, then -1 and infinity in place of missing ones.
 void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,
                    const SearchOutput& out) {
   std::int64_t* ids = out.ids + q * k;
@@ -121,26 +123,27 @@ class Search {
         options_(options),
         output_(output),
         kernels_(active_kernels()),
-        group_(std::min(options.k, images) > kLongRanking ? 1 : kQueriesPerTask),
-        groups_(divide_up(queries.images, group_)) {
+        group_size_(std::min(options.k, images) > kLongRanking ? 1 : kQueriesPerTask),
+        group_count_(divide_up(queries.images, group_size_)) {
     const std::size_t tasks = kTasksPerThread * static_cast<std::size_t>(std::max(options.threads, 1));
-    const std::size_t wanted = groups_ == 0 ? 1 : divide_up(tasks, groups_);
-    const std::size_t most = std::max<std::size_t>(1, images / kMinImagesPerShard);
-    shards_ = options.threads == 1 ? 1 : std::min(wanted, most);
+    const std::size_t wanted_shards = group_count_ == 0 ? 1 : divide_up(tasks, group_count_);
+    const std::size_t max_shards = std::max<std::size_t>(1, images / kMinImagesPerShard);
+    shards_ = options.threads == 1 ? 1 : std::min(wanted_shards, max_shards);
   }
 
   void run() {
     found_.resize(queries_.images * shards_);
     kept_.resize(queries_.images * shards_);
-    parallel_for(groups_ * shards_, options_.threads,
-                 [this](std::size_t task) { look(task / shards_, task % shards_); });
+    parallel_for(group_count_ * shards_, options_.threads,
+                 [this](std::size_t task) { scan(task / shards_, task % shards_); });
     if (shards_ > 1) parallel_for(queries_.images, options_.threads, [this](std::size_t q) { merge(q); });
   }
 
  private:
-  void look(std::size_t group, std::size_t shard) {
-    const std::size_t first_query = group * group_;
-    const std::size_t last_query = std::min(first_query + group_, queries_.images);
+  /// One task: compares the queries of a group with the images of a shard.
+  void scan(std::size_t group, std::size_t shard) {
+    const std::size_t first_query = group * group_size_;
+    const std::size_t last_query = std::min(first_query + group_size_, queries_.images);
     std::vector<Query> queries;
     for (std::size_t q = first_query; q < last_query; ++q) {
       queries.emplace_back(image_rows(queries_, q, dim_), dim_, options_, kernels_);
@@ -151,7 +154,7 @@ class Search {
                   [&](const SignatureView& segment, std::size_t first, std::size_t last) {
                     for (std::size_t block = first; block < last; block += kImagesPerBlock) {
                       const std::size_t block_end = std::min(block + kImagesPerBlock, last);
-                      for (Query& query : queries) query.look_at(segment, block, block_end);
+                      for (Query& query : queries) query.scan(segment, block, block_end);
                     }
                   });
     for (std::size_t q = first_query; q < last_query; ++q) {
@@ -162,6 +165,7 @@ class Search {
     }
   }
 
+  /// Merges the rankings of query q over all shards and writes the result.
   void merge(std::size_t q) {
     const auto first = static_cast<std::ptrdiff_t>(q * shards_);
     const auto last = first + static_cast<std::ptrdiff_t>(shards_);
@@ -186,8 +190,8 @@ class Search {
   const SearchOptions& options_;
   const SearchOutput& output_;
   const Kernels& kernels_;
-  const std::size_t group_;
-  const std::size_t groups_;
+  const std::size_t group_size_;
+  const std::size_t group_count_;
   std::size_t shards_ = 1;
   std::vector<std::vector<Candidate>> found_;  // queries x shards, each in order
   std::vector<std::int64_t> kept_;             // queries x shards

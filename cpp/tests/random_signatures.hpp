@@ -20,8 +20,7 @@ class Random {
   /// In [-1, 1), a multiple of 2^-23.
   float real() { return static_cast<float>(below(1U << 24)) / static_cast<float>(1U << 23) - 1.0F; }
 
-  /// In (-1, 1), of many magnitudes: squares of differences need rounding, so that a fused multiply-add
-  /// shows.
+  /// In (-1, 1), of many magnitudes: squares of differences need rounding, which shows a fused multiply-add.
   float wide() { return std::ldexp(real(), -static_cast<int>(below(16))); }
 
  private:
@@ -41,8 +40,7 @@ struct Signatures {
   }
 };
 
-/// Appends an image with some of `n_classes` classes, each one time in three, one row in four without
-/// keypoints.
+/// Appends an image that has each of `n_classes` classes one time in three; one row in four has no keypoints.
 inline void append_random(Signatures& signatures, Random& random, std::uint16_t n_classes, std::size_t dim) {
   float total = 0.0F;
   const std::size_t first = signatures.classes.size();

@@ -34,7 +34,7 @@ void test_random_pairs(const std::string& level) {
   }
 }
 
-/// Every value in every place must count, with its own weight.
+/// Every entry must count, and count the same.
 void test_each_entry(const std::string& level) {
   for (const std::size_t dim : kDims) {
     const std::uint16_t c = 3;

@@ -50,7 +50,7 @@ Found search(const Searcher& searcher, const SignatureView& queries, const Searc
   return found;
 }
 
-/// By the definitions: everything computed, everything sorted.
+/// By the definitions: computes every distance and sorts all images.
 Found reference(const SignatureView& images, const SignatureView& queries, const SearchOptions& options) {
   Found found(queries.images, options.k);
   for (std::size_t q = 0; q < queries.images; ++q) {
@@ -91,7 +91,7 @@ test::Signatures make_images(std::size_t n) {
   return images;
 }
 
-/// The same images in segments of their own memory: none, one, ten, and so on.
+/// The same images split into segments of these sizes, each in memory of its own.
 std::vector<test::Signatures> split(const test::Signatures& images, const std::vector<std::size_t>& sizes) {
   std::vector<test::Signatures> segments;
   std::size_t i = 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The distance of two semantic histograms (eq. 1), and all distances between two sets of images.
+// The distance between two semantic histograms (eq. 1), and all distances between two sets of images.
 #pragma once
 
 #include "semcbir/signature_view.hpp"
 
 namespace semcbir {
 
-/// Distance of two semantic histograms, eq. 1: sum over the classes of |P_c(q) - P_c(x)|, in [0, 2].
+/// Distance between two semantic histograms, eq. 1: sum over the classes of |P_c(q) - P_c(x)|, in [0, 2].
 /// In double, over the union of the classes in ascending order.
 double histogram_distance(const ImageRows& q, const ImageRows& x);
 

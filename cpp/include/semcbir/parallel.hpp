@@ -15,8 +15,8 @@ bool openmp_enabled();
 
 /// Calls body(i) once for each i in [0, n), on at most `threads` threads, the calling one among them.
 ///
-/// Which thread gets which i is open, so body(i) must not depend on it. Where calls throw, the exception of
-/// the lowest i is thrown here after all threads have stopped. Works in a forked child too. Throws
+/// Any thread may get any i, so body(i) must not depend on its thread. If calls throw, the exception of the
+/// lowest i is rethrown here after all threads have stopped. Works in a forked child too. Throws
 /// std::invalid_argument unless 1 <= threads <= kMaxThreads.
 void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body);
 

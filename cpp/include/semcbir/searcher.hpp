@@ -12,7 +12,7 @@ namespace semcbir {
 
 struct SearchOptions {
   std::size_t k = 20;    ///< at least 1; may exceed the number of images
-  double epsilon = 0.9;  ///< images with a histogram distance above it are penalised; 2 and more: none
+  double epsilon = 0.9;  ///< images with a histogram distance above it are penalised; none from 2 on
   bool drop = false;     ///< leave the penalised images out
   int threads = 1;
 };
@@ -22,14 +22,14 @@ struct SearchOutput {
   std::int64_t* ids = nullptr;           ///< q x k; -1 where fewer than k images remain
   float* distances = nullptr;            ///< q x k; infinity where fewer than k remain
   float* histogram_distances = nullptr;  ///< q x k; likewise
-  std::int64_t* kept = nullptr;          ///< q: how many images pass the filter
+  std::int64_t* kept = nullptr;          ///< q: how many of all images pass the filter
 };
 
 /// Exact search over segments of signatures, whose memory the caller keeps alive.
 ///
-/// Order: kept images by (squared L2 distance in double, id), then the penalised ones likewise. Distances are
-/// by their definitions, to the bit, whatever the SIMD level, threads, number of queries or of segments. A
-/// distance that is NaN, as damaged data can give, counts as infinity.
+/// Order: kept images by (squared L2 distance in double, id), then penalised images likewise. Distances
+/// follow their definitions to the bit, whatever the SIMD level and the number of threads, queries and
+/// segments. A distance that is NaN, which damaged data can cause, counts as infinity.
 class Searcher {
  public:
   /// Segments need centroids and ids and must have passed check_rows. `dim` is D.

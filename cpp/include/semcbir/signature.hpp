@@ -41,19 +41,21 @@ struct ImageSignature {
 /// finite.
 ImageSignature build_signature(const LabelledImage& image, const SignatureSpec& spec);
 
-/// The signatures of many images, in their order. An exception's message starts with the number of the image.
+/// The signatures of many images, in the same order. The message of an exception starts with the number of
+/// the image.
 std::vector<ImageSignature> build_signatures(const std::vector<LabelledImage>& images,
                                              const SignatureSpec& spec, int threads);
 
-/// Columns as of SignatureView, in the caller's memory.
+/// The columns of a SignatureView, in the caller's memory, for write_columns to fill.
 struct SignatureColumns {
   std::int64_t* offsets = nullptr;   ///< images + 1
-  std::uint16_t* classes = nullptr;  ///< rows, as many as count_rows says; so are the others
+  std::uint16_t* classes = nullptr;  ///< one per row, count_rows in all; so are the next two
   float* proportions = nullptr;
   std::uint32_t* counts = nullptr;
   float* centroids = nullptr;  ///< rows x D
 };
 
+/// Number of rows of all signatures together.
 std::size_t count_rows(const std::vector<ImageSignature>& signatures);
 
 /// Writes signatures one after the other into columns.

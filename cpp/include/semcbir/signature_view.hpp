@@ -7,8 +7,8 @@
 
 namespace semcbir {
 
-/// n images by columns, compressed by image: the rows of image i are [offsets[i], offsets[i + 1]), one per
-/// class that is present in it, classes ascending. Owns nothing.
+/// Many images in columns. The rows of image i are [offsets[i], offsets[i + 1]): one for each class that is
+/// present in it, classes ascending. Owns nothing.
 struct SignatureView {
   std::size_t images = 0;
   const std::int64_t* offsets = nullptr;   ///< images + 1
@@ -26,7 +26,7 @@ struct ImageRows {
   const float* centroids = nullptr;
 };
 
-/// Rows of image i; `dim` is D (any where the view has no centroids).
+/// Rows of image i; `dim` is D (any number if the view has no centroids).
 inline ImageRows image_rows(const SignatureView& view, std::size_t i, std::size_t dim) {
   const auto first = static_cast<std::size_t>(view.offsets[i]);
   const auto last = static_cast<std::size_t>(view.offsets[i + 1]);
@@ -35,7 +35,7 @@ inline ImageRows image_rows(const SignatureView& view, std::size_t i, std::size_
 }
 
 /// Throws std::invalid_argument unless offsets start at 0, never decrease and end at `rows`, and the classes
-/// ascend strictly within every image: what every function here relies on.
+/// ascend strictly within every image. All functions that take a view rely on this.
 void check_rows(const SignatureView& view, std::size_t rows);
 
 }  // namespace semcbir
