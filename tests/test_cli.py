@@ -457,7 +457,7 @@ def test_compact_drops_what_was_removed(run: Run, index: Path, photo_folder: Pat
     [
         ("search {photo} {tmp}/nowhere", "nowhere is not there; `semcbir index` makes an index"),
         ("search {photo} {photo}", "is not an index"),
-        ("search {photo} {index} --feature surf", "must be one of kaze, hog, got 'surf'"),
+        ("search {photo} {index} --feature surf", "feature: expected 'kaze' or 'hog', got 'surf'"),
         ("search {photo} {index} --model {tmp}/none.onnx", "no such model file"),
         ("explain {photo} {tmp}/other.jpg {index}", "other.jpg is not in index"),
         ("explain {photo} 99 {index}", "id 99 is not in index"),

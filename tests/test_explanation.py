@@ -92,7 +92,7 @@ def test_what_the_index_does_not_have_is_refused(
     for hit in (99, -1, 2**70, gone, gone.id, gone.path, photo_folder / "none.jpg"):
         with pytest.raises(ValueError, match="is not in index"):
             explain(query, hit, index)
-    with pytest.raises(ValueError, match="feature must be one of kaze, hog, got 'sift'"):
+    with pytest.raises(ValueError, match="feature: expected 'kaze' or 'hog', got 'sift'"):
         explain(query, 0, index, "sift")
     for wrong in (True, 1.0, None):
         with pytest.raises(TypeError, match="hit must be an id, a path or a Hit"):

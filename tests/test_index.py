@@ -63,7 +63,7 @@ def test_signatures_are_the_extractors(index: Index, tiny_model: Path):
     assert_same(some, index.signatures()[[7, 0, 3]])
     with pytest.raises(ValueError, match="id 12 is not in index"):
         index.signatures(ids=[3, 12, -1])
-    with pytest.raises(ValueError, match="feature must be one of kaze, hog, got 'sift'"):
+    with pytest.raises(ValueError, match="feature: expected 'kaze' or 'hog', got 'sift'"):
         index.signatures("sift")
 
 
@@ -436,7 +436,7 @@ def test_a_network_that_cannot_do_the_same_is_another(photo_folder: Path, tiny_m
     index = Index.build(photo_folder, tmp_path / "index", model=scores, features="hog", inference="flip")
     with pytest.raises(RecipeMismatchError, match=r"index .*: this network cannot do .*; use the network"):
         index.extractor(model=tiny_model)
-    with pytest.raises(ValueError, match="device must be one of"):
+    with pytest.raises(ValueError, match="device: expected 'auto', 'cuda' or 'cpu'"):
         index.extractor(device="gpu")
 
 

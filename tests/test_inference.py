@@ -335,9 +335,11 @@ def test_a_network_that_gives_labels_cannot_follow(tiny_model: Path) -> None:
 
 
 def test_wrong_settings_are_named(texture: Path) -> None:
-    with pytest.raises(ValueError, match=r"inference must be one of single-scale, flip, .*, got 'flips'"):
+    with pytest.raises(
+        ValueError, match=r"inference: expected an InferenceSpec, 'single-scale', 'flip', .*, got 'flips'"
+    ):
         Segmenter(texture, inference="flips")
-    with pytest.raises(TypeError, match="inference must be an InferenceSpec, a name or None, got 3"):
+    with pytest.raises(TypeError, match="inference: expected an InferenceSpec, a name or None, got 3"):
         Segmenter(texture, inference=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"taxonomy\.sky: the network has no class 'clouds'"):
         Segmenter(texture, inference=InferenceSpec(taxonomy={"sky": ("clouds",)}))

@@ -80,7 +80,7 @@ def test_a_sheet_has_an_end() -> None:
 
 @pytest.mark.parametrize("columns", [0, -1, 51])
 def test_columns_are_checked(columns: int) -> None:
-    with pytest.raises(ValueError, match=f"columns must be between 1 and 50, got {columns}"):
+    with pytest.raises(ValueError, match=f"columns: expected an integer from 1 to 50, got {columns}"):
         contact_sheet(None, hits([], 0), columns=columns)
 
 

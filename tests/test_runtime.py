@@ -42,7 +42,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **answers: bool) -> None:
 
 
 def test_an_unknown_device_is_refused(tiny_model: Path) -> None:
-    with pytest.raises(ValueError, match="device must be one of auto, cuda, cpu, got 'gpu'"):
+    with pytest.raises(ValueError, match="device: expected 'auto', 'cuda' or 'cpu', got 'gpu'"):
         Segmenter(tiny_model, device="gpu")
 
 

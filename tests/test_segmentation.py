@@ -271,7 +271,7 @@ def test_views_are_taken_as_they_are(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 5000])
 def test_wrong_threads_are_refused(tiny_model: Path, threads: int) -> None:
-    with pytest.raises(ValueError, match="threads must be between 1 and 1024"):
+    with pytest.raises(ValueError, match="threads: expected an integer from 1 to 1024"):
         Segmenter(tiny_model, threads=threads)
 
 

@@ -52,14 +52,14 @@ def test_the_callers_array_stays_writable():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"offsets": [1, 2, 2, 3]}, "offsets must run from 0 to the number of rows, 3, got 1 to 3"),
-        ({"offsets": [0, 2, 2, 4]}, "offsets must run from 0"),
-        ({"offsets": []}, "got nothing"),
-        ({"offsets": [0, 2, 1, 3]}, "offsets must not fall"),
+        ({"offsets": [1, 2, 2, 3]}, "offsets: expected to start at 0, got 1"),
+        ({"offsets": [0, 2, 2, 4]}, "offsets: expected to end at the number of rows, 3, got 4"),
+        ({"offsets": []}, "offsets: expected at least one entry"),
+        ({"offsets": [0, 2, 1, 3]}, "offsets: expected not to decrease, got 2 then 1"),
         ({"offsets": [[0, 3]]}, r"offsets must have 1 dimension, got shape \(1, 2\)"),
-        ({"classes": [1, 5, 0]}, "classes must be below n_classes=5, got 5"),
-        ({"classes": [4, 1, 0]}, "rise strictly"),
-        ({"classes": [4, 4, 0]}, "rise strictly"),
+        ({"classes": [1, 5, 0]}, "classes: expected below n_classes=5, got 5"),
+        ({"classes": [4, 1, 0]}, "classes: expected to ascend within an image, got 4 then 1"),
+        ({"classes": [4, 4, 0]}, "classes: expected to ascend within an image, got 4 then 4"),
         ({"classes": [-1, 4, 0]}, "classes must fit uint16"),
         ({"classes": [1, 70000, 0]}, "classes must fit uint16"),
         ({"proportions": [0.25, 1.75, 1.0]}, "between 0 and 1"),
@@ -71,7 +71,7 @@ def test_the_callers_array_stays_writable():
         ({"centroids": [[1.0, 2.0], [0.0, 1.0], [5.0, 6.0]]}, "zero where counts is 0"),
         ({"centroids": [1.0, 2.0, 3.0]}, "centroids must have 2 dimensions"),
         ({"centroids": np.empty((3, 0))}, "at least one column"),
-        ({"n_classes": 0}, "n_classes must be between 1 and 65536, got 0"),
+        ({"n_classes": 0}, "n_classes: expected an integer from 1 to 65536, got 0"),
         ({"ids": [1, 2]}, "ids must have 3 entries"),
         ({"ids": [1, 2, 1]}, "unique"),
         ({"ids": [1, 2, -1]}, "ids must not be negative, got -1"),
@@ -275,11 +275,11 @@ def test_building_names_the_image_that_is_wrong(position, value, error, message)
 def test_building_refuses_lists_of_different_lengths_and_odd_arguments():
     with pytest.raises(ValueError, match="one length, got 1, 0 and 0"):
         build_signatures([GOOD[0]], [], [], n_classes=6)
-    with pytest.raises(ValueError, match="void must be between 0 and 65535, got 70000"):
+    with pytest.raises(ValueError, match="void: expected an integer from 0 to 65535, got 70000"):
         build_signatures([GOOD[0]], [GOOD[1]], [GOOD[2]], n_classes=6, void=70000)
-    with pytest.raises(ValueError, match="threads must be between 1 and 1024, got 0"):
+    with pytest.raises(ValueError, match="threads: expected an integer from 1 to 1024, got 0"):
         build_signatures([GOOD[0]], [GOOD[1]], [GOOD[2]], n_classes=6, threads=0)
-    with pytest.raises(TypeError, match="threads must be an integer"):
+    with pytest.raises(TypeError, match="threads: expected an integer"):
         build_signatures([GOOD[0]], [GOOD[1]], [GOOD[2]], n_classes=6, threads=1.5)
 
 

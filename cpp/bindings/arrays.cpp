@@ -69,27 +69,32 @@ template py::array_t<std::int64_t> as_array(py::handle, const std::string&, cons
 template py::array_t<std::uint8_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::uint16_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 
-OwnedView own_view(py::handle offsets, py::handle classes, py::handle proportions,
-                   const std::string& prefix) {
+OwnedView own_rows(py::handle offsets, py::handle classes, std::size_t n_classes, const std::string& prefix) {
   const auto offsets_array = as_array<std::int64_t>(offsets, prefix + "offsets", {kAny});
   if (offsets_array.size() == 0) {
     throw py::value_error(prefix +
                           "offsets: expected at least one entry (one more than the images), got none");
   }
   const auto classes_array = as_array<std::uint16_t>(classes, prefix + "classes", {kAny});
-  const py::ssize_t rows = classes_array.size();
-  const auto proportions_array = as_array<float>(proportions, prefix + "proportions", {rows});
   OwnedView owned;
   owned.view.images = static_cast<std::size_t>(offsets_array.size() - 1);
   owned.view.offsets = offsets_array.data();
   owned.view.classes = classes_array.data();
-  owned.view.proportions = proportions_array.data();
-  owned.arrays = {offsets_array, classes_array, proportions_array};
+  owned.arrays = {offsets_array, classes_array};
   try {
-    semcbir::check_rows(owned.view, static_cast<std::size_t>(rows));
+    semcbir::check_rows(owned.view, static_cast<std::size_t>(classes_array.size()), n_classes);
   } catch (const std::invalid_argument& error) {
     throw py::value_error(prefix + error.what());
   }
+  return owned;
+}
+
+OwnedView own_view(py::handle offsets, py::handle classes, py::handle proportions,
+                   const std::string& prefix) {
+  OwnedView owned = own_rows(offsets, classes, semcbir::kMaxClasses, prefix);
+  const auto array = as_array<float>(proportions, prefix + "proportions", {owned.arrays[1].size()});
+  owned.view.proportions = array.data();
+  owned.arrays.push_back(array);
   return owned;
 }
 

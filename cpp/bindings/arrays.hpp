@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,6 +35,10 @@ struct OwnedView {
   semcbir::SignatureView view;
   std::vector<pybind11::array> arrays;
 };
+
+/// Checks offsets and classes, which are below `n_classes`.
+OwnedView own_rows(pybind11::handle offsets, pybind11::handle classes, std::size_t n_classes,
+                   const std::string& prefix);
 
 /// Checks offsets, classes and proportions; the caller adds any further columns.
 OwnedView own_view(pybind11::handle offsets, pybind11::handle classes, pybind11::handle proportions,

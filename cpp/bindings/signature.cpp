@@ -103,9 +103,15 @@ py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints
   return py::make_tuple(offsets, classes, proportions, counts, centroids);
 }
 
+void check_rows(py::handle offsets, py::handle classes, py::ssize_t n_classes) {
+  own_rows(offsets, classes, positive(n_classes, "n_classes"), "");
+}
+
 }  // namespace
 
 void register_signature(py::module_& m) {
+  m.def("check_rows", &check_rows, py::arg("offsets"), py::arg("classes"), py::arg("n_classes"),
+        "Raises ValueError unless offsets and classes describe rows that are safe to walk.");
   m.def("build_signatures", &build_signatures, py::arg("label_maps"), py::arg("keypoints"),
         py::arg("descriptors"), py::arg("dim"), py::arg("n_classes"), py::arg("void"), py::arg("threads"),
         "Columns (offsets, classes, proportions, counts, centroids) of the signatures of images.");

@@ -27,7 +27,7 @@ void check_offsets(const SignatureView& view, std::size_t rows) {
   }
 }
 
-void check_classes(const SignatureView& view) {
+void check_classes(const SignatureView& view, std::size_t n_classes) {
   for (std::size_t i = 0; i < view.images; ++i) {
     for (std::int64_t r = view.offsets[i] + 1; r < view.offsets[i + 1]; ++r) {
       if (view.classes[r] <= view.classes[r - 1]) {
@@ -36,14 +36,19 @@ void check_classes(const SignatureView& view) {
                                     std::to_string(view.classes[r]) + " in image " + std::to_string(i));
       }
     }
+    const std::int64_t end = view.offsets[i + 1];
+    if (end > view.offsets[i] && view.classes[end - 1] >= n_classes) {
+      throw std::invalid_argument("classes: expected below n_classes=" + std::to_string(n_classes) + ", got " +
+                                  std::to_string(view.classes[end - 1]) + " in image " + std::to_string(i));
+    }
   }
 }
 
 }  // namespace
 
-void check_rows(const SignatureView& view, std::size_t rows) {
+void check_rows(const SignatureView& view, std::size_t rows, std::size_t n_classes) {
   check_offsets(view, rows);
-  check_classes(view);
+  check_classes(view, n_classes);
 }
 
 }  // namespace semcbir

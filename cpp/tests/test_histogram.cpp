@@ -46,12 +46,13 @@ void test_many_at_once() {
 }
 
 void test_check_rows() {
-  const auto check = [](std::vector<std::int64_t> offsets, std::vector<std::uint16_t> classes) {
+  const auto check = [](std::vector<std::int64_t> offsets, std::vector<std::uint16_t> classes,
+                        std::size_t n_classes = semcbir::kMaxClasses) {
     semcbir::SignatureView view;
     view.images = offsets.size() - 1;
     view.offsets = offsets.data();
     view.classes = classes.data();
-    semcbir::check_rows(view, classes.size());
+    semcbir::check_rows(view, classes.size(), n_classes);
   };
   using Bad = std::invalid_argument;
   check({0, 2, 2, 3}, {1, 2, 0});
@@ -62,6 +63,8 @@ void test_check_rows() {
   CHECK(test::throws<Bad>([&] { check({0, 3}, {1, 2}); }, "number of rows, 2, got 3"));
   CHECK(test::throws<Bad>([&] { check({0, -1}, {}); }, "got 0 then -1"));
   CHECK(test::throws<Bad>([&] { check({0, 1, 3}, {5, 2, 2}); }, "got 2 then 2 in image 1"));
+  check({0, 2, 2, 3}, {1, 2, 0}, 3);
+  CHECK(test::throws<Bad>([&] { check({0, 0, 2}, {1, 3}, 3); }, "below n_classes=3, got 3 in image 1"));
 }
 
 }  // namespace

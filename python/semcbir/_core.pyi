@@ -36,6 +36,13 @@ def simd_level() -> str:
 def set_simd_level(name: str) -> None:
     """Use the level of that name from now on; ValueError, naming the usable ones, if it is none of them."""
 
+def check_rows(offsets: _Ints, classes: _Words, n_classes: int) -> None:
+    """Raise ValueError unless the columns describe rows that are safe to walk.
+
+    Offsets run from 0 to the number of rows without decreasing; within an image classes ascend strictly and
+    stay below ``n_classes``.
+    """
+
 def build_signatures(
     label_maps: list[_Bytes | _Words] | list[_Bytes] | list[_Words],
     keypoints: list[_Floats],

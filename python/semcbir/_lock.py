@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 
@@ -13,19 +13,24 @@ class LockHeldError(Exception):
     """Another process, or another part of this one, holds the lock."""
 
 
+class LockFileError(Exception):
+    """The lock's file cannot be made or written."""
+
+
 @contextmanager
 def hold(file: Path) -> Iterator[None]:
     """Hold the lock on ``file``, which is made where it is missing.
 
-    LockHeldError where it is held, at once; sqlite3.Error where the file cannot be made or written.
+    LockHeldError where it is held, at once; LockFileError where the file cannot be made or written.
     """
-    with closing(sqlite3.connect(file, timeout=0, check_same_thread=False)) as lock:
+    with ExitStack() as held:
         try:
+            lock = held.enter_context(closing(sqlite3.connect(file, timeout=0, check_same_thread=False)))
             lock.execute("PRAGMA journal_mode = MEMORY")
             lock.execute("BEGIN EXCLUSIVE")
             lock.execute("PRAGMA user_version = 1")  # never committed: it fails where nothing may be written
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
+        except sqlite3.Error as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 raise LockHeldError from error
-            raise
+            raise LockFileError(str(error)) from error
         yield

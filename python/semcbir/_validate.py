@@ -1,23 +1,47 @@
 # SPDX-License-Identifier: MIT
-"""Checks of integers and NumPy columns: what was expected, and what came."""
+"""Checks of arguments: what was expected, and what came."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 
-def check_integer(name: str, value: SupportsIndex, low: int, high: int) -> int:
-    """Return ``value`` as an int; TypeError unless it is an integer, ValueError outside ``low``..``high``."""
+def check_integer(name: str, value: SupportsIndex, low: int, high: int | None = None) -> int:
+    """Return ``value`` as an int; TypeError unless it is an integer, ValueError outside ``low``..``high``.
+
+    ``high`` None: no upper bound.
+    """
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected an integer {bounds}, got {shown(value)}")
     number = operator.index(value)
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, got {number}")
+    if number < low or (high is not None and number > high):
+        raise ValueError(f"{name}: expected an integer {bounds}, got {number}")
     return number
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return ``value``; ValueError unless it is one of the texts ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected {listed(choices)}, got {shown(value)}")
+    return value
+
+
+def listed(choices: Iterable[str]) -> str:
+    """The texts ``choices`` as a message lists them."""
+    *others, last = map(repr, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def shown(value: object) -> str:
+    """``value`` for a message, cut short where it is long."""
+    whole = repr(value)
+    return whole if len(whole) <= 60 else whole[:57] + "..."
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -46,23 +70,3 @@ def as_column(name: str, value: npt.ArrayLike, dtype: Any, ndim: int) -> npt.NDA
             raise ValueError(f"{name} must fit {target}, got values from {array.min()} to {array.max()}")
         array = converted
     return read_only(np.ascontiguousarray(array))
-
-
-def check_rows(offsets: npt.NDArray[np.int64], classes: npt.NDArray[np.uint16], n_classes: int) -> None:
-    """Raise ValueError unless ``offsets`` and ``classes`` describe rows that are safe to walk.
-
-    Offsets run from 0 to the number of rows without falling; within an image classes rise strictly and
-    stay below ``n_classes``.
-    """
-    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(classes):
-        came = f"{offsets[0]} to {offsets[-1]}" if len(offsets) else "nothing"
-        raise ValueError(f"offsets must run from 0 to the number of rows, {len(classes)}, got {came}")
-    if (offsets[1:] < offsets[:-1]).any():
-        raise ValueError("offsets must not fall, got a smaller one after a larger one")
-    if len(classes) and classes.max() >= n_classes:
-        raise ValueError(f"classes must be below n_classes={n_classes}, got {classes.max()}")
-    rising = classes[1:] > classes[:-1]
-    starts = offsets[1:-1]
-    rising[starts[(starts > 0) & (starts < len(classes))] - 1] = True
-    if not rising.all():
-        raise ValueError("classes must rise strictly within an image, got one out of order or twice")

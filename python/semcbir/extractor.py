@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._files import display_path
-from semcbir._validate import check_integer
+from semcbir._validate import check_choice, check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.images.decode import as_image, load_image
@@ -101,9 +101,7 @@ class Extractor:
         self.features = parse_features(features)
         self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
         self.threads = check_threads(threads)
-        if device not in DEVICES:
-            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-        self.device = device
+        self.device = check_choice("device", device, DEVICES)
         self.model_path, card = resolve(model)
         self.card = with_inference(card, inference)
         self.model = DEFAULT if model is None else model

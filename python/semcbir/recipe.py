@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from semcbir._validate import listed
 from semcbir.errors import RecipeMismatchError
 from semcbir.features import Feature, feature_from_dict
 
@@ -51,8 +52,8 @@ class Recipe:
         for feature in self.features:
             if feature.name == name:
                 return feature
-        known = ", ".join(feature.name for feature in self.features)
-        raise ValueError(f"feature must be one of {known}, got {name!r}")
+        known = [feature.name for feature in self.features]
+        raise ValueError(f"feature: expected {listed(known)}, got {name!r}")
 
     def for_feature(self, name: str | None = None) -> Recipe:
         """Return the recipe of the signatures of a single feature (None: the first)."""
@@ -110,10 +111,10 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
         )
     differences = expected.differences(came)
     if differences:
-        listed = "; ".join(differences[:4])
+        named = "; ".join(differences[:4])
         if len(differences) > 4:
-            listed += f"; and {len(differences) - 4} more differences"
-        raise RecipeMismatchError(f"{what} were made in another way (expected / came): {listed}")
+            named += f"; and {len(differences) - 4} more differences"
+        raise RecipeMismatchError(f"{what} were made in another way (expected / came): {named}")
 
 
 def _flat(recipe: Recipe) -> dict[str, str]:

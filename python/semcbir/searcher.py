@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._validate import check_integer
+from semcbir._validate import check_choice, check_integer
 from semcbir.recipe import require_same
 from semcbir.signatures import Signatures
 from semcbir.threads import check_threads
@@ -167,6 +167,4 @@ def check_epsilon(epsilon: float | None) -> float | None:
 
 def check_penalized(penalized: str) -> str:
     """Return ``penalized``. Raises ValueError unless it is "last" or "drop"."""
-    if penalized not in get_args(Penalized):
-        raise ValueError(f'penalized must be "last" or "drop", got {penalized!r}')
-    return penalized
+    return check_choice("penalized", penalized, get_args(Penalized))

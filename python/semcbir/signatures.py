@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._validate import as_column, check_integer, check_rows, read_only
+from semcbir._validate import as_column, check_integer, read_only
 from semcbir.recipe import Recipe
 from semcbir.threads import check_threads
 
@@ -65,7 +65,7 @@ class Signatures:
         self._set("counts", as_column("counts", counts, np.uint32, 1))
         self._set("centroids", as_column("centroids", centroids, np.float32, 2))
         self._set("n_classes", check_integer("n_classes", n_classes, 1, MAX_CLASSES))
-        check_rows(self.offsets, self.classes, self.n_classes)
+        _core.check_rows(self.offsets, self.classes, self.n_classes)
         self._set("ids", as_column("ids", np.arange(len(self)) if ids is None else ids, np.int64, 1))
         if recipe is not None and not isinstance(recipe, Recipe):
             raise TypeError(f"recipe must be a Recipe or None, got {type(recipe).__name__}")

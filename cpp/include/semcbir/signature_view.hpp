@@ -34,8 +34,11 @@ inline ImageRows image_rows(const SignatureView& view, std::size_t i, std::size_
           view.centroids == nullptr ? nullptr : view.centroids + first * dim};
 }
 
+/// One more than the largest label there is.
+constexpr std::size_t kMaxClasses = 65536;
+
 /// Throws std::invalid_argument unless offsets start at 0, never decrease and end at `rows`, and the classes
-/// ascend strictly within every image. All functions that take a view rely on this.
-void check_rows(const SignatureView& view, std::size_t rows);
+/// ascend strictly within every image and are below `n_classes`. All functions that take a view rely on this.
+void check_rows(const SignatureView& view, std::size_t rows, std::size_t n_classes = kMaxClasses);
 
 }  // namespace semcbir

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from semcbir import Index, Progress, SemcbirError
 from semcbir._core import __version__
+from semcbir.errors import SemcbirError
 from semcbir.evaluation.datasets import DATASETS, Dataset
 from semcbir.evaluation.measuring import Scores, evaluate
 from semcbir.evaluation.tables import markdown
 from semcbir.extractor import LONG_SIDE
+from semcbir.index.index import Index
+from semcbir.index.run import Progress
 from semcbir.networks.published import DEFAULT
 from semcbir.searcher import check_epsilon
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semcbir._files import file_sha256, sync_file, sync_folder
+from semcbir._validate import check_choice
 from semcbir.errors import ModelError
 from semcbir.export import cards
 from semcbir.export.cards import NetworkSpec
 from semcbir.networks.card import ModelCard
-from semcbir.networks.specs import Kind, Precision
+from semcbir.networks.specs import KINDS, PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
     import onnx
@@ -137,10 +138,8 @@ def export_network(
 
 def _checked(output: str | os.PathLike[str], precision: str, kind: str, calibration: Any) -> Path:
     """Refuse, before the long work, what can be refused; return ``output`` as a path."""
-    if precision not in ("fp32", "fp16", "int8"):
-        raise ValueError(f"precision: expected 'fp32', 'fp16' or 'int8', got {precision!r}")
-    if kind not in ("labels", "logits"):
-        raise ValueError(f"kind: expected 'labels' or 'logits', got {kind!r}")
+    check_choice("precision", precision, PRECISIONS)
+    check_choice("kind", kind, KINDS)
     target = Path(output)
     if target.suffix.lower() != ".onnx":
         raise ModelError(f"{target}: expected the name of an .onnx file to write")

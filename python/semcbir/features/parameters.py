@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
+
+from semcbir._validate import check_choice, check_integer
 
 
 def assign(feature: object, name: str, value: object) -> None:
@@ -26,12 +27,7 @@ def flags(feature: object, *names: str) -> None:
 def integers(feature: object, **ranges: tuple[int, int]) -> None:
     """The attributes named become int; TypeError, or ValueError outside of the closed range."""
     for name, (low, high) in ranges.items():
-        value = getattr(feature, name)
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{name}: expected an integer, got {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{name}: expected {low} to {high}, got {value}")
-        assign(feature, name, operator.index(value))
+        assign(feature, name, check_integer(name, getattr(feature, name), low, high))
 
 
 def reals(feature: object, **lows: float) -> None:
@@ -47,6 +43,4 @@ def reals(feature: object, **lows: float) -> None:
 
 def choice(feature: object, name: str, choices: tuple[str, ...]) -> None:
     """ValueError where the attribute ``name`` is none of ``choices``."""
-    value = getattr(feature, name)
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    check_choice(name, getattr(feature, name), choices)

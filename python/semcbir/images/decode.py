@@ -11,7 +11,6 @@ are called directly, because ``Image.open`` judges by a process-wide pixel limit
 from __future__ import annotations
 
 import importlib
-import operator
 import os
 import stat
 import threading
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semcbir._files import PathLike, display_path, reason
+from semcbir._validate import check_integer
 from semcbir.errors import ImageError
 
 if TYPE_CHECKING:
@@ -112,13 +112,7 @@ def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:
 
 
 def _limit(name: str, value: int | None) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an integer or None, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return operator.index(value)
+    return None if value is None else check_integer(name, value, 1)
 
 
 def _load(path: str, long_side: int | None, max_pixels: int | None) -> ImageArray:

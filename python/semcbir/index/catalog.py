@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from semcbir._files import sync_folder
-from semcbir._lock import LockHeldError, hold
+from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir.errors import IndexLockedError, IndexStorageError
 
 NAME = "catalog.sqlite"
@@ -349,7 +349,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
             raise IndexLockedError(
                 f"another process is writing to index {folder}; wait until it has finished (reading goes on)"
             ) from error
-        except sqlite3.Error as error:
+        except LockFileError as error:
             raise IndexStorageError(f"index {folder} cannot be written: {error}") from error
         yield
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from semcbir import _core
 from semcbir._files import sync_folder
-from semcbir._validate import check_rows
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import SegmentFile
 from semcbir.recipe import Recipe
@@ -176,7 +176,7 @@ def _segment(tensors: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> Segment
     ids, offsets = _column(tensors, "ids", np.int64), _column(tensors, "offsets", np.int64)
     classes = _column(tensors, "classes", np.uint16)
     proportions = _column(tensors, "proportions", np.float32, len(classes))
-    check_rows(offsets, classes, recipe.n_classes)
+    _core.check_rows(offsets, classes, recipe.n_classes)
     if len(ids) != len(offsets) - 1 or (len(ids) and ids.min() < 0):
         raise ValueError(f"ids must be {len(offsets) - 1} numbers that are not negative")
     batch = {}

@@ -8,21 +8,17 @@ CACHE/models/NAME.onnx, NAME.json      an exported network and its card
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from semcbir._lock import LockHeldError, hold
+from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir.errors import ModelError
 from semcbir.networks.published import PublishedModel, published
-from semcbir.networks.specs import Kind, Precision
+from semcbir.networks.specs import KINDS, PRECISIONS, Kind, Precision
 
 VARIABLE = "SEMCBIR_CACHE"
-
-_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-_KINDS: tuple[Kind, ...] = ("labels", "logits")
 
 
 def cache_folder() -> Path:
@@ -63,16 +59,16 @@ def parse_name(name: str) -> tuple[PublishedModel, str]:
 
     ModelError where there is no such model.
     """
-    precision: Precision = next((each for each in _PRECISIONS if name.endswith(f"-{each}")), "fp32")
+    precision: Precision = next((each for each in PRECISIONS if name.endswith(f"-{each}")), "fp32")
     rest = name.removesuffix(f"-{precision}")
-    kind: Kind = next((each for each in _KINDS if rest.endswith(f"-{each}")), "labels")
+    kind: Kind = next((each for each in KINDS if rest.endswith(f"-{each}")), "labels")
     model = published(rest.removesuffix(f"-{kind}"))
     return model, export_name(model.name, precision, kind)
 
 
 def exports(cache: Path, name: str) -> list[str]:
     """Return the names of the exports of the model ``name`` that are in the cache, the plain one first."""
-    found = (export_name(name, precision, kind) for kind in _KINDS for precision in _PRECISIONS)
+    found = (export_name(name, precision, kind) for kind in KINDS for precision in PRECISIONS)
     return [each for each in found if _is_whole(exported_file(cache, each))]
 
 
@@ -94,7 +90,7 @@ def fetch_lock(folder: Path) -> Iterator[None]:
             raise ModelError(
                 f"another process is fetching into {folder}; try again when it has finished"
             ) from error
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, LockFileError) as error:
             raise cannot_write(folder, error) from error
         yield
 

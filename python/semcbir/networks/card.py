@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from semcbir._files import file_sha256
+from semcbir._validate import shown
 from semcbir.errors import ModelError
 from semcbir.networks.fields import (
     build,
@@ -25,7 +26,6 @@ from semcbir.networks.fields import (
     mapping,
     matching,
     sequence,
-    shown,
     text,
 )
 from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
+from semcbir._validate import check_integer, shown
+
 _T = TypeVar("_T")
 
 
@@ -39,12 +41,6 @@ def sequence(name: str, value: Any) -> Sequence[Any]:
     return value
 
 
-def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Refuse everything but the texts ``known``."""
-    if value not in known:
-        raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {shown(value)}")
-
-
 def number(name: str, value: Any, low: float, high: float) -> float:
     """Return ``value`` as a float if it is a number above ``low`` and at most ``high``."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
@@ -69,10 +65,14 @@ def text(name: str, value: Any, *, empty: bool = False) -> str:
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
-    """Return ``value`` if it is an integer from ``low`` to ``high``."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {shown(value)}")
-    return value
+    """Return ``value`` if it is an integer from ``low`` to ``high``, of the kind that JSON gives."""
+    try:
+        number = check_integer(name, value, low, high)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(value, int):
+        raise ValueError(f"{name}: expected a plain integer, got {shown(value)}")
+    return number
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -105,9 +105,3 @@ def three_numbers(name: str, value: Any) -> tuple[float, float, float]:
         raise ValueError(f"{name}: expected 3 finite numbers (red, green, blue), got {shown(value)}")
     red, green, blue = numbers
     return float(red), float(green), float(blue)
-
-
-def shown(value: Any) -> str:
-    """``value`` for a message, cut short where it is long."""
-    whole = repr(value)
-    return whole if len(whole) <= 60 else whole[:57] + "..."

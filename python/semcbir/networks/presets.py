@@ -13,8 +13,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from semcbir._validate import listed, shown
 from semcbir.networks.card import ModelCard
-from semcbir.networks.fields import build, shown
+from semcbir.networks.fields import build
 from semcbir.networks.specs import InferenceSpec
 
 
@@ -55,7 +56,7 @@ PRESETS: Mapping[str, InferenceSpec] = MappingProxyType(
 def preset(name: str) -> InferenceSpec:
     """Return the settings called ``name``; ValueError naming the known ones where there are none."""
     if name not in PRESETS:
-        raise ValueError(f"inference must be one of {', '.join(PRESETS)}, or an InferenceSpec, got {name!r}")
+        raise ValueError(f"inference: expected an InferenceSpec, {listed(PRESETS)}, got {name!r}")
     return PRESETS[name]
 
 
@@ -70,7 +71,7 @@ def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> Mo
     if isinstance(inference, str):
         inference = preset(inference)
     if not isinstance(inference, InferenceSpec):
-        raise TypeError(f"inference must be an InferenceSpec, a name or None, got {shown(inference)}")
+        raise TypeError(f"inference: expected an InferenceSpec, a name or None, got {shown(inference)}")
     return replace(card, inference=inference)
 
 

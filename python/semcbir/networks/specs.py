@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
-from semcbir.networks.fields import boolean, integer, mapping, number, one_of, sequence, text, three_numbers
+from semcbir._validate import check_choice
+from semcbir.networks.fields import boolean, integer, mapping, number, sequence, text, three_numbers
 
 MAX_SIDE = 2**13
 MAX_SCALE = 8.0
@@ -24,8 +25,11 @@ IMAGENET_COLOUR = (124, 116, 104)
 """``IMAGENET_MEAN`` as a colour."""
 
 Kind = Literal["labels", "logits"]
+"""What a network gives."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Precision = Literal["fp32", "fp16", "int8"]
-"""What a network gives, and the numbers that it calculates with."""
+"""The numbers that a network calculates with."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +48,9 @@ class InputSpec:
     std: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        one_of("input.layout", self.layout, ("NCHW", "NHWC"))
-        one_of("input.dtype", self.dtype, ("uint8", "float32"))
-        one_of("input.colour", self.colour, ("RGB", "BGR"))
+        check_choice("input.layout", self.layout, ("NCHW", "NHWC"))
+        check_choice("input.dtype", self.dtype, ("uint8", "float32"))
+        check_choice("input.colour", self.colour, ("RGB", "BGR"))
         if (self.mean is None) != (self.std is None):
             raise ValueError("input.mean and input.std: expected both or neither")
         if self.mean is None or self.std is None:
@@ -82,7 +86,7 @@ class SizeSpec:
     pad: tuple[int, int, int] = IMAGENET_COLOUR
 
     def __post_init__(self) -> None:
-        one_of("size.rule", self.rule, ("long_side",))
+        check_choice("size.rule", self.rule, ("long_side",))
         integer("size.length", self.length, 1, MAX_SIDE)
         integer("size.multiple", self.multiple, 1, MAX_SIDE)
         integer("size.offset", self.offset, 0, self.multiple - 1)
@@ -128,7 +132,7 @@ class OutputSpec:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        one_of("output.kind", self.kind, ("labels", "logits"))
+        check_choice("output.kind", self.kind, KINDS)
         boolean("output.align_corners", self.align_corners)
         if self.name is not None:
             text("output.name", self.name)
@@ -181,7 +185,7 @@ class InferenceSpec:
             if getattr(self, name) is not None:
                 integer(f"inference.{name}", getattr(self, name), 1, MAX_SIDE)
         object.__setattr__(self, "stride", number("inference.stride", self.stride, 0, 1))
-        one_of("inference.padding", self.padding, ("end", "centre"))
+        check_choice("inference.padding", self.padding, ("end", "centre"))
         self._check_taxonomy()
 
     def _check_taxonomy(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from semcbir._files import short_name
+from semcbir._validate import check_integer
 from semcbir.pictures.draw import (
     ALARM,
     FAINT,
@@ -39,10 +40,9 @@ def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) ->
     labelled. A photo that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8
     array (H, W, 3), or None where there is no photo. At most MAX_HITS hits are shown.
 
-    Raises ValueError unless ``columns`` is between 1 and 50.
+    Raises TypeError or ValueError unless ``columns`` is an integer from 1 to 50.
     """
-    if not 1 <= columns <= 50:
-        raise ValueError(f"columns must be between 1 and 50, got {columns}")
+    columns = check_integer("columns", columns, 1, 50)
     hits = results[:MAX_HITS]
     rows = -(-len(hits) // columns)
     top = MARGIN + _TILE[1] + 2 * GAP

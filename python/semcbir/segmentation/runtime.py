@@ -15,15 +15,17 @@ import platform
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
 
 # Before onnxruntime is first imported: it would write an identifier into the user's home for its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-DEVICES = ("auto", "cuda", "cpu")
+Device = Literal["auto", "cuda", "cpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
 _MEND_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 _MEND_CUDA = "pip install 'semcbir[cuda]'"
 _CUDNN = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
@@ -43,8 +45,7 @@ def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -
     where possible; where a GPU is to be seen and was not to be had, a RuntimeWarning says so once. ModelError
     where onnxruntime cannot load the file, ValueError for another device.
     """
-    if device not in DEVICES:
-        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    check_choice("device", device, DEVICES)
     _warn_of_two_distributions()
     obstacle = "" if device == "cpu" else _cuda_obstacle()
     if device == "cpu" or (device == "auto" and obstacle):

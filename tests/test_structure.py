@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""The package's rooms: imports go one way, and some things are in one place only."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import semcbir
+
+PACKAGE = Path(semcbir.__file__).parent
+
+ROOMS = (
+    ("_core", "errors"),
+    ("_validate", "_files", "_lock", "threads"),
+    ("images",),
+    ("features",),
+    ("networks",),
+    ("segmentation",),
+    ("recipe",),
+    ("signatures",),
+    ("searcher",),
+    ("extractor",),
+    ("index",),
+    ("pictures.draw",),
+    ("results",),
+    ("query", "explanation"),
+    ("pictures",),
+    ("export",),
+    ("evaluation",),
+    ("cli",),
+)
+"""From the ground up: a room imports those above it in this list, and itself."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package but the package itself, by its name below ``semcbir``."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name not in ("", "__main__"):
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a module imports from the package, wherever in the file: names of modules below ``semcbir``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top != "semcbir":
+                continue
+            # The longest part that is a module: `from semcbir.index.catalog import read` is index.catalog.
+            while rest and rest not in MODULES and rest != "_core":
+                rest = rest.rpartition(".")[0]
+            yield rest
+
+
+def room(name: str) -> int:
+    """The number of a module's room: that of the longest entry of ROOMS it is in."""
+    fitting = [
+        (len(entry), number)
+        for number, entries in enumerate(ROOMS)
+        for entry in entries
+        if name == entry or name.startswith(f"{entry}.")
+    ]
+    assert fitting, f"{name} is in no room: add it to ROOMS"
+    return max(fitting)[1]
+
+
+GRAPH = {name: sorted(set(imports(path))) for name, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_do_not_climb(name: str) -> None:
+    assert "" not in GRAPH[name], f"{name} imports the package as a whole; import from its modules"
+    climbing = [other for other in GRAPH[name] if room(other) > room(name)]
+    assert not climbing
+
+
+def test_there_is_no_circle() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above[above.index(name) :], name])
+        if name not in done:
+            for other in GRAPH.get(name, ()):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in GRAPH:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", ["cli", "evaluation"])
+def test_nobody_imports(name: str) -> None:
+    inside = (name, f"{name}.")
+    users = {
+        user
+        for user, used in GRAPH.items()
+        if user != name
+        and not user.startswith(inside[1])
+        and any(u == name or u.startswith(inside[1]) for u in used)
+    }
+    assert not users
+
+
+SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE TABLE|VACUUM)\b")
+
+
+def test_one_file_speaks_sql() -> None:
+    speaking = set()
+    for name, path in MODULES.items():
+        texts = (
+            node.value
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Constant)
+        )
+        if any(isinstance(text, str) and SQL.search(text) for text in texts):
+            speaking.add(name)
+    assert speaking == {"index.catalog"}
+
+
+def test_sqlite_is_for_the_catalogue_and_the_lock() -> None:
+    users = {
+        name
+        for name, path in MODULES.items()
+        if re.search(r"^\s*import sqlite3", path.read_text("utf-8"), re.M)
+    }
+    assert users == {"index.catalog", "_lock"}
