@@ -38,8 +38,9 @@ void check_classes(const SignatureView& view, std::size_t n_classes) {
     }
     const std::int64_t end = view.offsets[i + 1];
     if (end > view.offsets[i] && view.classes[end - 1] >= n_classes) {
-      throw std::invalid_argument("classes: expected below n_classes=" + std::to_string(n_classes) + ", got " +
-                                  std::to_string(view.classes[end - 1]) + " in image " + std::to_string(i));
+      throw std::invalid_argument("classes: expected below n_classes=" + std::to_string(n_classes) +
+                                  ", got " + std::to_string(view.classes[end - 1]) + " in image " +
+                                  std::to_string(i));
     }
   }
 }
