@@ -34,6 +34,7 @@ needs_no_gpu = pytest.mark.skipif(runtime.cuda_visible(), reason="needs a machin
 @pytest.fixture(autouse=True)
 def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_warned", set())
+    runtime._silence.cache_clear()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **answers: bool) -> None:
@@ -209,14 +210,11 @@ def test_cuda_without_cudnn_is_no_cuda(tiny_model: Path, monkeypatch: pytest.Mon
         assert Segmenter(tiny_model).device == "cpu"
 
 
-@pytest.mark.parametrize(("tune", "search"), [(True, "EXHAUSTIVE"), (False, "HEURISTIC")])
-def test_what_a_session_on_cuda_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: bool, search: str
-) -> None:
+@pytest.fixture
+def provided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The providers that sessions are opened with on a machine that seems to have CUDA and cuDNN."""
     pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
     monkeypatch.setattr(runtime, "_CUDNN", {})
-    square = {"rule": "long_side", "length": 64, "multiple": 64}
-    model = write_tiny_model(tmp_path / "m.onnx", size=square)
     asked: list[Any] = []
     really = runtime._session
 
@@ -225,10 +223,26 @@ def test_what_a_session_on_cuda_is_told(
         return PretendedCuda(really(onnx, [runtime.CPU], threads))
 
     monkeypatch.setattr(runtime, "_session", session)
+    return asked
+
+
+@pytest.mark.parametrize(("tune", "search"), [(True, "EXHAUSTIVE"), (False, "HEURISTIC")])
+def test_what_a_session_on_cuda_is_told(tmp_path: Path, provided: list[Any], tune: bool, search: str) -> None:
+    square = {"rule": "long_side", "length": 64, "multiple": 64}
+    model = write_tiny_model(tmp_path / "m.onnx", size=square)
     assert Segmenter(model, device="cuda", tune=tune).device == "cuda"
-    ((provider, *others),) = asked
-    assert provider == (runtime.CUDA, {"cudnn_conv_algo_search": search, "use_tf32": "0"})
-    assert others == [runtime.CPU]
+    assert provided == [[(runtime.CUDA, {"cudnn_conv_algo_search": search, "use_tf32": "0"}), runtime.CPU]]
+
+
+def test_onnxruntime_stays_silent_while_cuda_is_at_work(
+    tiny_model: Path, provided: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[int] = []
+    monkeypatch.setattr("onnxruntime.set_default_logger_severity", levels.append)
+    for _ in range(2):
+        Segmenter(tiny_model, device="cuda").segment(photos((48, 64)))
+    assert len(provided) == 2
+    assert levels == [4]
 
 
 @pytest.mark.parametrize("kind", ["labels", "logits"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.metadata
 import io
 import os
@@ -101,7 +102,7 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
         # It prints what it cannot find, to a standard output that may be carrying results.
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
-    onnxruntime.set_default_logger_severity(4)  # libraries that do not load are told of here, not on stderr
+    _silence()
     try:
         # float32 means float32: TF32's 10 bits would turn labels. Who wants speed exports in fp16.
         settings = {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC", "use_tf32": "0"}
@@ -110,12 +111,23 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
         # Not the model's fault unless the CPU cannot load it either, which raises.
         _session(onnx, [CPU], threads)
         return None, str(error)
-    finally:
-        onnxruntime.set_default_logger_severity(2)  # its default
     if device_of(session) == "cuda":
         return (None, obstacle) if (obstacle := _cudnn_obstacle()) else (session, "")
     details = "; ".join(line.strip() for line in said.getvalue().splitlines() if "Failed" in line)
     return None, f"onnxruntime could not load CUDA or cuDNN ({details or 'no details'}; {_MEND_CUDA})"
+
+
+@functools.cache
+def _silence() -> None:
+    """Keep onnxruntime's default logger from writing to stderr, from the first CUDA session on.
+
+    What goes wrong is raised or told of here. The level is left so: a session asks cuDNN for its plans when
+    it first sees a shape, and onnxruntime then writes a line for each that cuDNN turns down, hundreds for
+    HRNet-W48, though it finds another. Set once, so that a caller may raise it again.
+    """
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
 
 
 def _cudnn_obstacle() -> str:
