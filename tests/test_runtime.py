@@ -226,12 +226,34 @@ def provided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-@pytest.mark.parametrize(("tune", "search"), [(True, "EXHAUSTIVE"), (False, "HEURISTIC")])
-def test_what_a_session_on_cuda_is_told(tmp_path: Path, provided: list[Any], tune: bool, search: str) -> None:
+def halved(network: onnx.ModelProto) -> onnx.ModelProto:
+    """The tiny network with its weights, and all between the bytes and the labels, in half precision."""
+    network.graph.node[0].attribute[0].i = TensorProto.FLOAT16
+    for tensor in network.graph.initializer:
+        weights = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("half", "tune", "settings"),
+    [
+        (False, True, {"cudnn_conv_algo_search": "EXHAUSTIVE"}),
+        (False, False, {"cudnn_conv_algo_search": "HEURISTIC"}),
+        (True, True, {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}),
+        (True, False, {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}),
+    ],
+)
+def test_what_a_session_on_cuda_is_told(
+    tmp_path: Path, provided: list[Any], half: bool, tune: bool, settings: dict[str, str]
+) -> None:
+    network = halved(labels_network("N")) if half else labels_network("N")
     square = {"rule": "long_side", "length": 64, "multiple": 64}
-    model = write_tiny_model(tmp_path / "m.onnx", size=square)
-    assert Segmenter(model, device="cuda", tune=tune).device == "cuda"
-    assert provided == [[(runtime.CUDA, {"cudnn_conv_algo_search": search, "use_tf32": "0"}), runtime.CPU]]
+    model = write_tiny_model(tmp_path / "m.onnx", network=network, size=square)
+    segmenter = Segmenter(model, device="cuda", tune=tune)
+    assert (segmenter.device, segmenter.tuned) == ("cuda", tune)
+    assert provided == [[(runtime.CUDA, settings | {"use_tf32": "0"}), runtime.CPU]]
+    assert segmenter.segment(photos((48, 64)))[0].shape == (48, 64)
 
 
 def test_onnxruntime_stays_silent_while_cuda_is_at_work(
@@ -243,6 +265,15 @@ def test_onnxruntime_stays_silent_while_cuda_is_at_work(
         Segmenter(tiny_model, device="cuda").segment(photos((48, 64)))
     assert len(provided) == 2
     assert levels == [4]
+
+
+def test_a_file_that_is_no_network_is_the_model_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
+    (tmp_path / "m.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match="onnxruntime cannot load the model"):
+        runtime.open_session(tmp_path / "m.onnx", "cuda", 1)
 
 
 @pytest.mark.parametrize("kind", ["labels", "logits"])

@@ -27,17 +27,17 @@ class Network:
 
     ``tune``: many canvases will come, ``batch_size`` at a time. On CUDA another shape of input has every
     convolution planned anew, so every call then gets the same number of rows; and where the card has one
-    canvas size, so that all shapes are one, the plans are better ones that take longer to make. A card with
-    ``inference`` is not tuned: an image's windows and flips seldom fill a batch. The canvases are the card's
-    on every device, so that labels depend on it by rounding only; what comes out of a row does not depend on
-    the others.
+    canvas size, so that all shapes are one, the plans for float32 are better ones that take longer to make.
+    A card with ``inference`` is not tuned: an image's windows and flips seldom fill a batch. The canvases are
+    the card's on every device, so that labels depend on it by rounding only; what comes out of a row does not
+    depend on the others.
 
     Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call), ``tuned`` (whether it
     really is), ``density`` (points of output for a pixel of a canvas, 1 until it has run).
 
     Inputs and outputs are plain arrays. A batch of 8 at 512 x 512 is 6 MB of bytes in and 2 MB of labels out,
-    about a millisecond on the bus where HRNet-W48 computes for 8 or more: buffers bound to the device would
-    save little.
+    less than a millisecond on the bus where HRNet-W48 computes for 25 on an H200: buffers bound to the
+    device would save little.
     """
 
     def __init__(self, path: Path, card: ModelCard, device: str, threads: int, *, tune: bool = False) -> None:
