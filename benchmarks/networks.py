@@ -142,9 +142,11 @@ def onnx_labeller(file: Path, providers: list[Any], threads: int = 0) -> tuple[L
     """onnxruntime with these providers, and its session."""
     import onnxruntime
 
+    # What fails is raised; a line for every plan that cuDNN turns down would drown the tables.
+    onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     # Without its own fallback, which would time the CPU under another name.
     session = onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
 
@@ -179,15 +181,15 @@ import sys
 import numpy as np
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-name, file, side, width = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+file, side, width, threads = sys.argv[2], *map(int, sys.argv[3:])
 batch = np.zeros((1, side, side, 3), np.uint8)
-if name == "torch":
+if file:
+    from semcbir.segmentation.runtime import open_session
+    session = open_session(Path(file), "cpu", threads)
+    run = lambda batch: session.run(None, {"image": batch})
+else:
     import networks
     run = networks.torch_labeller(networks.network(width), "cpu")
-else:
-    from semcbir.segmentation.runtime import open_session
-    session = open_session(Path(file), "cpu", int(sys.argv[6]))
-    run = lambda batch: session.run(None, {"image": batch})
 run(batch)
 run(batch)
 from memory import peak_mib
@@ -195,8 +197,8 @@ print(peak_mib())
 """
 
 
-def peak_mib(name: str, file: Path | str, side: int, width: int, threads: int) -> float:
-    """Peak memory of a process that labels one picture twice, in MiB; Linux only."""
+def peak_mib(file: Path | str, side: int, width: int, threads: int) -> float:
+    """Peak memory of a process that labels one picture twice, in MiB; without a file by torch; Linux only."""
     here = str(Path(__file__).resolve().parent)
-    command = [sys.executable, "-c", _PEAK, here, name, str(file), str(side), str(width), str(threads)]
+    command = [sys.executable, "-c", _PEAK, here, str(file), str(side), str(width), str(threads)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
