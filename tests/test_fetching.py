@@ -160,21 +160,8 @@ def test_a_damaged_copy_is_downloaded_again(server: Server, cache: Path) -> None
     assert fetch(wanted, cache).read_bytes() == CONTENT
 
 
-def test_a_damaged_pin_is_named(server: Server, cache: Path) -> None:
-    server.answers["/file.pth"] = File(CONTENT)
-    place = fetch(model(server), cache)
-    pin = place.with_name(place.name + ".json")
-    pin.write_text('{"sha256": 3}')
-    with pytest.raises(ModelError, match=f"{pin} is damaged"):
-        fetch(model(server), cache)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    ["", "[]", '{"sha256": 3}', '{"sha256": 3, "size": "x", "source": 1}', "[" * 100_000],
-    ids=["empty", "list", "short", "types", "deep"],
-)
-def test_a_damaged_pin_is_no_download_yet(server: Server, cache: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["", "[]", '{"sha256": 3}'], ids=["empty", "list", "short"])
+def test_a_damaged_pin_is_named_and_does_not_count(server: Server, cache: Path, damage: str) -> None:
     server.answers["/file.pth"] = File(CONTENT)
     wanted = model(server)
     pin = fetch(wanted, cache).with_name(wanted.checkpoint.file + ".json")
@@ -208,10 +195,10 @@ def test_a_pin_is_whole_or_not_there(server: Server, cache: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("beginning", [b"", b"{}", b"version https://git-lfs.github.com/spec/v1"])
-def test_what_is_no_checkpoint_is_refused(server: Server, cache: Path, beginning: bytes) -> None:
+def test_what_is_not_a_checkpoint_is_refused(server: Server, cache: Path, beginning: bytes) -> None:
     server.answers["/file.pth"] = File(beginning)
     wanted = model(server)
-    with pytest.raises(ModelError, match="no PyTorch checkpoint"):
+    with pytest.raises(ModelError, match="not a PyTorch checkpoint"):
         fetch(wanted, cache)
     assert not is_downloaded(wanted, cache)
 
@@ -237,14 +224,10 @@ def test_a_date_will_do_in_place_of_an_entity_tag(server: Server, cache: Path) -
     assert server.asked[1].headers["If-Range"] == date
 
 
-def test_without_either_only_a_known_sha256_lets_it_go_on(server: Server, cache: Path) -> None:
+def test_without_either_it_begins_again(server: Server, cache: Path) -> None:
     server.answers["/file.pth"] = File(CONTENT, etag=None, cuts=[HALF])
-    assert fetch(model(server), cache / "a").read_bytes() == CONTENT
+    assert fetch(model(server), cache).read_bytes() == CONTENT
     assert ranges(server) == [None, None]
-    server.asked.clear()
-    server.answers["/file.pth"] = File(CONTENT, etag=None, cuts=[HALF])
-    assert fetch(model(server, sha256=DIGEST), cache / "b").read_bytes() == CONTENT
-    assert ranges(server) == [None, f"bytes={HALF}-"]
 
 
 def test_a_server_without_ranges_begins_again(server: Server, cache: Path) -> None:
@@ -268,10 +251,16 @@ def test_nor_by_a_server_that_ignores_the_condition(server: Server, cache: Path,
     assert ranges(server) == [None, f"bytes={HALF}-", None]
 
 
-def test_nor_by_one_that_hides_it(server: Server, cache: Path) -> None:
-    # The same entity tag for another file: only the sha256 can tell, and the file is fetched whole then.
-    server.answers["/file.pth"] = [File(OTHER, cuts=[HALF]), File(CONTENT, ignores_if_range=True)]
-    assert fetch(model(server, sha256=DIGEST), cache).read_bytes() == CONTENT
+def test_a_damaged_part_makes_it_begin_again(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["/file.pth"] = File(CONTENT, cuts=[HALF])
+    wanted = model(server, sha256=DIGEST)
+    with monkeypatch.context() as patch, pytest.raises(ModelError):
+        patch.setattr(downloading, "TRIES", 1)
+        fetch(wanted, cache)
+    part_of(wanted, cache).write_bytes(bytes(HALF))
+    assert fetch(wanted, cache).read_bytes() == CONTENT
     assert ranges(server) == [None, f"bytes={HALF}-", None]
 
 
@@ -330,7 +319,6 @@ def test_a_short_file_without_a_length_is_not_taken_for_whole(server: Server, ca
     with pytest.raises(ModelError, match="does not say how long the file is"):
         fetch(wanted, cache)
     assert not checkpoint_file(cache, wanted).exists()
-    assert fetch(model(server, sha256=DIGEST), cache).read_bytes() == CONTENT
 
 
 def test_chunks_say_where_the_file_ends(server: Server, cache: Path) -> None:
@@ -446,24 +434,13 @@ def test_a_redirect_out_of_the_web_is_refused(server: Server, cache: Path, targe
     assert names(checkpoint_file(cache, wanted).parent) == set()
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "http://[",
-        f"http://{'a' * 64}.example/",
-        "http://a..b/",
-        "http://127.0.0.1:x/",
-        "http://127.0.0.1:99999/",
-        "http://:80/file.pth",
-    ],
-    ids=["bracket", "long label", "empty label", "port", "large port", "no host"],
-)
-def test_a_redirect_to_no_address_is_refused_at_once(
+@pytest.mark.parametrize("target", ["http://[", f"http://{'a' * 64}.example/", "http://127.0.0.1:x/"])
+def test_a_redirect_that_is_not_valid_is_refused_at_once(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     server.answers["/file.pth"] = Answer(status=302, Location=target)
     monkeypatch.setattr(downloading.time, "sleep", lambda _seconds: pytest.fail("waited"))
-    with pytest.raises(ModelError, match="is no address"):
+    with pytest.raises(ModelError, match="a redirect is not valid"):
         fetch(model(server), cache)
     assert len(server.asked) == 1
 

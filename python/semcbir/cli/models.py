@@ -223,8 +223,8 @@ def fetch(
 ) -> None:
     """Download a published network and make it ready for --model.
 
-    The checkpoint and the exported network go into the user's cache (SEMCBIR_CACHE names another place). A
-    download that was cut off goes on where it stopped; `semcbir models export` takes a checkpoint that came
+    The checkpoint and the exported network go into the user's cache (SEMCBIR_CACHE names another place). An
+    interrupted download continues where it stopped; `semcbir models export` takes a checkpoint that you got
     another way. Needs the extra: pip install 'semcbir[export]'.
     """
     from semcbir.export.fetching import fetch as fetch_checkpoint

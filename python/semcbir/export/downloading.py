@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Downloading one large file over HTTP, so that a cut connection costs nothing but the cut.
+"""Downloading one large file into a part file, in as many tries as it takes, without starting over each time.
 
-What has come is in a part file; a small file beside it says of what, and which version of it (RFC 9110: the
-entity tag, or the date of the last change). A later try asks for the rest of that very version (Range,
-If-Range); where the server has no ranges, or another version, it begins again.
+``download`` knows nothing of checkpoints: ``fetching`` decides what to download and whether it is right, and
+``web`` makes each request. Beside the part file a small JSON file records the address and the version of the
+file (RFC 9110: a strong entity tag, or the date of the last change). A later try asks for the rest of that
+very version (Range, If-Range). Where the server has another version, or cannot send a rest, it starts over.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from semcbir.errors import ModelError
-from semcbir.export.web import Cut, NoSuchRange, Session
-from semcbir.networks.cache import cannot_write
+from semcbir.export.web import Cut, Session, Stale
 
 TRIES = 8
 PAUSE = 1.0
-"""Seconds before the second try; they double from try to try, up to LONGEST_PAUSE."""
+"""Seconds before the second try; doubled from try to try, up to LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
 _CHUNK = 1 << 20
 
@@ -41,153 +41,113 @@ class Transfer:
 OnProgress = Callable[[Transfer], None] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What a part file holds the beginning of."""
+@dataclass(frozen=True)
+class Version:
+    """The file that a part file is the beginning of.
+
+    ``validator`` is what If-Range takes: a strong entity tag, a date, or None if the server gave neither.
+    """
 
     address: str
-    etag: str | None = None
-    modified: str | None = None
-    total: int | None = None
-
-    @property
-    def validator(self) -> str | None:
-        """What If-Range may be given: a strong entity tag, else a date."""
-        strong = self.etag if self.etag and not self.etag.startswith("W/") else None
-        return strong or self.modified
-
-    def is_older_than(self, other: Part) -> bool:
-        """Tell whether ``other`` is known to be another version."""
-        pairs = ((self.etag, other.etag), (self.modified, other.modified), (self.total, other.total))
-        return any(mine is not None and its is not None and mine != its for mine, its in pairs)
+    validator: str | None
+    total: int | None
 
 
-def download(
-    address: str,
-    part: Path,
-    *,
-    size: int | None = None,
-    verified: bool = False,
-    on_progress: OnProgress = None,
-) -> bool:
-    """Download ``address`` into ``part``, going on where an earlier try stopped.
+def download(address: str, part: Path, *, on_progress: OnProgress = None) -> None:
+    """Download ``address`` into ``part``, continuing where an earlier try stopped.
 
-    ``size`` is what the file must have, if known; ``verified`` says that the caller will check its sha256, so
-    that servers may be trusted to go on where they left off and need not say how long the file is. Returns
-    whether some of ``part`` came from an earlier try. Raises ModelError where the server has no such file,
-    gives something else, or cuts the connection TRIES times; what has come so far is kept then.
+    Raises ModelError where the server does not have the file, sends something else, or cuts the connection
+    TRIES times; what has arrived by then is kept.
     """
     session = Session()
-    resumed = False
     for number in range(TRIES):
         try:
-            resumed |= _attempt(session, address, part, size, verified, on_progress)
-            return resumed
+            _attempt(session, address, part, on_progress)
+            return
         except Cut as cut:
+            if isinstance(cut, Stale):
+                discard(part)
             if number == TRIES - 1 or cut.final:
-                kept = (
-                    " What has come is kept, and the same command goes on from there." if _size(part) else ""
-                )
+                kept = ""
+                if _size(part):
+                    kept = " What has arrived is kept, and the same command goes on from there."
                 raise ModelError(f"cannot download {address}: {cut}.{kept}") from cut.__cause__
             time.sleep(min(LONGEST_PAUSE, cut.wait or PAUSE * 2**number))
-    raise AssertionError("TRIES is at least 1")
 
 
 def discard(part: Path) -> None:
-    """Remove a part file and what says what it is of."""
+    """Remove a part file and its record."""
     for file in (part, _record(part)):
         file.unlink(missing_ok=True)
 
 
-def _attempt(
-    session: Session, address: str, part: Path, size: int | None, verified: bool, on_progress: OnProgress
-) -> bool:
-    """Try once; return whether it went on from an earlier try."""
-    known = _read_record(part)
-    start = _size(part) if known and known.address == address else 0
+def _attempt(session: Session, address: str, part: Path, on_progress: OnProgress) -> None:
+    old = _read_record(part) or Version("", None, None)
+    kept = _size(part) if old.address == address else 0
+    if kept and kept == old.total:
+        return
     headers = {}
-    if known and start:
-        if start == known.total:
-            return True
-        if known.validator:
-            headers["If-Range"] = known.validator
-        elif not verified:
-            start = 0  # Nothing would tell that the rest is of another version.
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with _open(session, address, headers, part) as response:
-        begin, new = _offered(response, address)
-        if begin not in (0, start) or (begin and known and known.is_older_than(new)):
-            discard(part)
-            raise Cut("the file changed on the server")
-        _check_length(response, new, size, verified, address)
+    if kept and old.validator:
+        headers = {"Range": f"bytes={kept}-", "If-Range": old.validator}
+    with session.open_file(address, headers) as response:
+        if response.status == http.client.PARTIAL_CONTENT:
+            start, new = kept, _rest(response, old, kept)
+        else:
+            start, new = 0, _whole(response, address)
         _require_room(part, (new.total or 0) - _size(part))
-        _store(response, part, begin, new, on_progress)
+        _store(response, part, start, new, on_progress)
     if new.total is not None and _size(part) < new.total:
         raise Cut(f"the connection was cut after {_size(part)} of {new.total} bytes")
-    return begin > 0
 
 
-def _open(session: Session, address: str, headers: dict[str, str], part: Path) -> http.client.HTTPResponse:
-    try:
-        return session.open_file(address, headers)
-    except NoSuchRange:
-        discard(part)
-        raise
+def _rest(response: http.client.HTTPResponse, old: Version, start: int) -> Version:
+    """Return ``old``, of which the answer is the rest from byte ``start`` on. Raises Stale if it is not."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", (response.headers["Content-Range"] or "").strip())
+    if (
+        not found
+        or int(found[1]) != start
+        or old.total not in (None, int(found[2]))
+        or _validator(response) not in (None, old.validator)
+    ):
+        raise Stale("the file changed on the server")
+    return replace(old, total=int(found[2]))
 
 
-def _offered(response: http.client.HTTPResponse, address: str) -> tuple[int, Part]:
-    """Return from which byte on the answer is, and what of."""
-    version = {"etag": response.headers["ETag"], "modified": response.headers["Last-Modified"]}
-    if response.status == http.client.PARTIAL_CONTENT:
-        said = response.headers["Content-Range"] or ""
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", said.strip())
-        if not found or int(found[2]) + 1 != int(found[3]):
-            raise ModelError(f"cannot download {address}: asked for the rest of the file, got {said!r}")
-        return int(found[1]), Part(address=address, total=int(found[3]), **version)
-    return 0, Part(address=address, total=response.length, **version)
-
-
-def _check_length(
-    response: http.client.HTTPResponse, new: Part, size: int | None, verified: bool, address: str
-) -> None:
-    if new.total is not None and size is not None and new.total != size:
-        raise ModelError(f"{address} is not the file it was: {new.total} bytes, expected {size}")
-    if new.total is None and size is None and not verified and not response.chunked:
+def _whole(response: http.client.HTTPResponse, address: str) -> Version:
+    """Return what the answer is, which has the whole file."""
+    if response.length is None and not response.chunked:
         raise ModelError(
-            f"cannot download {address}: the server does not say how long the file is, so that a cut "
-            "connection could not be told from its end"
+            f"cannot download {address}: the server does not say how long the file is, so a cut connection "
+            "would look like its end"
         )
+    return Version(address, _validator(response), response.length)
+
+
+def _validator(response: http.client.HTTPResponse) -> str | None:
+    tag: str | None = response.headers["ETag"]
+    return tag if tag and not tag.startswith("W/") else response.headers["Last-Modified"]
 
 
 def _require_room(part: Path, needed: int) -> None:
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(part.parent).free
-    except OSError as error:
-        raise cannot_write(part, error) from error
+    free = shutil.disk_usage(part.parent).free
     if free < needed:
         raise ModelError(f"cannot write {part}: it needs {needed} bytes more, and {free} are free there")
 
 
 def _store(
-    response: http.client.HTTPResponse, part: Path, begin: int, new: Part, on_progress: OnProgress
+    response: http.client.HTTPResponse, part: Path, start: int, version: Version, on_progress: OnProgress
 ) -> None:
-    """Write what comes to ``part`` from byte ``begin`` on; an interrupt leaves what has come so far."""
-    done = begin
-    try:
-        with part.open("r+b" if begin else "wb") as file:
-            file.truncate(file.seek(begin))
-            _record(part).write_text(json.dumps(asdict(new)), encoding="utf-8")
-            while chunk := _read(response):
-                file.write(chunk)
-                done += len(chunk)
-                if on_progress:
-                    on_progress(Transfer(done, new.total))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise cannot_write(part, error) from error
+    """Append what arrives to ``part``, or replace it if ``start`` is 0; an interrupt keeps what arrived."""
+    done = start
+    with part.open("ab" if start else "wb") as file:
+        _record(part).write_text(json.dumps(asdict(version)), encoding="utf-8")
+        while chunk := _read(response):
+            file.write(chunk)
+            done += len(chunk)
+            if on_progress:
+                on_progress(Transfer(done, version.total))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -208,7 +168,7 @@ def _record(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _read_record(part: Path) -> Part | None:
+def _read_record(part: Path) -> Version | None:
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return Part(**json.loads(_record(part).read_text(encoding="utf-8")))
+        return Version(**json.loads(_record(part).read_text(encoding="utf-8")))
     return None

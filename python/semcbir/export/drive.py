@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Google Drive: files too large for its virus scanner come only after a form is sent off."""
+"""Google Drive's web pages: the form before a large file, and the pages that mean it will not come.
+
+Drive does not scan large files for viruses, and asks first whether to download them all the same. ``web``
+makes the requests; here is only where to ask, and where a page leads.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,11 @@ def file_address(gdrive_id: str) -> str:
 
 
 class _Page(HTMLParser):
-    """Finds the title, the words, and the form with Drive's question."""
+    """Finds the title and the form with Drive's question."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.title = ""
-        self.text = ""
         self.action: str | None = None
         self.fields: dict[str, str] = {}
         self._tag = ""
@@ -49,18 +52,16 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._tag == "title":
             self.title += data
-        elif self._tag not in ("script", "style"):
-            self.text += data
 
 
 def confirmed_address(came_from: str, page: str) -> str:
     """Return the address that the form of Drive's question leads to.
 
-    ``page`` is what came from ``came_from`` in place of a file. ModelError where it is another page: the
-    quota is used up, one has to sign in, or no Drive at all.
+    ``page`` is what came from ``came_from`` in place of a file. Raises ModelError if it is another page: the
+    quota is used up, one has to sign in, or it is not Drive's.
     """
     found = _Page(page)
-    said = " ".join((found.title + " " + found.text).lower().split())
+    said = " ".join(page.lower().split())
     if "quota exceeded" in said or "too many users have" in said:
         raise ModelError(
             f"cannot download {came_from}: Google Drive says that too many have downloaded the file lately. "
@@ -68,7 +69,7 @@ def confirmed_address(came_from: str, page: str) -> str:
             "--checkpoint FILE`"
         )
     if found.action is not None and "confirm" in found.fields:
-        with contextlib.suppress(ValueError):  # An action that is no address leads nowhere.
+        with contextlib.suppress(ValueError):  # The action may not be a valid address.
             target = urljoin(came_from, found.action)
             host, home = urlsplit(target).hostname or "", urlsplit(came_from).hostname
             if host == home or host.endswith(_HOSTS):

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Fetching a published checkpoint into the user's cache, once, and making sure that it is the right file."""
+"""Fetching a published checkpoint into the user's cache, once, and making sure that it is the right file.
+
+Four modules do this, each using those after it: ``fetching`` knows checkpoints and the cache,
+``downloading`` transfers one large file and resumes after a cut, ``web`` makes one request, and ``drive``
+reads Google Drive's pages.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from semcbir._files import file_sha256, sync_file, sync_folder
@@ -20,7 +25,7 @@ _BEGINNINGS = (b"PK\x03\x04", b"\x80")  # torch.save: a zip file, and before tor
 
 @dataclass(frozen=True)
 class Pin:
-    """What a downloaded file was the first time, so that another one is noticed later."""
+    """What a file was like when it was first downloaded, so that a different one is noticed later."""
 
     sha256: str
     size: int
@@ -30,9 +35,9 @@ class Pin:
 def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None) -> Path:
     """Return the checkpoint of ``model``, downloaded into ``cache`` where it is not there yet.
 
-    Size and sha256 are checked where they are published. Otherwise the first download pins them, in a JSON
-    file beside the checkpoint, and another file is refused from then on. A download that was cut off goes on
-    where it stopped. Raises ModelError where that fails, saying what to do.
+    Size and sha256 are checked where they are published. The first download also pins them, in a JSON file
+    beside the checkpoint, and any other file is refused from then on. An interrupted download continues where
+    it stopped. Raises ModelError, which says what to do, where fetching fails.
     """
     place = checkpoint_file(cache, model)
     with fetch_lock(place.parent):
@@ -47,7 +52,7 @@ def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None)
 def is_downloaded(model: PublishedModel, cache: Path) -> bool:
     """Tell whether the checkpoint of ``model`` is in ``cache``, by its size alone.
 
-    False where its pin is damaged or unreadable: ``fetch`` would say so.
+    False if its pin is damaged or unreadable, which ``fetch`` reports.
     """
     place = checkpoint_file(cache, model)
     try:
@@ -58,7 +63,7 @@ def is_downloaded(model: PublishedModel, cache: Path) -> bool:
 
 
 def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
-    """Tell whether the right file is in the cache already; a damaged one is as good as none."""
+    """Tell whether the right file is in the cache already; a damaged one does not count."""
     pin = _read_pin(place)
     if pin is None or not place.is_file():
         return False
@@ -68,20 +73,17 @@ def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
 
 def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> None:
     part = place.with_name(place.name + ".part")
-    known = checkpoint.sha256 or checkpoint.sha256_prefix or _read_pin(place)
     address = checkpoint.url or drive.file_address(checkpoint.gdrive_id or "")
-    for once_more in (True, False):
-        resumed = download(
-            address, part, size=checkpoint.size, verified=known is not None, on_progress=on_progress
-        )
-        found = Pin(file_sha256(part), part.stat().st_size, checkpoint.source)
-        objection = _objection(found, part, checkpoint) or _changed(found, place)
-        if objection is None:
-            break
+    resumed = part.exists()
+    download(address, part, on_progress=on_progress)
+    found = Pin(file_sha256(part), part.stat().st_size, checkpoint.source)
+    objection = _objection(found, part, checkpoint) or _changed(found, place)
+    if objection:
         discard(part)
-        # A server that joined two versions of the file must not make a good one unreachable.
-        if not (resumed and once_more):
-            raise ModelError(f"{checkpoint.source}: {objection}")
+        if resumed:  # The part may have been damaged, by a power cut for one: start over, once.
+            _download(place, checkpoint, on_progress)
+            return
+        raise ModelError(f"{checkpoint.source}: {objection}")
     _write_pin(place, found)
     part.replace(place)
     discard(part)
@@ -89,7 +91,7 @@ def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> N
 
 
 def _objection(found: Pin, file: Path, checkpoint: Checkpoint) -> str | None:
-    """Return what is wrong with a file by what is published about it, or None."""
+    """Return what is wrong with a file, given what is published about it, or None."""
     if checkpoint.size is not None and found.size != checkpoint.size:
         return f"it has {found.size} bytes, expected {checkpoint.size}; it was deleted"
     expected = checkpoint.sha256 or checkpoint.sha256_prefix
@@ -101,12 +103,12 @@ def _objection(found: Pin, file: Path, checkpoint: Checkpoint) -> str | None:
     with file.open("rb") as opened:
         beginning = opened.read(4)
     if not beginning.startswith(_BEGINNINGS):
-        return f"what came is no PyTorch checkpoint (it begins with {beginning!r}); it was deleted"
+        return f"what came is not a PyTorch checkpoint (it begins with {beginning!r}); it was deleted"
     return None
 
 
 def _changed(found: Pin, place: Path) -> str | None:
-    """Return what is wrong with a file by what came the first time, or None."""
+    """Return what is wrong with a file, given what came the first time, or None."""
     pin = _read_pin(place)
     if pin is None or (pin.sha256, pin.size) == (found.sha256, found.size):
         return None
@@ -122,7 +124,7 @@ def _pin_file(place: Path) -> Path:
 
 
 def _write_pin(place: Path, pin: Pin) -> None:
-    """Write the pin under another name first: half a pin would stop every later fetch."""
+    """Write the pin under another name first, because half a pin would stop every later fetch."""
     new = place.with_name(place.name + ".json.new")
     new.write_text(json.dumps(asdict(pin), indent=1) + "\n", encoding="utf-8")
     sync_file(new)
@@ -132,10 +134,7 @@ def _write_pin(place: Path, pin: Pin) -> None:
 def _read_pin(place: Path) -> Pin | None:
     with contextlib.suppress(FileNotFoundError):
         try:
-            pin = Pin(**json.loads(_pin_file(place).read_text(encoding="utf-8")))
-            if list(map(type, astuple(pin))) != [str, int, str]:
-                raise ValueError("expected two texts and a number of bytes")
-            return pin
-        except (ValueError, TypeError, RecursionError) as error:
+            return Pin(**json.loads(_pin_file(place).read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
             raise ModelError(f"{_pin_file(place)} is damaged ({error}); delete it and fetch again") from error
     return None

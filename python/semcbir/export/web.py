@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Opening a file on a web server: redirects, time limits, passing errors told from final ones, web pages."""
+"""One request for a file: redirects, time limits, and what an answer that is not the file means.
+
+``downloading`` decides whether to ask again: here a failure becomes a ``Cut`` where another try may help, and
+a ModelError where it will not. A web page in place of the file goes to ``drive``.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,9 @@ _NO_WAY = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
 
 
 class Cut(Exception):  # noqa: N818 -- not an error yet: the next try may go better
-    """A try that failed for a reason that may pass, after ``wait`` seconds if the server said so.
+    """A try failed for a reason that may pass, after ``wait`` seconds if the server said so.
 
-    ``final``: it will hardly pass while the command runs (no network, say), so that waiting helps nobody.
+    ``final``: it will hardly pass while the command runs (without a network, say), so do not wait for it.
     """
 
     def __init__(self, reason: str, *, wait: float = 0.0, final: bool = False) -> None:
@@ -36,12 +40,12 @@ class Cut(Exception):  # noqa: N818 -- not an error yet: the next try may go bet
         self.final = final
 
 
-class NoSuchRange(Cut):
-    """The server says that the file has no such rest (416): what has come is not of this file."""
+class Stale(Cut):
+    """What has arrived so far is not the beginning of the file that the server has now."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, at most ten, to web servers only, and never from HTTPS to HTTP.
+    """Follows redirects, at most ten, to HTTP and HTTPS only, and never from HTTPS to HTTP.
 
     ``last`` is where the last one led.
     """
@@ -66,38 +70,20 @@ def _require_web(address: str, *, encrypted: bool = False) -> None:
     allowed = ("https://",) if encrypted else ("http://", "https://")
     if not address.lower().startswith(allowed):
         raise ModelError(f"expected an address that begins with {' or '.join(allowed)}, got {address!r}")
-    try:
-        parts = urlsplit(address)
-        wrong = "" if parts.hostname and (parts.port is None or parts.port > 0) else "no host, or port 0"
-    except ValueError as error:
-        wrong = str(error)
-    if wrong:
-        raise ModelError(f"{address!r} is no address ({wrong})")
 
 
 class Session:
-    """A row of requests that share cookies. Nothing but HTTP and HTTPS is ever opened."""
+    """A series of requests that share cookies. Nothing but HTTP and HTTPS is ever opened."""
 
     def __init__(self) -> None:
-        self._opener = urllib.request.OpenerDirector()
         self._redirects = _Redirects()
-        for handler in (
-            urllib.request.ProxyHandler(),
-            urllib.request.UnknownHandler(),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(),
-            urllib.request.HTTPCookieProcessor(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            self._redirects,
-        ):
-            self._opener.add_handler(handler)
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), self._redirects)
 
     def open_file(self, address: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """Open the file at ``address``, past Google Drive's question whether one really wants it.
+        """Open the file at ``address``; Google Drive's question whether to download it is answered.
 
-        The answer is 200 or 206. Raises Cut for what may pass, and ModelError for what will not: no such
-        file, a web page in its place, redirects without end.
+        The status is 200 or 206. Raises Cut for what may pass, and ModelError for what will not: the file is
+        not there, a web page is in its place, redirects never end.
         """
         place = address
         for _ in range(_CONFIRMATIONS + 1):
@@ -126,30 +112,24 @@ class Session:
                 raise _refused(address, self._redirects.last, error) from error
         except urllib.error.URLError as error:
             raise _unreachable(address, self._redirects.last, error.reason) from error
-        # A redirect to what cannot be parsed, or a host that no name server can be asked for.
         except (ValueError, http.client.InvalidURL) as error:
-            raise ModelError(
-                f"cannot download {address}: it leads to what is no address ({error})"
-            ) from error
+            raise ModelError(f"cannot download {address}: a redirect is not valid ({error})") from error
         except (OSError, http.client.HTTPException) as error:
             who = _server(address, self._redirects.last)
             raise Cut(f"{who} does not answer ({str(error) or type(error).__name__})") from error
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            response.close()
-            raise ModelError(f"cannot download {address}: the server packs it, though asked not to")
         return response
 
 
 def _server(address: str, last: str) -> str:
-    """Return what to call the server that failed: by its name where a redirect led to another one."""
+    """Return what to call the server that failed: its name, if a redirect led to another one."""
     host = urlsplit(last).hostname
     return "the server" if host == urlsplit(address).hostname else f"{host}, redirected to,"
 
 
 def _refused(address: str, last: str, error: urllib.error.HTTPError) -> Exception:
-    """Return the error for an answer that is none: passing trouble, or the end of it."""
+    """Return the error for a status that is not success: a Cut if it may pass, else a ModelError."""
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return NoSuchRange("the server does not have the rest of the file")
+        return Stale("the server does not have the rest of the file")
     if error.code in _PASSING:
         wait = error.headers.get("Retry-After", "")
         said = f"{_server(address, last)} answered {error.code} {error.reason}"
@@ -164,19 +144,19 @@ def _refused(address: str, last: str, error: urllib.error.HTTPError) -> Exceptio
 
 def _unreachable(address: str, last: str, reason: object) -> Exception:
     """Return the error for a server that no connection could be made to."""
-    host = urlsplit(last).hostname
+    host = urlsplit(last).hostname or "the server"
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelError(f"cannot download {address}: {host} does not prove who it is ({reason})")
     if isinstance(reason, socket.gaierror):
-        return Cut(f"{host} is not known here; is there a network connection?", final=True)
+        return Cut(f"{host} was not found (is there a network connection?)", final=True)
     final = isinstance(reason, ConnectionRefusedError) or getattr(reason, "errno", None) in _NO_WAY
     return Cut(f"{host} cannot be reached ({reason})", final=final)
 
 
 def _read_page(response: http.client.HTTPResponse) -> str | None:
-    """Return the web page that the answer is, or None where it is a file.
+    """Return the text of the answer if it is a web page, or None if it is a file.
 
-    No checkpoint begins with "<", whatever the server calls it.
+    A checkpoint never begins with "<", so what does is a page, whatever type the server gives.
     """
     try:
         named = response.headers.get_content_type() in ("text/html", "application/xhtml+xml")
