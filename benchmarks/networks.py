@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from semcbir.export.cards import NetworkSpec
 from semcbir.export.export import export_network
 from semcbir.export.hrnet import HRNet, HRNetSpec
+from semcbir.export.options import ExportOptions
 from semcbir.networks.card import ModelCard
+from semcbir.networks.draft import CardDraft
 from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 
 N_CLASSES = 171
@@ -91,14 +92,14 @@ def normalised(image: Tensor) -> Tensor:
 
 def export(hrnet: HRNet, folder: Path, precision: Any, *, calibration: Path | None = None) -> Path:
     """The network as ONNX that takes bytes and gives labels; returns the file."""
-    spec = NetworkSpec(
+    spec = CardDraft(
         name="benchmark",
         classes=tuple(f"class {number}" for number in range(N_CLASSES)),
         size=SizeSpec(rule="long_side", length=512, multiple=512),
-        final_align_corners=True,
+        align_corners=True,
     )
     file = folder / f"{precision}.onnx"
-    export_network(hrnet, spec, file, precision=precision, calibration=calibration)
+    export_network(hrnet, spec, file, ExportOptions(precision=precision, calibration=calibration))
     return file
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from semcbir.export.cards import NetworkSpec
+from semcbir.networks.draft import CardDraft
 from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 from tiny_models import BIAS, CLASSES, NOTHING, WEIGHTS
 
@@ -39,13 +39,13 @@ def colour_network() -> nn.Module:
     return nn.Sequential(first, nn.BatchNorm2d(6), nn.ReLU(), last).eval()
 
 
-def colour_spec(**changes: Any) -> NetworkSpec:
+def colour_draft(**changes: Any) -> CardDraft:
     options = {
         "name": "colours",
         "classes": tuple(CLASSES),
         "size": SIZE,
-        "final_align_corners": False,
+        "align_corners": False,
         "licence": "MIT",
         "source": "made for the tests",
     }
-    return NetworkSpec(**(options | changes))
+    return CardDraft(**(options | changes))

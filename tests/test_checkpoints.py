@@ -20,6 +20,7 @@ from semcbir.export import checkpoints  # noqa: E402
 from semcbir.export.checkpoints import build_network, load_checkpoint, load_weights  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
+from semcbir.networks.draft import CardDraft  # noqa: E402
 from semcbir.networks.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
 from semcbir.networks.specs import SizeSpec  # noqa: E402
 
@@ -135,13 +136,17 @@ def test_the_file_decides_how_it_was_trained(tmp_path: Path, trained: Any) -> No
 
 
 def made_model(**architecture: Any) -> PublishedModel:
-    options = {"width": 4, "n_classes": CLASSES, "align_corners": False, "final_align_corners": False}
-    return PublishedModel(
+    options = {"width": 4, "n_classes": CLASSES, "align_corners": False}
+    card = CardDraft(
         name="made",
-        architecture=Architecture(**(options | architecture)),
-        checkpoint=Checkpoint(file="made.pth", layout="mmsegmentation"),
         classes=tuple(f"class {number}" for number in range(CLASSES)),
         size=SizeSpec(rule="long_side", length=64, multiple=32),
+        align_corners=False,
+    )
+    return PublishedModel(
+        card=card,
+        architecture=Architecture(**(options | architecture)),
+        checkpoint=Checkpoint(file="made.pth", layout="mmsegmentation"),
     )
 
 
@@ -164,7 +169,7 @@ def test_every_published_network_can_be_built(name: str) -> None:
         model = build_network(architecture)
     assert len(model.state_dict()) == {"simple": 1839, "ocr": 1890}[architecture.head]
     head = model.cls_head if architecture.head == "ocr" else model.last_layer[3]
-    assert head.weight.shape[0] == len(PUBLISHED[name].classes)
+    assert head.weight.shape[0] == len(PUBLISHED[name].card.classes)
     assert model.align_corners is architecture.align_corners
 
 

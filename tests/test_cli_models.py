@@ -20,6 +20,7 @@ from download_server import Answer, File, Server, running_server
 from semcbir.cli import console, progress
 from semcbir.export import downloading, export
 from semcbir.export.downloading import Transfer
+from semcbir.export.options import ExportOptions
 from semcbir.networks import describe, names, published
 from semcbir.networks.cache import checkpoint_file
 from semcbir.networks.card import ModelCard
@@ -57,8 +58,9 @@ def exporter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str
     """Stands in for the export: writes the tiny network, and keeps what it was asked for."""
     asked: list[dict[str, Any]] = []
 
-    def export_model(model: Any, checkpoint: Path, output: Path, **settings: Any) -> ModelCard:
+    def export_model(model: Any, checkpoint: Path, output: Path, options: ExportOptions) -> ModelCard:
         assert checkpoint.read_bytes() == CONTENT
+        settings = {key: value for key, value in vars(options).items() if key != "label_stride"}
         settings.pop("on_step")("exporting")
         asked.append({"name": model.name, "checkpoint": checkpoint, "output": output, **settings})
         shutil.copy(tiny_model, output)
@@ -128,8 +130,9 @@ def test_show_tells_what_is_known(run: Run) -> None:
 def test_show_as_json_has_every_field(run: Run) -> None:
     shown = run("models", "show", NAME, "--json").json
     model = published.published(NAME)
-    assert shown["classes"] == list(model.classes)
-    assert shown["architecture"] == dataclasses.asdict(model.architecture)
+    assert shown["classes"] == list(model.card.classes)
+    architecture = dataclasses.asdict(model.architecture)
+    assert shown["architecture"] == architecture | {"final_align_corners": model.card.align_corners}
     assert shown["size"]["pad"] == [0, 0, 0]
     assert shown["checkpoint"]["batch_norm"] == "inplace_abn"
     assert shown["source"] == model.checkpoint.url

@@ -20,18 +20,20 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import checkpoint_files  # noqa: E402
-from colour_network import SIZE, colour_network, colour_spec  # noqa: E402
+from colour_network import SIZE, colour_draft, colour_network  # noqa: E402
 from hrnet_reading import TINY, Reading, balanced, shaken  # noqa: E402
 from semcbir import Segmenter  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
 from semcbir.export import export  # noqa: E402
 from semcbir.export.checkpoints import build_network  # noqa: E402
-from semcbir.export.export import NetworkSpec, export_model, export_network  # noqa: E402
+from semcbir.export.export import export_model, export_network  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
+from semcbir.export.options import ExportOptions  # noqa: E402
 from semcbir.images.decode import load_image  # noqa: E402
 from semcbir.images.find import find_images  # noqa: E402
 from semcbir.networks.card import ModelCard  # noqa: E402
+from semcbir.networks.draft import CardDraft  # noqa: E402
 from semcbir.networks.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
 from semcbir.networks.specs import SizeSpec  # noqa: E402
 from tiny_models import BLUE, GREEN, RED, card_of, labels_network  # noqa: E402
@@ -49,9 +51,9 @@ def tiny_hrnet(kind: Any, *, align_corners: bool, n_classes: int = 7) -> Any:
     return balanced(shaken(kind(TINY, n_classes, align_corners=align_corners)), pictures)
 
 
-def spec_of(n_classes: int = 7, **changes: Any) -> NetworkSpec:
-    options = {"name": "tiny", "classes": classes(n_classes), "size": SIZE, "final_align_corners": True}
-    return NetworkSpec(**(options | changes))
+def draft_of(n_classes: int = 7, **changes: Any) -> CardDraft:
+    options = {"name": "tiny", "classes": classes(n_classes), "size": SIZE, "align_corners": True}
+    return CardDraft(**(options | changes))
 
 
 def run(path: Path, batch: np.ndarray) -> np.ndarray:
@@ -83,9 +85,9 @@ def read(model: Any, batch: np.ndarray, align_corners: bool) -> torch.Tensor:
 )
 def test_the_graph_is_the_network(tmp_path: Path, kind: Any, inside: bool, final: bool) -> None:
     model = tiny_hrnet(kind, align_corners=inside)
-    spec = spec_of(final_align_corners=final)
+    spec = draft_of(align_corners=final)
     export_network(model, spec, tmp_path / "labels.onnx")
-    export_network(model, spec, tmp_path / "logits.onnx", kind="logits")
+    export_network(model, spec, tmp_path / "logits.onnx", ExportOptions(kind="logits"))
     same = pixels = 0
     for shape in SHAPES:
         batch = textured(shape)
@@ -106,7 +108,9 @@ def test_the_graph_is_the_network(tmp_path: Path, kind: Any, inside: bool, final
 
 def test_what_lies_beside_the_model(tmp_path: Path) -> None:
     said: list[str] = []
-    card = export_network(colour_network(), colour_spec(), tmp_path / "m.onnx", on_step=said.append)
+    card = export_network(
+        colour_network(), colour_draft(), tmp_path / "m.onnx", ExportOptions(on_step=said.append)
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.onnx"]
     assert card == ModelCard.load(tmp_path / "m.json")
     card.check_file(tmp_path / "m.onnx")
@@ -123,7 +127,7 @@ def test_what_lies_beside_the_model(tmp_path: Path) -> None:
 
 
 def test_the_file_itself(tmp_path: Path) -> None:
-    card = export_network(colour_network(), colour_spec(), tmp_path / "m.onnx")
+    card = export_network(colour_network(), colour_draft(), tmp_path / "m.onnx")
     model = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
@@ -144,7 +148,7 @@ def test_the_file_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["labels", "logits"])
 def test_a_segmenter_finds_the_colours(tmp_path: Path, kind: Any) -> None:
-    export_network(colour_network(), colour_spec(), tmp_path / "m.onnx", kind=kind)
+    export_network(colour_network(), colour_draft(), tmp_path / "m.onnx", ExportOptions(kind=kind))
     photo = np.zeros((80, 120, 3), np.uint8)
     photo[:, :40, 0] = photo[:, 40:80, 1] = photo[:, 80:, 2] = 200
     (found,) = Segmenter(tmp_path / "m.onnx", device="cpu").segment([photo])
@@ -157,9 +161,9 @@ def test_a_segmenter_finds_the_colours(tmp_path: Path, kind: Any) -> None:
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_logits_and_labels_of_a_photo_agree(tmp_path: Path, made_photos: Path, align_corners: bool) -> None:
     model = tiny_hrnet(HRNet, align_corners=True)
-    spec = spec_of(final_align_corners=align_corners, size=SizeSpec(rule="long_side", length=128))
+    spec = draft_of(align_corners=align_corners, size=SizeSpec(rule="long_side", length=128))
     for kind in ("labels", "logits"):
-        card = export_network(model, spec, tmp_path / f"{kind}.onnx", kind=kind)  # type: ignore[arg-type]
+        card = export_network(model, spec, tmp_path / f"{kind}.onnx", ExportOptions(kind=kind))  # type: ignore[arg-type]
         assert card.output.align_corners is align_corners
     photos = [load_image(path) for path in find_images(made_photos)[::3]]
     one, other = (
@@ -174,8 +178,8 @@ def test_logits_and_labels_of_a_photo_agree(tmp_path: Path, made_photos: Path, a
 @pytest.mark.parametrize("stride", [2, 3, 4])
 def test_labels_at_a_coarser_stride(tmp_path: Path, stride: int, align_corners: bool) -> None:
     model = tiny_hrnet(HRNet, align_corners=True)
-    spec = spec_of(final_align_corners=align_corners, label_stride=stride)
-    card = export_network(model, spec, tmp_path / "m.onnx")
+    spec = draft_of(align_corners=align_corners)
+    card = export_network(model, spec, tmp_path / "m.onnx", ExportOptions(label_stride=stride))
     assert card.output.align_corners is align_corners
     for shape in SHAPES:
         batch = textured(shape)
@@ -195,7 +199,7 @@ def test_labels_at_a_coarser_stride(tmp_path: Path, stride: int, align_corners: 
 def test_more_than_256_classes(tmp_path: Path) -> None:
     model = nn.Conv2d(3, 300, 4, 4)
     nn.init.normal_(model.weight)
-    card = export_network(model, spec_of(300, final_align_corners=False), tmp_path / "m.onnx")
+    card = export_network(model, draft_of(300, align_corners=False), tmp_path / "m.onnx")
     found = run(tmp_path / "m.onnx", textured((2, 64, 64, 3)))
     assert found.dtype == np.uint16
     assert found.max() > 255
@@ -206,8 +210,8 @@ def test_more_than_256_classes(tmp_path: Path) -> None:
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     model = tiny_hrnet(HRNet, align_corners=True)
-    one = export_network(model, spec_of(), tmp_path / "one.onnx")
-    other = export_network(model, spec_of(), tmp_path / "other.onnx")
+    one = export_network(model, draft_of(), tmp_path / "one.onnx")
+    other = export_network(model, draft_of(), tmp_path / "other.onnx")
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
     assert one.sha256 == other.sha256
 
@@ -215,23 +219,25 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_what_is_measured_and_the_version_do_not_change_the_bytes(
     tmp_path: Path, made_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = export_network(colour_network(), colour_spec(), tmp_path / "one.onnx")
+    one = export_network(colour_network(), colour_draft(), tmp_path / "one.onnx")
     monkeypatch.setattr("semcbir.__version__", "999.0")
-    spec = colour_spec(measured={"agreement": 0.7})
-    other = export_network(colour_network(), spec, tmp_path / "other.onnx", photos=made_photos)
+    spec = colour_draft(measured={"agreement": 0.7})
+    other = export_network(colour_network(), spec, tmp_path / "other.onnx", ExportOptions(photos=made_photos))
     assert one.measured != other.measured
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "other.onnx").read_bytes()
     assert one.sha256 == other.sha256
 
 
 def test_named_photos_are_what_is_compared(tmp_path: Path, made_photos: Path) -> None:
-    card = export_network(colour_network(), colour_spec(), tmp_path / "m.onnx", photos=made_photos)
+    card = export_network(
+        colour_network(), colour_draft(), tmp_path / "m.onnx", ExportOptions(photos=made_photos)
+    )
     assert card.measured["export"]["on"] == "12 photos"
     assert card.measured["export"]["sizes"][0] == "48x64"
 
 
 def test_what_was_known_before_stays_in_the_card(tmp_path: Path) -> None:
-    spec = colour_spec(measured={"agreement": 0.7})
+    spec = colour_draft(measured={"agreement": 0.7})
     card = export_network(colour_network(), spec, tmp_path / "m.onnx")
     assert card.measured["agreement"] == 0.7
     assert "labels_identical" in card.measured["export"]
@@ -280,7 +286,7 @@ def test_a_network_that_is_not_right_leaves_what_was_there(
     (tmp_path / "m.onnx").write_text("old")
     (tmp_path / "m.json").write_text("old")
     with pytest.raises(ModelError, match=message):
-        export_network(model, spec_of(3), tmp_path / "m.onnx")
+        export_network(model, draft_of(3), tmp_path / "m.onnx")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"m.onnx": "old", "m.json": "old"}
 
 
@@ -293,7 +299,7 @@ def test_scores_that_differ_are_found_where_labels_do_not(tmp_path: Path) -> Non
     with pytest.raises(
         ModelError, match=r"1\.0+ of .* scores differ by up to 0\.0099 \(expected at most 0\.001"
     ):
-        export_network(Scaled(), spec_of(3), tmp_path / "m.onnx")
+        export_network(Scaled(), draft_of(3), tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +336,7 @@ def test_wrong_arguments_are_named(
     if "photos" in options:
         options = options | {"photos": tmp_path / options["photos"]}
     with pytest.raises(error, match=message):
-        export_network(colour_network(), colour_spec(), tmp_path / output, **options)
+        export_network(colour_network(), colour_draft(), tmp_path / output, ExportOptions(**options))
     assert not (tmp_path / "m.onnx").exists()
     assert not list(tmp_path.glob(".*"))
 
@@ -344,7 +350,7 @@ def test_the_next_export_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
     two_days_ago = time.time() - 2 * 86400
     for name in (names[0], names[2]):
         os.utime(tmp_path / name, (two_days_ago, two_days_ago))
-    export_network(colour_network(), colour_spec(), tmp_path / "m.onnx")
+    export_network(colour_network(), colour_draft(), tmp_path / "m.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         names[1],
         ".semcbir-export-link",
@@ -361,14 +367,14 @@ def test_a_workshop_is_one_that_is_swept(tmp_path: Path) -> None:
     def look(_: str) -> None:
         seen.extend(path for path in tmp_path.iterdir() if path.is_dir())
 
-    export_network(colour_network(), colour_spec(), tmp_path / "m.onnx", on_step=look)
+    export_network(colour_network(), colour_draft(), tmp_path / "m.onnx", ExportOptions(on_step=look))
     assert seen
     assert all(path.name.startswith(".semcbir-export-") for path in seen)
 
 
 def test_a_wrong_stride_is_named() -> None:
     with pytest.raises(ValueError, match="label_stride: expected an integer of at least 1, got 0"):
-        colour_spec(label_stride=0)
+        ExportOptions(label_stride=0)
 
 
 def test_without_the_extra_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,18 +387,9 @@ def test_without_the_extra_it_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def made_model() -> PublishedModel:
     return PublishedModel(
-        name="made",
-        architecture=Architecture(
-            width=4, n_classes=7, align_corners=False, final_align_corners=True, head_bias=False
-        ),
-        checkpoint=Checkpoint(
-            url="https://example.org/made.pth",
-            file="made.pth",
-            layout="mmsegmentation",
-            licence="none stated",
-        ),
-        classes=classes(7),
-        size=SIZE,
+        card=CardDraft(name="made", classes=classes(7), size=SIZE, align_corners=True, licence="none stated"),
+        architecture=Architecture(width=4, n_classes=7, align_corners=False, head_bias=False),
+        checkpoint=Checkpoint(url="https://example.org/made.pth", file="made.pth", layout="mmsegmentation"),
     )
 
 
@@ -401,7 +398,9 @@ def test_a_published_checkpoint_becomes_a_model(tmp_path: Path, made_photos: Pat
     state = shaken(build_network(model.architecture)).state_dict()
     path = checkpoint_files.write(tmp_path / "made.pth", checkpoint_files.mmsegmentation(state))
     said: list[str] = []
-    card = export_model(model, path, tmp_path / "m.onnx", photos=made_photos, on_step=said.append)
+    card = export_model(
+        model, path, tmp_path / "m.onnx", ExportOptions(photos=made_photos, on_step=said.append)
+    )
     assert (card.name, card.licence, card.source) == ("made", "none stated", "https://example.org/made.pth")
     assert (card.size, card.output.align_corners) == (SIZE, True)
     assert card.measured["checkpoint"]["batch_norm"] == "standard"
@@ -421,7 +420,7 @@ def test_a_published_checkpoint_becomes_a_model(tmp_path: Path, made_photos: Pat
 def test_a_card_with_too_few_classes_is_refused(tmp_path: Path) -> None:
     for kind in ("labels", "logits"):
         path = tmp_path / f"{kind}.onnx"
-        export_network(colour_network(), colour_spec(), path, kind=kind)  # type: ignore[arg-type]
+        export_network(colour_network(), colour_draft(), path, ExportOptions(kind=kind))  # type: ignore[arg-type]
         card = json.loads(path.with_suffix(".json").read_text())
         path.with_suffix(".json").write_text(json.dumps(card | {"classes": card["classes"][:2]}))
         with pytest.raises(ModelError, match=r"has 2 classes"):

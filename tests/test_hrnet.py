@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 
 from hrnet_reading import TINY, Reading, shaken  # noqa: E402
-from semcbir.export.hrnet import W18_SMALL_V1, W48, HRNet  # noqa: E402
+from semcbir.export.hrnet import W18_SMALL_V1, HRNet, HRNetSpec  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
 
 SIZES = [(64, 64), (96, 128), (65, 97), (41, 33)]
@@ -50,7 +50,7 @@ def test_the_ocr_head(size: tuple[int, int]) -> None:
 )
 def test_w48_has_the_published_sizes(model: Any, classes: int, entries: int, parameters: int) -> None:
     with torch.device("meta"):
-        network = model(W48, classes, align_corners=True)
+        network = model(HRNetSpec.of(48), classes, align_corners=True)
     assert len(network.state_dict()) == entries
     assert sum(value.numel() for value in network.parameters()) == parameters
 
@@ -59,7 +59,7 @@ def test_names_and_shapes_of_w48() -> None:
     with torch.device("meta"):
         shapes = {
             name: tuple(value.shape)
-            for name, value in HRNet(W48, 171, align_corners=True).state_dict().items()
+            for name, value in HRNet(HRNetSpec.of(48), 171, align_corners=True).state_dict().items()
         }
     for name, shape in {
         "conv1.weight": (64, 3, 3, 3),

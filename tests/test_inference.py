@@ -22,8 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import Index
 from semcbir.errors import ModelError
 from semcbir.extractor import Extractor
-from semcbir.networks.card import ModelCard
-from semcbir.networks.presets import PRESETS, inference_of, preset, with_inference
+from semcbir.networks.card import ModelCard, with_inference
+from semcbir.networks.presets import PRESETS, inference_of, preset
 from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.segmentation import Segmenter, averaging, network
 from semcbir.segmentation.canvas import scale

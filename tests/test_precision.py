@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 from torch import nn  # noqa: E402
 
 import checkpoint_files  # noqa: E402
-from colour_network import colour_network, colour_spec  # noqa: E402
+from colour_network import colour_draft, colour_network  # noqa: E402
 from hrnet_reading import TINY, shaken  # noqa: E402
 from semcbir import Segmenter  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
@@ -25,6 +25,7 @@ from semcbir.export import int8  # noqa: E402
 from semcbir.export.checkpoints import build_network  # noqa: E402
 from semcbir.export.export import export_model, export_network  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
+from semcbir.export.options import ExportOptions  # noqa: E402
 from semcbir.images.decode import load_image  # noqa: E402
 from semcbir.images.find import find_images  # noqa: E402
 from semcbir.networks.published import PUBLISHED  # noqa: E402
@@ -41,11 +42,14 @@ def segmented(path: Path, photos: Path) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["labels", "logits"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_labels_stay_what_they_were(tmp_path: Path, made_photos: Path, precision: Any, kind: Any) -> None:
-    network, spec = colour_network(), colour_spec()
-    export_network(network, spec, tmp_path / "full.onnx", kind=kind)
+    network, spec = colour_network(), colour_draft()
+    export_network(network, spec, tmp_path / "full.onnx", ExportOptions(kind=kind))
     calibration = made_photos if precision == "int8" else None
     card = export_network(
-        network, spec, tmp_path / "m.onnx", precision=precision, kind=kind, calibration=calibration
+        network,
+        spec,
+        tmp_path / "m.onnx",
+        ExportOptions(precision=precision, kind=kind, calibration=calibration),
     )
     found, expected = (
         segmented(tmp_path / "m.onnx", made_photos),
@@ -65,7 +69,9 @@ def test_labels_stay_what_they_were(tmp_path: Path, made_photos: Path, precision
 
 def test_half_precision_is_inside_only(tmp_path: Path) -> None:
     network = shaken(HRNetOCR(TINY, 5, align_corners=True))
-    card = export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16", kind="logits")
+    card = export_network(
+        network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="fp16", kind="logits")
+    )
     model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "m.onnx"), strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
     kinds = {t.name: t.data_type for t in model.graph.initializer}
@@ -85,7 +91,7 @@ def test_a_weight_too_large_for_half_precision_is_named(tmp_path: Path) -> None:
     with torch.no_grad():
         network[3].bias[0] = -1e6
     with pytest.raises(ModelError, match="beyond 65504, too large for half precision"):
-        export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16")
+        export_network(network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="fp16"))
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +103,7 @@ def test_values_too_large_for_half_precision_are_told(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"values inside the network reach \S+, half precision ends at 65504"
     ):
-        export_network(network, colour_spec(), tmp_path / "m.onnx", precision="fp16")
+        export_network(network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="fp16"))
     assert not list(tmp_path.iterdir())
 
 
@@ -132,13 +138,13 @@ def test_half_precision_needs_headroom_on_every_photo(
     tmp_path: Path, levels: list[int], gain: float, message: str | None
 ) -> None:
     photos = red_photos(tmp_path / "photos", levels)
-    spec = replace(colour_spec(), classes=("none", "red"))
+    spec = replace(colour_draft(), classes=("none", "red"))
     path = tmp_path / "m.onnx"
     if message is None:
-        export_network(red_network(gain), spec, path, precision="fp16", photos=photos)
+        export_network(red_network(gain), spec, path, ExportOptions(precision="fp16", photos=photos))
         return
     with pytest.raises(ModelError, match=message):
-        export_network(red_network(gain), spec, path, precision="fp16", photos=photos)
+        export_network(red_network(gain), spec, path, ExportOptions(precision="fp16", photos=photos))
     assert not path.exists()
 
 
@@ -146,25 +152,22 @@ def test_half_precision_with_other_labels_is_refused(tmp_path: Path) -> None:
     network = red_network(0)
     with torch.no_grad():
         network.bias.copy_(torch.tensor([2000, 2000.4]))  # the same in half precision
-    spec = replace(colour_spec(), classes=("none", "red"))
+    spec = replace(colour_draft(), classes=("none", "red"))
     with pytest.raises(ModelError, match=r"only 0\.00% of the labels in fp16 .*expected at least 90%"):
-        export_network(network, spec, tmp_path / "m.onnx", precision="fp16")
+        export_network(network, spec, tmp_path / "m.onnx", ExportOptions(precision="fp16"))
     assert not list(tmp_path.iterdir())
 
 
 def test_int8_of_unfit_photos_is_written_with_a_warning(tmp_path: Path, made_photos: Path) -> None:
     black = red_photos(tmp_path / "black", [0])
-    network, spec = colour_network(), colour_spec()
+    network, spec = colour_network(), colour_draft()
     for calibration, warned in ((black, True), (made_photos, False)):
         said: list[str] = []
         card = export_network(
             network,
             spec,
             tmp_path / "m.onnx",
-            precision="int8",
-            photos=made_photos,
-            calibration=calibration,
-            on_step=said.append,
+            ExportOptions(precision="int8", photos=made_photos, calibration=calibration, on_step=said.append),
         )
         measured = card.measured["export"]
         assert f"{measured['labels_identical']:.2%} of the labels are torch's" in said
@@ -175,7 +178,9 @@ def test_int8_of_unfit_photos_is_written_with_a_warning(tmp_path: Path, made_pho
 
 def test_only_convolutions_are_quantised(tmp_path: Path, made_photos: Path) -> None:
     network = shaken(HRNetOCR(TINY, 5, align_corners=True))
-    export_network(network, colour_spec(), tmp_path / "m.onnx", precision="int8", calibration=made_photos)
+    export_network(
+        network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="int8", calibration=made_photos)
+    )
     model = onnx.load(tmp_path / "m.onnx")
     makers = {name: node for node in model.graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -202,10 +207,9 @@ def test_quantising_twice_gives_the_same_bytes(tmp_path: Path, made_photos: Path
     for name in ("a", "b"):
         export_network(
             colour_network(),
-            colour_spec(),
+            colour_draft(),
             tmp_path / f"{name}.onnx",
-            precision="int8",
-            calibration=made_photos,
+            ExportOptions(precision="int8", calibration=made_photos),
         )
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
@@ -214,7 +218,7 @@ def test_calibration_reads_a_bounded_number_one_at_a_time(
     made_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(int8, "MAX_CALIBRATION", 5)
-    calibration = int8.Calibration(made_photos, colour_spec().size)
+    calibration = int8.Calibration(made_photos, colour_draft().size)
     assert calibration.count == 0
     first = calibration.get_next()
     assert first is not None
@@ -233,7 +237,10 @@ def test_calibration_needs_a_photo(tmp_path: Path, content: str | None, message:
         (folder / "a.png").write_text(content)
     with pytest.raises(ModelError, match=f"photos: expected a folder with at least one photo, {message}"):
         export_network(
-            colour_network(), colour_spec(), tmp_path / "m.onnx", precision="int8", calibration=folder
+            colour_network(),
+            colour_draft(),
+            tmp_path / "m.onnx",
+            ExportOptions(precision="int8", calibration=folder),
         )
     assert not (tmp_path / "m.onnx").exists()
 
@@ -241,7 +248,8 @@ def test_calibration_needs_a_photo(tmp_path: Path, content: str | None, message:
 @pytest.mark.slow
 def test_w48_of_the_official_layout_from_file_to_labels(tmp_path: Path, made_photos: Path) -> None:
     size = SizeSpec(rule="long_side", length=96, multiple=96, pad=(0, 0, 0))  # at 520 it would take minutes
-    model = replace(PUBLISHED["hrnet-w48-cocostuff"], size=size)
+    model = PUBLISHED["hrnet-w48-cocostuff"]
+    model = replace(model, card=replace(model.card, size=size))
     state = shaken(build_network(model.architecture)).state_dict()
     checkpoint = checkpoint_files.write(tmp_path / "a.pth", checkpoint_files.hrnet_torch04(state))
     assert 260e6 < checkpoint.stat().st_size < 270e6
@@ -252,9 +260,11 @@ def test_w48_of_the_official_layout_from_file_to_labels(tmp_path: Path, made_pho
             model,
             checkpoint,
             path,
-            precision=precision,  # type: ignore[arg-type]
-            photos=made_photos / "town",
-            calibration=calibration,
+            ExportOptions(
+                precision=precision,  # type: ignore[arg-type]
+                photos=made_photos / "town",
+                calibration=calibration,
+            ),
         )
         assert path.stat().st_size < {"fp32": 270e6, "int8": 75e6}[precision]
         assert card.measured["export"]["fp32_labels_identical"] >= 0.9999

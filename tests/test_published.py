@@ -39,7 +39,7 @@ def test_every_network_is_described_as_its_publishers_build_it() -> None:
             model.architecture.n_classes,
             model.architecture.head,
             model.architecture.align_corners,
-            model.architecture.final_align_corners,
+            model.card.align_corners,
             model.architecture.head_bias,
             model.checkpoint.batch_norm,
         )
@@ -55,13 +55,13 @@ def test_a_card_can_be_made_of_it(model: PublishedModel) -> None:
         name=model.name,
         file=f"{model.name}.onnx",
         sha256="0" * 64,
-        classes=model.classes,
-        input=InputSpec(layout="NCHW", dtype="float32", mean=model.mean, std=model.std),
-        size=model.size,
-        output=OutputSpec(kind="logits", align_corners=model.architecture.final_align_corners),
-        licence=model.checkpoint.licence,
+        classes=model.card.classes,
+        input=InputSpec(layout="NCHW", dtype="float32", mean=model.card.mean, std=model.card.std),
+        size=model.card.size,
+        output=OutputSpec(kind="logits", align_corners=model.card.align_corners),
+        licence=model.card.licence,
         source=model.checkpoint.source,
-        notes=model.notes,
+        notes=model.card.notes,
     )
     assert ModelCard.from_dict(card.to_dict()) == card
     assert (card.n_classes, card.input.mean_colour()) == (model.architecture.n_classes, (124, 116, 104))
@@ -82,7 +82,7 @@ def test_it_is_said_where_it_is_and_on_what_terms(model: PublishedModel) -> None
     assert checkpoint.source.startswith("https://")
     assert checkpoint.url is None or checkpoint.url.endswith(f"/{checkpoint.file}")
     assert checkpoint.published_at.startswith("https://github.com/")
-    assert checkpoint.licence.startswith("weights: none stated")
+    assert model.card.licence.startswith("weights: none stated")
     assert 250e6 < (checkpoint.about or 0) < 550e6
     assert all(10 < value < 100 for value in checkpoint.miou.values())
     assert model.trained_on
@@ -102,7 +102,7 @@ def test_only_openmmlab_publishes_hashes_and_only_their_beginning() -> None:
 
 
 def test_hrnet_pads_with_black_and_the_others_with_the_mean() -> None:
-    padded = {name: model.size.pad for name, model in PUBLISHED.items()}
+    padded = {name: model.card.size.pad for name, model in PUBLISHED.items()}
     black = {name for name, pad in padded.items() if pad == (0, 0, 0)}
     assert black == {name for name in PUBLISHED if name.startswith("hrnet") and "mseg" not in name}
     assert set(padded.values()) == {(0, 0, 0), (124, 116, 104)}
@@ -110,14 +110,14 @@ def test_hrnet_pads_with_black_and_the_others_with_the_mean() -> None:
 
 def test_the_canvas_is_that_of_the_training() -> None:
     def canvas(name: str) -> tuple[int, int]:
-        size = published(name).size
+        size = published(name).card.size
         return size.canvas(*size.scaled(480, 640))
 
     assert canvas("hrnet-w48-cocostuff") == canvas("hrnet-w48-ade20k") == (520, 520)
     sides = [canvas(f"hrnet-w48-mseg-{resolution}") for resolution in ("480p", "720p", "1080p")]
     assert sides == [(473, 473), (593, 593), (713, 713)]
     assert canvas("fcn-hr48-ade20k") == (512, 512)
-    street = published("hrnet-w48-cityscapes").size
+    street = published("hrnet-w48-cityscapes").card.size
     assert street.canvas(*street.scaled(1024, 2048)) == (512, 1024)
 
 
@@ -136,38 +136,38 @@ def test_the_canvas_is_that_of_the_training() -> None:
     ],
 )
 def test_classes_are_in_the_order_of_the_channels(name: str, spots: dict[int, str]) -> None:
-    classes = published(name).classes
+    classes = published(name).card.classes
     assert {channel: classes[channel] for channel in spots} == spots
 
 
 def test_both_coco_stuff_networks_have_eighty_things_and_no_unlabeled() -> None:
     simple, ocr = published("hrnet-w48-cocostuff"), published("hrnet-w48-ocr-cocostuff")
-    assert simple.classes == ocr.classes
-    assert len(set(simple.classes)) == 171
-    assert "unlabeled" not in simple.classes
+    assert simple.card.classes == ocr.card.classes
+    assert len(set(simple.card.classes)) == 171
+    assert "unlabeled" not in simple.card.classes
     # Stuff is in alphabetical order, things are not.
-    assert list(simple.classes[80:]) == sorted(simple.classes[80:])
+    assert list(simple.card.classes[80:]) == sorted(simple.card.classes[80:])
 
 
 def test_ade20k_agrees_with_a_network_of_another_maker() -> None:
     # Its card shortens every name to the first word, and has a channel for "other" before.
     names = json.loads((CARDS / "ade150.json").read_text(encoding="utf-8"))["classes"]
-    assert [name.split()[0] for name in published("fcn-hr48-ade20k").classes] == names[1:]
+    assert [name.split()[0] for name in published("fcn-hr48-ade20k").card.classes] == names[1:]
 
 
 def test_pascal_context_is_alphabetical_and_has_no_background() -> None:
     # The order of 59_labels.txt, with the classes of Pascal VOC first, is not that of these networks.
-    classes = published("hrnet-w48-pascal-context").classes
+    classes = published("hrnet-w48-pascal-context").card.classes
     assert list(classes) == sorted(classes)
     assert "background" not in classes
-    assert published("fcn-hr48-pascal-context").classes == classes
+    assert published("fcn-hr48-pascal-context").card.classes == classes
 
 
 def test_presets_fit_the_model() -> None:
     for model in PUBLISHED.values():
         assert {"single-scale", "flip"} <= set(model.presets)
         for preset in model.presets.values():
-            assert preset.crop is None or preset.crop == model.size.length
+            assert preset.crop is None or preset.crop == model.card.size.length
     assert "mseg-360-ms-flip" in published("hrnet-w48-mseg").presets
 
 
@@ -191,4 +191,4 @@ def test_an_unknown_name_gets_all_of_them() -> None:
 def test_a_model_with_too_few_classes_cannot_be_made() -> None:
     model = published("hrnet-w48-cityscapes")
     with pytest.raises(ValueError, match="expected 19 names, got 18"):
-        dataclasses.replace(model, classes=model.classes[:-1])
+        dataclasses.replace(model, card=dataclasses.replace(model.card, classes=model.card.classes[:-1]))

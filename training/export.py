@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 
-from semcbir.export.export import NetworkSpec, export_network
+from semcbir.export.export import export_network
 from semcbir.export.hrnet import W18_SMALL_V1, HRNet
+from semcbir.export.options import ExportOptions
+from semcbir.networks.draft import CardDraft
 from semcbir.networks.specs import SizeSpec
 
 NAME = "semcbir-hrnet-w16-ade150voc7"
@@ -36,17 +38,22 @@ def main() -> None:
     curve = [json.loads(line) for line in (options.run / "curve.jsonl").read_text().splitlines()]
     measured = json.loads(options.measured.read_text()) if options.measured else {}
     measured["curve"] = [[point[key] for key in ("seen", "accuracy", "mean_iou")] for point in curve]
-    spec = NetworkSpec(
+    spec = CardDraft(
         name=NAME,
         classes=classes,
         size=SIZE,
-        final_align_corners=False,
+        align_corners=False,
         licence="MIT",
         source="trained for semcbir; training/ in its repository tells how",
         notes=options.notes.read_text().strip() if options.notes else "",
         measured=measured,
     )
-    export_network(network.eval(), spec, options.output, kind="logits", photos=options.photos, on_step=print)
+    export_network(
+        network.eval(),
+        spec,
+        options.output,
+        ExportOptions(kind="logits", photos=options.photos, on_step=print),
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from semcbir._validate import check_choice, check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.images.decode import as_image, load_image
+from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
-from semcbir.networks.presets import with_inference
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe

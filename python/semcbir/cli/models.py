@@ -4,34 +4,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from semcbir._files import display_path
+from semcbir._validate import check_choice
 from semcbir.cli.console import command, note
 from semcbir.cli.options import Json, check_folder, usage
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
+from semcbir.networks import published
+from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, fetch_lock, parse_name
+from semcbir.networks.published import ALIASES, DEFAULT, PublishedModel
+from semcbir.networks.specs import PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
+    from semcbir.export.options import ExportOptions
     from semcbir.networks.card import ModelCard
-    from semcbir.networks.published import PublishedModel
-    from semcbir.networks.specs import Kind
 
 app = typer.Typer(
     help="Networks: what there is, and getting one.", no_args_is_help=True, rich_markup_mode=None
 )
-
-
-class Precision(StrEnum):
-    """Numbers that an exported network calculates with."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
 
 
 def parse_onnx(text: str) -> Path:
@@ -52,7 +48,13 @@ def parse_folder(text: str) -> Path:
 
 Name = Annotated[str, typer.Argument(help="A name of `semcbir models list`.", metavar="NAME")]
 OfPrecision = Annotated[
-    Precision, typer.Option("--precision", help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.")
+    Any,
+    typer.Option(
+        "--precision",
+        parser=usage(partial(check_choice, "precision", choices=PRECISIONS)),
+        metavar=f"[{'|'.join(PRECISIONS)}]",
+        help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.",
+    ),
 ]
 Logits = Annotated[
     bool, typer.Option("--logits", help="Scores at stride 4 in place of labels: for flips, scales, windows.")
@@ -81,10 +83,7 @@ CalibrationPhotos = Annotated[
 @command
 def list_models(as_json: Json = False) -> None:
     """List the networks, and which are on this machine."""
-    from semcbir.networks.cache import cache_folder
-    from semcbir.networks.published import ALIASES, PUBLISHED
-
-    rows = [_default_row(), *map(_row, PUBLISHED.values())]
+    rows = [_default_row(), *map(_row, published.PUBLISHED.values())]
     if as_json:
         write_json({"cache": cache_folder(), "models": rows})
         return
@@ -101,7 +100,6 @@ def list_models(as_json: Json = False) -> None:
 
 def _default_row() -> dict[str, Any]:
     from semcbir.networks.names import resolve
-    from semcbir.networks.published import DEFAULT
 
     row: dict[str, Any] = {
         "name": DEFAULT,
@@ -119,12 +117,11 @@ def _default_row() -> dict[str, Any]:
 
 def _row(model: PublishedModel) -> dict[str, Any]:
     from semcbir.export.fetching import is_downloaded
-    from semcbir.networks.cache import cache_folder, exports
 
     cache = cache_folder()
     return {
         "name": model.name,
-        "classes": len(model.classes),
+        "classes": len(model.card.classes),
         "download": model.checkpoint.size or model.checkpoint.about,
         "downloaded": is_downloaded(model, cache),
         "exports": exports(cache, model.name),
@@ -148,7 +145,6 @@ def show(name: Name, as_json: Json = False) -> None:
     What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
     """
     from semcbir.networks.names import resolve
-    from semcbir.networks.published import DEFAULT
 
     if name == DEFAULT:
         _, card = resolve()
@@ -166,17 +162,28 @@ def show(name: Name, as_json: Json = False) -> None:
 
 def _model(name: str) -> PublishedModel:
     """Return the model that ``name`` or an export of that name means."""
-    from semcbir.networks.cache import parse_name
-
     model, _ = parse_name(name)
     return model
 
 
 def _values(model: PublishedModel) -> dict[str, Any]:
-    values = asdict(model) | {"source": model.checkpoint.source}
-    if values["taxonomy"]:
-        del values["taxonomy"]["classes"]
-    return values | {key: value for key, value in _row(model).items() if key in ("downloaded", "exports")}
+    card, checkpoint, row = model.card, model.checkpoint, _row(model)
+    taxonomy = asdict(model.taxonomy) if model.taxonomy else None
+    if taxonomy:
+        del taxonomy["classes"]
+    return {
+        "name": model.name,
+        "architecture": asdict(model.architecture) | {"final_align_corners": card.align_corners},
+        "checkpoint": asdict(checkpoint) | {"licence": card.licence},
+        **{key: value for key, value in asdict(card).items() if key in ("classes", "size", "mean", "std")},
+        "presets": {name: asdict(preset) for name, preset in model.presets.items()},
+        "taxonomy": taxonomy,
+        "trained_on": model.trained_on,
+        "notes": card.notes,
+        "source": checkpoint.source,
+        "downloaded": row["downloaded"],
+        "exports": row["exports"],
+    }
 
 
 def _text(model: PublishedModel) -> str:
@@ -191,16 +198,16 @@ def _text(model: PublishedModel) -> str:
         "network": f"HRNet-W{build.width}, {head}, {build.n_classes} classes",
         "trained on": model.trained_on,
         "mIoU": miou,
-        "photos": size_words(model.size),
+        "photos": size_words(model.card.size),
         "presets": f"{', '.join(model.presets)} (need --logits)" if model.presets else "",
         "published": checkpoint.published_at,
         "file": f"{checkpoint.source} (about {size(checkpoint.size or checkpoint.about or 0)})",
         "sha256": checkpoint.sha256 or (f"{checkpoint.sha256_prefix}..." if checkpoint.sha256_prefix else ""),
-        "licence": checkpoint.licence,
+        "licence": model.card.licence,
         "taxonomy": f"{model.taxonomy.name}; {model.taxonomy.licence}" if model.taxonomy else "",
-        "notes": model.notes,
+        "notes": model.card.notes,
         "here": ", ".join(row["exports"]) or ("downloaded" if row["downloaded"] else "no"),
-        "classes": ", ".join(model.classes),
+        "classes": ", ".join(model.card.classes),
     }
     return "\n".join(f"{key:<10}  {value}" for key, value in lines.items() if value)
 
@@ -216,7 +223,7 @@ def _card_text(card: ModelCard) -> str:
 @command
 def fetch(
     name: Name,
-    precision: OfPrecision = Precision.fp32,
+    precision: OfPrecision = PRECISIONS[0],
     logits: Logits = False,
     photos: Photos = None,
     calibration: CalibrationPhotos = None,
@@ -228,30 +235,28 @@ def fetch(
     another way. Needs the extra: pip install 'semcbir[export]'.
     """
     from semcbir.export.fetching import fetch as fetch_checkpoint
-    from semcbir.networks.cache import cache_folder, export_name, exported_file, fetch_lock
-    from semcbir.networks.published import DEFAULT
 
-    _check_options(precision, calibration)
+    _check_calibration(precision, calibration)
     if name == DEFAULT:
         print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
         return
     model, cache = _model(name), cache_folder()
-    kind: Kind = "logits" if logits else "labels"
-    full = export_name(model.name, precision.value, kind)
+    full = export_name(model.name, precision, _kind(logits))
     target = exported_file(cache, full)
     if _is_sound(target):
         if photos or calibration:
             note(f"it is kept as it was exported; to use these photos, delete {display_path(target)}")
     else:
-        _check_ready(precision, calibration)
-        note(f"weights are their publishers': {model.checkpoint.licence} ({model.checkpoint.published_at})")
+        options = _ready_options(precision, logits, photos, calibration)
+        note(f"weights are their publishers': {model.card.licence} ({model.checkpoint.published_at})")
         from semcbir.cli.progress import TransferMeter
+        from semcbir.export.export import export_model
 
         with TransferMeter() as meter:
             checkpoint = fetch_checkpoint(model, cache, on_progress=meter)
         target.parent.mkdir(parents=True, exist_ok=True)
         with fetch_lock(checkpoint.parent):
-            _export(model, checkpoint, target, precision, kind, photos, calibration)
+            export_model(model, checkpoint, target, options)
     print(f"{display_path(target)} ({size(target.stat().st_size)}) is ready: --model {full}")
 
 
@@ -285,7 +290,7 @@ def export(
             show_default=False,
         ),
     ],
-    precision: OfPrecision = Precision.fp32,
+    precision: OfPrecision = PRECISIONS[0],
     logits: Logits = False,
     photos: Photos = None,
     calibration: CalibrationPhotos = None,
@@ -298,47 +303,36 @@ def export(
     model = _model(name)
     if not checkpoint.is_file():
         raise ModelError(f"{display_path(checkpoint)}: no such checkpoint")
-    _check_options(precision, calibration)
-    _check_ready(precision, calibration)
-    _export(model, checkpoint, output, precision, "logits" if logits else "labels", photos, calibration)
+    _check_calibration(precision, calibration)
+    options = _ready_options(precision, logits, photos, calibration)
+    from semcbir.export.export import export_model
+
+    export_model(model, checkpoint, output, options)
     print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
 
 
-def _check_options(precision: Precision, calibration: Path | None) -> None:
+def _kind(logits: bool) -> Kind:
+    return "logits" if logits else "labels"
+
+
+def _check_calibration(precision: Precision, calibration: Path | None) -> None:
     """Refuse what would have no effect, whether or not there is anything to do."""
-    if precision is not Precision.int8 and calibration is not None:
+    if precision != "int8" and calibration is not None:
         raise ValueError("--calibration is for --precision int8")
 
 
-def _check_ready(precision: Precision, calibration: Path | None) -> None:
-    """Refuse what could not be exported, before anything is downloaded for it; after ``_check_options``."""
-    if precision is Precision.int8 and calibration is None:
+def _ready_options(
+    precision: Precision, logits: bool, photos: Path | None, calibration: Path | None
+) -> ExportOptions:
+    """Return the options of an export; what is impossible is refused before anything is downloaded."""
+    if precision == "int8" and calibration is None:
         raise ValueError(
             "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
         )
     from semcbir.export.export import check_packages
+    from semcbir.export.options import ExportOptions
 
     check_packages()
-
-
-def _export(
-    model: PublishedModel,
-    checkpoint: Path,
-    output: Path,
-    precision: Precision,
-    kind: Kind,
-    photos: Path | None,
-    calibration: Path | None,
-) -> None:
-    from semcbir.export.export import export_model
-
-    export_model(
-        model,
-        checkpoint,
-        output,
-        precision=precision.value,
-        kind=kind,
-        photos=photos,
-        calibration=calibration,
-        on_step=note,
+    return ExportOptions(
+        precision=precision, kind=_kind(logits), photos=photos, calibration=calibration, on_step=note
     )

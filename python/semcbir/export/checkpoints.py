@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -24,9 +24,7 @@ from semcbir._files import file_sha256
 from semcbir.errors import ModelError
 from semcbir.export.hrnet import HRNet, HRNetSpec
 from semcbir.export.ocr import HRNetOCR
-
-if TYPE_CHECKING:
-    from semcbir.networks.published import Architecture, PublishedModel
+from semcbir.networks.published import Architecture, PublishedModel
 
 Layout = Literal["hrnet", "mseg", "mmsegmentation"]
 BatchNorm = Literal["standard", "inplace_abn"]
@@ -177,9 +175,8 @@ def _safe_globals() -> AbstractContextManager[Any]:
     scalar = np.float64().__reduce__()[0]  # it lies in np.core, or from NumPy 2 on in np._core
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = {type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")}
-    safe: AbstractContextManager[Any] = torch.serialization.safe_globals(
-        [*((scalar, name) for name in names), np.dtype, *kinds]
-    )
+    allowed: list[Any] = [*((scalar, name) for name in names), np.dtype, *kinds]
+    safe: AbstractContextManager[Any] = torch.serialization.safe_globals(allowed)
     return safe
 
 

@@ -42,7 +42,7 @@ class Wrapping:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    final_align_corners: bool
+    align_corners: bool
     label_stride: int = 1
 
 
@@ -75,9 +75,7 @@ class Wrapped(nn.Module):
 
 def upsampled(scores: Tensor, sides: Any, wrapping: Wrapping) -> Tensor:
     """Interpolate scores to the height and width ``sides`` as ``wrapping`` says."""
-    return functional.interpolate(
-        scores, tuple(sides), mode="bilinear", align_corners=wrapping.final_align_corners
-    )
+    return functional.interpolate(scores, tuple(sides), mode="bilinear", align_corners=wrapping.align_corners)
 
 
 def label_sides(height: int, width: int, stride: int) -> tuple[int, int]:

@@ -50,9 +50,6 @@ class HRNetSpec:
         return cls(stem_blocks, stem_width, stages)  # type: ignore[arg-type]
 
 
-W48 = HRNetSpec.of(48)
-W32 = HRNetSpec.of(32)
-W18 = HRNetSpec.of(18)
 W18_SMALL_V1 = HRNetSpec.of(16, blocks=2, modules=(1, 1, 1), stem_blocks=1, stem_width=32)
 
 

@@ -12,9 +12,9 @@ from semcbir._files import PathLike, absolute, display_path, sync_file, sync_fol
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.index.catalog import Catalog
-from semcbir.networks.card import ModelCard
+from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import is_name, resolve
-from semcbir.networks.presets import inference_of, with_inference
+from semcbir.networks.presets import inference_of
 from semcbir.recipe import Recipe, require_same
 
 MODEL_FILE = "model/model.onnx"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ from semcbir.networks.fields import (
     sequence,
     text,
 )
+from semcbir.networks.presets import preset
 from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
 FORMAT = 1
@@ -209,3 +210,17 @@ class ModelCard:
                 f"{path}: not the file that its card {self.name!r} describes "
                 f"(sha256 {digest[:12]}..., the card says {self.sha256[:12]}...)"
             )
+
+
+def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:
+    """Return ``card`` with other settings, by name or as they are; as it is where ``inference`` is None.
+
+    ValueError for an unknown name and for settings that the model cannot follow, TypeError for anything else.
+    """
+    if inference is None:
+        return card
+    if isinstance(inference, str):
+        inference = preset(inference)
+    if not isinstance(inference, InferenceSpec):
+        raise TypeError(f"inference: expected an InferenceSpec, a name or None, got {shown(inference)}")
+    return replace(card, inference=inference)

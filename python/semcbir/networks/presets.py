@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Published ways of running a network, by name, and how a card takes one on.
+"""Published ways of running a model, by name.
 
 They need a model that gives logits. The published testers shrink photos bilinearly, here it is by area. Where
 they differ, MSeg's is followed: it moves windows at the end back, HRNet's pads them; it averages softmax
@@ -9,12 +9,10 @@ probabilities, HRNet's adds up the exponentials of the flips' mean scores, not n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from semcbir._validate import listed, shown
-from semcbir.networks.card import ModelCard
+from semcbir._validate import listed
 from semcbir.networks.fields import build
 from semcbir.networks.specs import InferenceSpec
 
@@ -58,21 +56,6 @@ def preset(name: str) -> InferenceSpec:
     if name not in PRESETS:
         raise ValueError(f"inference: expected an InferenceSpec, {listed(PRESETS)}, got {name!r}")
     return PRESETS[name]
-
-
-def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:
-    """Return ``card`` with other settings, or as it is where ``inference`` is None.
-
-    ValueError for an unknown name and for settings that the network cannot follow, TypeError for anything
-    that is no settings at all.
-    """
-    if inference is None:
-        return card
-    if isinstance(inference, str):
-        inference = preset(inference)
-    if not isinstance(inference, InferenceSpec):
-        raise TypeError(f"inference: expected an InferenceSpec, a name or None, got {shown(inference)}")
-    return replace(card, inference=inference)
 
 
 def inference_of(recipe_model: Mapping[str, Any]) -> InferenceSpec:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.networks.card import ModelCard
+from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import resolve
-from semcbir.networks.presets import with_inference
 from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.averaging import Averager
 from semcbir.segmentation.canvas import Image, Placement, lay_whole
