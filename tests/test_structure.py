@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ PACKAGE = Path(semcbir.__file__).parent
 
 ROOMS = (
     ("_core", "errors"),
-    ("_validate", "_files", "_lock", "threads"),
+    ("_columns", "_files", "_lock", "_validate", "threads"),
     ("images",),
     ("features",),
     ("networks",),
@@ -144,3 +146,33 @@ def test_sqlite_is_for_the_catalogue_and_the_lock() -> None:
         if re.search(r"^\s*import sqlite3", path.read_text("utf-8"), re.M)
     }
     assert users == {"index.catalog", "_lock"}
+
+
+@pytest.mark.parametrize("module", ["semcbir", "semcbir.errors", "semcbir.cli.app"])
+def test_libraries_are_loaded_on_first_use(module: str) -> None:
+    code = f"import sys, {module}; print(*{{'numpy', 'cv2', 'PIL', 'onnxruntime', 'onnx', 'torch'}} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
+def test_every_public_name_is_there_and_where_type_checkers_see_it() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    shown = {
+        alias.name: (node.module or "").removeprefix("semcbir.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert shown == semcbir._MODULES
+    assert set(semcbir.__all__) == {*shown, "__version__"}
+    assert set(semcbir.__all__) <= set(dir(semcbir))
+    for name in semcbir.__all__:
+        assert getattr(semcbir, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'explains'"):
+        semcbir.explains  # noqa: B018
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Importing a module sets it as the package's attribute, in the place of a function of that name."""
+    assert not {name.partition(".")[0] for name in MODULES} & set(semcbir.__all__)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._validate import as_column, check_integer, read_only
+from semcbir._columns import as_column, read_only
+from semcbir._validate import check_integer
 from semcbir.recipe import Recipe
 from semcbir.threads import check_threads
 
