@@ -150,7 +150,8 @@ def test_sqlite_is_for_the_catalogue_and_the_lock() -> None:
 
 @pytest.mark.parametrize("module", ["semcbir", "semcbir.errors", "semcbir.cli.app"])
 def test_libraries_are_loaded_on_first_use(module: str) -> None:
-    code = f"import sys, {module}; print(*{{'numpy', 'cv2', 'PIL', 'onnxruntime', 'onnx', 'torch'}} & set(sys.modules))"
+    heavy = {"numpy", "cv2", "PIL", "onnxruntime", "onnx", "torch"}
+    code = f"import sys, {module}; print(*{heavy} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
 

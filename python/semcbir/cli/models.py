@@ -14,6 +14,7 @@ from semcbir._files import display_path
 from semcbir._validate import check_choice
 from semcbir.cli.console import command, note
 from semcbir.cli.options import Json, check_folder, usage
+from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
 from semcbir.networks import published
@@ -249,7 +250,6 @@ def fetch(
     else:
         options = _ready_options(precision, logits, photos, calibration)
         note(f"weights are their publishers': {model.card.licence} ({model.checkpoint.published_at})")
-        from semcbir.cli.progress import TransferMeter
         from semcbir.export.export import export_model
 
         with TransferMeter() as meter:

@@ -13,6 +13,7 @@ from semcbir.cli.options import FOLDER_INDEX
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.text import run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
+from semcbir.index.catalog import is_index
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -29,8 +30,6 @@ def open_index(place: Path) -> Index:
 
 def index_place(place: Path) -> Path:
     """Return the index that ``place``, an index or a folder that was searched directly, means."""
-    from semcbir.index.catalog import is_index
-
     if not is_index(place) and is_index(place / FOLDER_INDEX):
         return place / FOLDER_INDEX
     if is_index(place):
@@ -53,7 +52,6 @@ def ready_index(
     target: Path, model: str | None, features: str | None, device: str, threads: int | None
 ) -> tuple[Index, Extractor, int]:
     """Return the index to search, brought up to date where it is a folder's own, and the exit code so far."""
-    from semcbir.index.catalog import is_index
     from semcbir.index.index import Index
 
     code = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semcbir._files import display_path
+from semcbir.index.catalog import read
 
 if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
@@ -173,8 +174,6 @@ def _class_line(row: ClassShare, wide: int) -> str:
 
 def segment_sizes(index: Index) -> list[int]:
     """Return the size in bytes of each segment."""
-    from semcbir.index.catalog import read
-
     with read(index.path) as catalog:
         return [file.size for _, file in catalog.segments()]
 
