@@ -109,7 +109,8 @@ def test_a_photo_sized_image():
     ("x", "y", "label"),
     [
         (0, 0, 0), (0.49, 0.49, 0), (0.5, 0, 1), (0, 0.5, 2), (0.5, 0.5, 3), (1.49, 1.49, 3),
-        (-0.5, -0.5, 0), (-1e30, 0, 0), (1e30, 0, 1), (5, 5, 3), (np.nextafter(np.float32(0.5), 0), 0, 0),
+        (-0.5, -0.5, 0), (-1e30, 0, 0), (1e30, 0, 1), (5, 5, 3),
+        (np.nextafter(np.float32(0.5), np.float32(0)), 0, 0),
     ],
 )  # fmt: skip
 def test_pixel_that_a_keypoint_lies_on(x, y, label):
