@@ -2,7 +2,7 @@
 """An index on disk: what is in it and why, and how it stays whole.
 
 - ``index``: what an ``Index`` offers
-- ``catalog``: the SQLite file that is the truth, and the writers' lock
+- ``catalog``: the SQLite file that is the truth, and the writers' lock; ``rows`` are what it lists
 - ``segments``: one immutable safetensors file for each batch of images
 - ``snapshot``: a consistent look at both
 - ``roots``: the folders that images were found in
@@ -10,4 +10,5 @@
 - ``merge``: fewer, larger segments as small ones pile up
 - ``check``: verification of everything above
 - ``create``: a new index
+- ``model``: the model it was made with
 """

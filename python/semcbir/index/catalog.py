@@ -24,7 +24,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +31,7 @@ from urllib.parse import quote
 from semcbir._files import sync_folder
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir.errors import IndexLockedError, IndexStorageError
+from semcbir.index.rows import ImageRow, RootRow, SegmentFile
 
 NAME = "catalog.sqlite"
 LOCK = "writer.lock"
@@ -70,42 +70,6 @@ CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT
 """
 _IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
 _BURY = "INSERT INTO dead SELECT segment, row FROM images"
-
-
-@dataclass(frozen=True)
-class SegmentFile:
-    """A segment as the catalogue lists it: file name, number of images, size in bytes, sha256 in hex."""
-
-    name: str
-    images: int
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class RootRow:
-    """A root as the catalogue lists it; see the module's description."""
-
-    id: int
-    path: bytes
-    relative: bytes | None
-    state: str
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """An image as the catalogue lists it: ``size`` and ``mtime_ns`` as they were when its file was read.
-
-    ``stored`` says that a segment still has its signature, even where it is no longer in the index.
-    """
-
-    id: int
-    root: int
-    path: bytes
-    size: int | None
-    mtime_ns: int | None
-    state: str
-    stored: bool
 
 
 class Catalog:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from semcbir._files import absolute, file_sha256
 from semcbir.errors import IndexStorageError, ModelError
-from semcbir.index.catalog import SegmentFile, read
+from semcbir.index.catalog import read
 from semcbir.index.model import MODEL_CARD, MODEL_FILE
+from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment
 from semcbir.index.snapshot import SEGMENTS, read_recipe
 from semcbir.networks.card import ModelCard

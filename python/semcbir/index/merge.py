@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from semcbir._files import file_sha256
 from semcbir.errors import IndexStorageError
-from semcbir.index.catalog import Catalog, SegmentFile
+from semcbir.index.catalog import Catalog
+from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Batch, map_segment, write_segment
 from semcbir.index.snapshot import SEGMENTS, live_ids
 from semcbir.recipe import Recipe

@@ -11,8 +11,9 @@ from pathlib import Path
 from semcbir._files import display_path
 from semcbir.errors import IndexStorageError
 from semcbir.images.find import find_images
-from semcbir.index.catalog import Catalog, ImageRow
+from semcbir.index.catalog import Catalog
 from semcbir.index.roots import Root, claim_file, claim_folder, holding, outermost, read_roots
+from semcbir.index.rows import ImageRow
 
 _SETTLED = ("indexed", "skipped")
 """States of a row that stays as it is while its file does."""

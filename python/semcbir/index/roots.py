@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semcbir._files import display_path
-from semcbir.index.catalog import Catalog, RootRow
+from semcbir.index.catalog import Catalog
+from semcbir.index.rows import RootRow
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from semcbir import _core
 from semcbir._files import sync_folder
 from semcbir.errors import IndexStorageError
-from semcbir.index.catalog import SegmentFile
+from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
