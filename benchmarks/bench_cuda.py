@@ -101,7 +101,7 @@ def _memory_rise(file: Path) -> float:
     import torch
 
     import networks
-    from semcbir.segmentation import Segmenter
+    from semcbir.segmentation.segmenter import Segmenter
 
     torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0]
@@ -174,7 +174,7 @@ def _ways(
 ) -> dict[str, Callable[[], Callable[[Any], Any]]]:
     """Ways from bytes to labels, each made when it is called for."""
     import networks
-    from semcbir.segmentation import Segmenter
+    from semcbir.segmentation.segmenter import Segmenter
 
     def onnx(
         precision: str, search: str = "EXHAUSTIVE", *, bound: bool = False, **settings: str

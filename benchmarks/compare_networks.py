@@ -16,7 +16,7 @@ from pathlib import Path
 from pairs import seconds
 from semcbir.images.decode import load_image
 from semcbir.images.find import find_images
-from semcbir.segmentation import Segmenter
+from semcbir.segmentation.segmenter import Segmenter
 from tables import spread, table
 
 

@@ -18,7 +18,7 @@ from semcbir.evaluation.measuring import evaluate
 from semcbir.images.decode import load_image
 from semcbir.images.find import find_images
 from semcbir.networks.names import resolve
-from semcbir.segmentation import Segmenter
+from semcbir.segmentation.segmenter import Segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -25,8 +25,9 @@ from semcbir.extractor import Extractor
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.presets import PRESETS, inference_of, preset
 from semcbir.networks.specs import InferenceSpec, SizeSpec
-from semcbir.segmentation import Segmenter, averaging, network
+from semcbir.segmentation import averaging, network
 from semcbir.segmentation.canvas import scale
+from semcbir.segmentation.segmenter import Segmenter
 from test_labelling import upsampled
 from tiny_models import CLASSES, MEAN, STD, tiny_model
 

@@ -23,7 +23,8 @@ from semcbir.errors import DeviceError, ImageError, ModelError
 from semcbir.extractor import Extractor
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
-from semcbir.segmentation import Segmenter, network, runtime
+from semcbir.segmentation import network, runtime
+from semcbir.segmentation.segmenter import Segmenter
 from tiny_models import labels_network
 from tiny_models import tiny_model as write_tiny_model
 

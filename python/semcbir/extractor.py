@@ -27,8 +27,8 @@ from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
-from semcbir.segmentation import Segmenter
 from semcbir.segmentation.runtime import DEVICES
+from semcbir.segmentation.segmenter import Segmenter
 from semcbir.signatures import Signatures, build_signatures
 from semcbir.threads import check_threads
 

@@ -12,7 +12,6 @@ from semcbir._files import display_path
 from semcbir.cli.console import ERROR, SKIPPED, command, note
 from semcbir.cli.options import (
     FOLDER_INDEX,
-    Device,
     FeatureNames,
     Folders,
     Json,
@@ -36,6 +35,7 @@ from semcbir.cli.text import (
     write_json,
 )
 from semcbir.networks.published import DEFAULT
+from semcbir.segmentation.runtime import DEVICES
 
 if TYPE_CHECKING:
     from semcbir.index.index import Index
@@ -67,7 +67,7 @@ def index(
     long_side: Annotated[
         int, typer.Option(min=1, max=65536, help="Bound on the longer side of a photo, in pixels.")
     ] = 512,
-    device: OnDevice = Device.auto,
+    device: OnDevice = DEVICES[0],
     threads: Threads = None,
     as_json: Json = False,
 ) -> int:
@@ -88,7 +88,7 @@ def index(
             model=model,
             features=features,
             long_side=long_side,
-            device=device.value,
+            device=device,
             threads=threads,
             on_progress=meter,
         )
@@ -100,7 +100,7 @@ def refresh(
     place: Place,
     folders: MoreFolders = None,
     model: Model = None,
-    device: OnDevice = Device.auto,
+    device: OnDevice = DEVICES[0],
     threads: Threads = None,
     as_json: Json = False,
 ) -> int:
@@ -111,8 +111,8 @@ def refresh(
     opened = open_index(place)
     with RunMeter() as meter:
         extractor = None
-        if model or threads or device is not Device.auto:
-            extractor = opened.extractor(model=model, device=device.value, threads=threads)
+        if model or threads or device != DEVICES[0]:
+            extractor = opened.extractor(model=model, device=device, threads=threads)
         report = opened.refresh(folders or (), extractor=extractor, on_progress=meter)
     return _tell(opened, report, meter.seconds, as_json)
 

@@ -52,7 +52,7 @@ OfPrecision = Annotated[
     Any,
     typer.Option(
         "--precision",
-        parser=usage(partial(check_choice, "precision", choices=PRECISIONS)),
+        parser=usage(partial(check_choice, "--precision", choices=PRECISIONS)),
         metavar=f"<{'|'.join(PRECISIONS)}>",
         help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.",
     ),

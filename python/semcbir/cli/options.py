@@ -5,26 +5,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from semcbir._files import display_path
+from semcbir._validate import check_choice
+from semcbir.segmentation.runtime import DEVICES
 
 FOLDER_INDEX = ".semcbir"
 """Where a folder of photos that is searched directly keeps its index."""
 
 Value = TypeVar("Value")
-
-
-class Device(StrEnum):
-    """Where the network runs."""
-
-    auto = "auto"
-    cuda = "cuda"
-    cpu = "cpu"
 
 
 def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
@@ -113,7 +107,15 @@ FeatureName = Annotated[
     str | None,
     typer.Option("--feature", metavar="NAME", help="The feature to compare by (the index's first)."),
 ]
-OnDevice = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+OnDevice = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        parser=usage(partial(check_choice, "--device", choices=DEVICES)),
+        metavar=f"<{'|'.join(DEVICES)}>",
+        help="Where the network runs.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads to use (every usable CPU).", show_default=False),

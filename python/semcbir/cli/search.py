@@ -12,7 +12,6 @@ import typer
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
 from semcbir.cli.options import (
-    Device,
     FeatureName,
     Json,
     Model,
@@ -28,6 +27,7 @@ from semcbir.cli.options import (
 from semcbir.cli.saving import check_place, save_picture
 from semcbir.cli.targets import open_index, ready_index
 from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
+from semcbir.segmentation.runtime import DEVICES
 
 if TYPE_CHECKING:
     from semcbir.searcher import Penalized
@@ -63,7 +63,7 @@ def search(
             help="Features for the first use of a folder (kaze).",
         ),
     ] = None,
-    device: OnDevice = Device.auto,
+    device: OnDevice = DEVICES[0],
     threads: Threads = None,
     as_json: Json = False,
 ) -> int:
@@ -77,7 +77,7 @@ def search(
     # Before any long work: a query that cannot be read, or a photo that would be overwritten, ends it here.
     load_image(query, 64)
     check_place("--sheet", sheet)
-    opened, extractor, code = ready_index(target, model, features, device.value, threads)
+    opened, extractor, code = ready_index(target, model, features, device, threads)
     bound = None if math.isinf(epsilon) else epsilon
     penalized: Penalized = "drop" if drop else "last"
     (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)
@@ -111,7 +111,7 @@ def explain(
         ),
     ] = None,
     model: Model = None,
-    device: OnDevice = Device.auto,
+    device: OnDevice = DEVICES[0],
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -123,7 +123,7 @@ def explain(
 
     opened = open_index(target)
     check_place("--picture", picture)
-    extractor = opened.extractor(model=model, device=device.value, threads=threads)
+    extractor = opened.extractor(model=model, device=device, threads=threads)
     # No image file is called by digits alone, so that those are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
     explanation = take_apart(query, image, opened, feature, extractor=extractor)

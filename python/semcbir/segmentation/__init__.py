@@ -8,7 +8,3 @@
 - ``labelling``: from the network's output back to labels at the photo's own resolution
 - ``runtime``: the onnxruntime session and the device it really uses
 """
-
-from semcbir.segmentation.segmenter import LabelMap, Segmenter
-
-__all__ = ["LabelMap", "Segmenter"]
