@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line from a cold start: against importing the libraries and one forward pass of the network."""
+"""The command line from a cold start: against importing the libraries and one forward pass of the model."""
 
 from __future__ import annotations
 

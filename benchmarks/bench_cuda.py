@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""HRNet-W48 on a GPU, images a second: semcbir, onnxruntime in other settings, and torch.
+"""HRNet-W48 on a GPU, images a second: semcbir, onnxruntime with other settings, and torch.
 
     python benchmarks/bench_cuda.py
 
@@ -41,22 +41,22 @@ PEAKS = {
     "L4": 121,
     "T4": 65,
 }
-"""Dense fp16 TFLOP/s on tensor cores as NVIDIA states them, by words of the GPU's name, first match."""
+"""Dense fp16 TFLOP/s on tensor cores, as NVIDIA states them, by words in the GPU's name; first match."""
 
 PRODUCT = "semcbir fp16, network"
 """The row that counts: what ``index`` sends to the GPU, in its batches, from memory to memory."""
 EXACT = "onnxruntime fp32, exhaustive"
-"""Its labels are those that the others should give."""
+"""The row whose labels the others should give."""
 EAGER, COMPILED = "torch fp16, eager", "torch fp16, compiled"
 
 
 def peak_of(gpu: str) -> float | None:
-    """Dense fp16 FLOP/s of the GPU called so, or None where it is not in the list."""
+    """Return the dense fp16 FLOP/s of the GPU of this name, or None if it is not in the list."""
     return next((1e12 * tflops for name, tflops in PEAKS.items() if re.search(rf"\b{name}\b", gpu)), None)
 
 
 def why_no_cuda() -> str:
-    """What is missing for a run on CUDA, or nothing."""
+    """Return what is missing for a run on CUDA, or nothing."""
     from semcbir.segmentation.runtime import cuda_compiled, cuda_visible
 
     if not cuda_visible():
@@ -97,7 +97,7 @@ def on_cuda(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _memory_rise(file: Path) -> float:
-    """MiB of the GPU's memory that semcbir's session takes, which really runs there."""
+    """Return the MiB of GPU memory that semcbir's session takes, after checking that it runs there."""
     import torch
 
     import networks
@@ -121,7 +121,7 @@ def _rows(
     batch: int,
     figures: dict[str, float],
 ) -> Iterator[list[str]]:
-    """Each way beside torch, compiled where ``options`` want it for this batch; one that fails says so.
+    """Each way beside torch, compiled if ``options`` want it for this batch; one that fails says so.
 
     Only two ways are on the GPU at once.
     """
@@ -134,7 +134,7 @@ def _rows(
     exact = ways[EXACT]()(images)
     figures["classes"] = min(figures.get("classes", np.inf), len(np.unique(exact)))
     peer = COMPILED if batch in options.compiled else EAGER
-    torch._dynamo.reset()  # it compiles for so many shapes only
+    torch._dynamo.reset()  # it compiles only for a limited number of shapes
     beside = partial(ways[peer](), images)
     for name, make in ways.items():
         if not any(word in name for word in options.ways) or (name == COMPILED and name != peer):
@@ -165,14 +165,14 @@ def _rows(
 
 
 def _labels(answer: Any) -> Any:
-    """Labels (N, H, W) of what any way gives: an array, a list of maps, or onnxruntime's value."""
+    """Return labels (N, H, W) from any way's output: an array, a list of maps, or onnxruntime's value."""
     return answer.numpy() if hasattr(answer, "numpy") else np.stack(answer)
 
 
 def _ways(
     hrnet: Any, files: dict[str, Path], side: int, images: Any
 ) -> dict[str, Callable[[], Callable[[Any], Any]]]:
-    """Ways from bytes to labels, each made when it is called for."""
+    """Ways from bytes to labels, each made when it is needed."""
     import networks
     from semcbir.segmentation.segmenter import Segmenter
 
@@ -228,17 +228,17 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def words(text: str) -> list[str]:
-    """Words with commas between."""
+    """Words joined by commas."""
     return text.split(",")
 
 
 def numbers(text: str) -> list[int]:
-    """Numbers with commas between."""
+    """Numbers joined by commas."""
     return [int(number) for number in words(text)]
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line asks for; 0, or 2 where there is no CUDA."""
+    """Run what the command line asks for; return 0, or 2 without CUDA."""
     options = parsed(arguments)
     if missing := why_no_cuda():
         print(f"skipped: {missing}", file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One network beside another, from pixels to labels, photo by photo in turn.
+"""One model beside another, from pixels to labels, photo by photo in turn.
 
     python benchmarks/compare_networks.py FIRST SECOND PHOTOS
 
@@ -23,7 +23,7 @@ from tables import spread, table
 def main() -> None:
     """Print the comparison that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("networks", nargs=2, metavar="NETWORK")
+    parser.add_argument("networks", nargs=2, metavar="MODEL")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--limit", type=int, default=100, help="photos to compare on")
     parser.add_argument("--device", default="cpu")
@@ -38,7 +38,7 @@ def main() -> None:
     del pairs[0]
     a, b = (f"{1e3 * statistics.median(times):.3g} ms" for times in zip(*pairs, strict=True))
     ratios = spread([one / other for one, other in pairs], ".2f")
-    titles = ["network", "median", "beside", "median", "first / second (min, median, max)"]
+    titles = ["model", "median", "beside", "median", "first / second (min, median, max)"]
     print(f"{len(paths)} photos, from pixels to labels, on {first.device}\n")
     print(table(titles, [[first.card.name, a, second.card.name, b, ratios]]))
 

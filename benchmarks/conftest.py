@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Benchmarks compare with a peer in the same run and print the ratios at the end.
 
-Run: pytest benchmarks  (real photos and networks are looked for in ../shared)
+Run: pytest benchmarks  (real photos and models are looked for in ../shared)
 """
 
 from __future__ import annotations

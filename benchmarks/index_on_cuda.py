@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Indexing a folder of photos with a network on CUDA, beside computing its features alone.
+"""Indexing a folder of photos with a model on CUDA, compared with computing its features alone.
 
     python benchmarks/index_on_cuda.py PHOTOS
 
-Without ``--model`` the network is HRNet-W48 in fp16 with random weights, which needs the extra ``export``.
+Without ``--model`` the model is HRNet-W48 in fp16 with random weights, which needs the extra ``export``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from semcbir.threads import usable_cpus
 
 
 def main() -> int:
-    """Print how long the index takes that the command line asks for; 2 where there is no such device."""
+    """Print how long the index takes that the command line asks for; 2 if the device is not available."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--features", default="sift", help="with commas between; sift")
-    parser.add_argument("--model", help="a card, or a name of semcbir models list")
+    parser.add_argument("--features", default="sift", help="joined by commas; sift")
+    parser.add_argument("--model", help="a card, or a name from semcbir models list")
     parser.add_argument("--width", type=int, default=48, help="of the HRNet without --model")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the programs here print: tables in Markdown."""
+"""Markdown tables, which the programs here print."""
 
 from __future__ import annotations
 

@@ -399,7 +399,7 @@ def test_a_folder_without_photos_says_so(run: Run, photo_folder: Path, tmp_path:
     empty = tmp_path / "empty"
     empty.mkdir()
     done = run("search", photo_folder / "beach" / "0.jpg", empty)
-    assert "there is no photo in" in done.err
+    assert "there are no photos in" in done.err
 
 
 def test_a_network_that_does_not_fit_leaves_no_index(
@@ -466,7 +466,7 @@ def test_compact_drops_what_was_removed(run: Run, index: Path, photo_folder: Pat
         ("check {tmp}/nowhere", "is not there"),
         ("info {index} --root {tmp}/nowhere", "nowhere is not there"),
         ("index {tmp}/nowhere -o {tmp}/new --model {model}", "nowhere is not there"),
-        ("index {photos} -o {photos}/town --model {model}", "not empty"),
+        ("index {photos} -o {photos}/town --model {model}", "nor empty"),
         ("index {photos} -o {index} --model {model} --features sift", "sift"),
         ("index {photos} -o {tmp}/new --model {photo}", "is not a model"),
     ],

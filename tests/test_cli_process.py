@@ -60,7 +60,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err == (
-        "semcbir: interrupted; what was committed is kept, and the same command goes on from there\n"
+        "semcbir: interrupted; committed work is kept, and the same command continues from there\n"
     )
     done = len(semcbir.Index.open(place))
     assert 0 < done < 172

@@ -129,7 +129,7 @@ def test_evaluate_judges_by_the_files_classes(three_kinds: Dataset, tiny_model: 
 def test_evaluate_wants_exactly_the_data_sets_images(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
     index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog")
     fewer = Dataset("kinds", three_kinds.folder, three_kinds.paths[1:], three_kinds.labels[1:], ())
-    with pytest.raises(DatasetError, match=r"images of kinds only, got .*0\.jpg"):
+    with pytest.raises(DatasetError, match=r"only images of kinds, got .*0\.jpg"):
         evaluate(index, fewer)
     three_kinds.paths[0].write_bytes(b"")
     index.refresh()

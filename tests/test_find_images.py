@@ -119,7 +119,7 @@ def test_missing_folder_and_file_for_a_folder(tmp_path: Path) -> None:
         find_images(tmp_path / "gone")
     assert caught.value.transient
     (path,) = touch(tmp_path, "a.jpg")
-    with pytest.raises(ImageError, match="folder was expected"):
+    with pytest.raises(ImageError, match="expected a folder, got a file"):
         find_images(path)
 
 

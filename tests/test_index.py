@@ -411,7 +411,7 @@ def test_a_large_model_is_referred_to(
     assert not (index.path / "model").exists()
     assert search(photo_folder / "beach" / "0.jpg", index)[0].distance == 0
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(ModelError, match="not at .* any more; give its new place"):
+    with pytest.raises(ModelError, match="not at .* any more; say where it is now"):
         Index.open(index.path).extractor()
     assert index.extractor() is index.extractor()
     assert index.extractor(model=tmp_path / "elsewhere" / tiny_model.name).recipe == index.recipe
@@ -434,7 +434,7 @@ def test_another_recipe_is_refused_by_what_differs(index: Index, photo_folder: P
 def test_a_network_that_cannot_do_the_same_is_another(photo_folder: Path, tiny_model: Path, tmp_path: Path):
     scores = write_tiny_model(tmp_path / "scores.onnx", "logits")
     index = Index.build(photo_folder, tmp_path / "index", model=scores, features="hog", inference="flip")
-    with pytest.raises(RecipeMismatchError, match=r"index .*: this network cannot do .*; use the network"):
+    with pytest.raises(RecipeMismatchError, match=r"index .*: this model cannot do .*; use the model"):
         index.extractor(model=tiny_model)
     with pytest.raises(ValueError, match="device: expected 'auto', 'cuda' or 'cpu'"):
         index.extractor(device="gpu")
@@ -449,7 +449,7 @@ def test_building_again_completes_what_is_missing(index: Index, photo_folder: Pa
 def test_a_folder_with_other_things_is_not_made_an_index(
     photo_folder: Path, tiny_model: Path, tmp_path: Path
 ):
-    with pytest.raises(IndexStorageError, match="no index and not empty, it holds beach"):
+    with pytest.raises(IndexStorageError, match="neither an index nor empty: it holds beach"):
         Index.build(photo_folder, photo_folder, model=tiny_model)
     (tmp_path / "file").touch()
     with pytest.raises(IndexStorageError, match="cannot be made"):

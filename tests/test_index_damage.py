@@ -164,7 +164,7 @@ def test_check_finds_references_to_nowhere(damaged: Path, change: str):
 def test_check_finds_a_missing_or_altered_model(damaged: Path):
     card = damaged / "model" / "model.json"
     card.write_text(card.read_text().replace('"red"', '"rot"'))
-    assert "it is not the recipe's" in check_index(damaged)[0]
+    assert "it does not match the recipe" in check_index(damaged)[0]
     (damaged / "model" / "model.onnx").unlink()
     assert "model.onnx" in check_index(damaged)[0]
 

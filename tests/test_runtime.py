@@ -64,7 +64,7 @@ def test_cuda_where_there_is_none_says_what_is_missing(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool, visible: bool, message: str
 ) -> None:
     pretend(monkeypatch, cuda_compiled=compiled, cuda_visible=visible)
-    with pytest.raises(DeviceError, match=f"device='cuda' is not to be had: .*{message}"):
+    with pytest.raises(DeviceError, match=f"device='cuda' is not available: .*{message}"):
         Segmenter(tiny_model, device="cuda")
 
 
@@ -389,7 +389,7 @@ def write_unchecked(path: Path, graph: onnx.ModelProto) -> Path:
 def test_a_network_of_open_rank_is_refused(tmp_path: Path) -> None:
     graph = labels_network("N")
     graph.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.UINT8, None))
-    with pytest.raises(ModelError, match=r"expected an input of 4 dimensions \(NHWC\), the graph leaves"):
+    with pytest.raises(ModelError, match=r"expected an input of 4 dimensions \(NHWC\), but the graph leaves"):
         Segmenter(write_unchecked(tmp_path / "m.onnx", graph))
 
 

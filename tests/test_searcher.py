@@ -96,7 +96,7 @@ def test_histogram_distances_are_eq_1():
     found = histogram_distances(a, b, threads=2)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, np.abs(p[:, None] - q).sum(axis=2), rtol=1e-14)
-    with pytest.raises(ValueError, match="one n_classes, got 20 and 21"):
+    with pytest.raises(ValueError, match="the same n_classes, got 20 and 21"):
         histogram_distances(a, made_signatures(2, n_classes=21))
 
 

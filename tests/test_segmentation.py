@@ -133,7 +133,7 @@ def test_a_model_of_a_fixed_canvas_takes_any_photo(tmp_path: Path) -> None:
     expected = [random_labels(48, 64), random_labels(64, 30)]
     for labels, known in zip(segmenter.segment([painted(e) for e in expected]), expected, strict=True):
         np.testing.assert_array_equal(labels, known)
-    with pytest.raises(ModelError, match=r"takes \['N', 64, 64, 3\] only, .* size rule makes other sides"):
+    with pytest.raises(ModelError, match=r"takes \['N', 64, 64, 3\] only, .* size rule gives other sides"):
         Segmenter(tiny_model(tmp_path / "other.onnx", network=network))
 
 

@@ -273,7 +273,7 @@ def test_building_names_the_image_that_is_wrong(position, value, error, message)
 
 
 def test_building_refuses_lists_of_different_lengths_and_odd_arguments():
-    with pytest.raises(ValueError, match="one length, got 1, 0 and 0"):
+    with pytest.raises(ValueError, match="the same length, got 1, 0 and 0"):
         build_signatures([GOOD[0]], [], [], n_classes=6)
     with pytest.raises(ValueError, match="void: expected an integer from 0 to 65535, got 70000"):
         build_signatures([GOOD[0]], [GOOD[1]], [GOOD[2]], n_classes=6, void=70000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the training of the default network rests on: merged labels, augmentation, measures, the optimiser."""
+"""What the training of the default model rests on: merged labels, augmentation, measures, the optimiser."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a confusion matrix says."""
+"""Accuracy and IoU from a confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 def accuracy_and_mean_iou(table: np.ndarray) -> tuple[float, float]:
     """Return pixel accuracy and mean IoU of a confusion matrix: pixels by true class (rows) and found class.
 
-    The mean is over the classes that are there, those with a true pixel.
+    The mean is over the classes that have true pixels.
     """
     hits = np.diag(table)
     union = table.sum(0) + table.sum(1) - hits

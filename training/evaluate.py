@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Measure a network: agreement with the teachers on held-out photos, and accuracy on real labels.
+"""Measure a model: agreement with the teachers on held-out photos, and accuracy on real labels.
 
 Usage: python training/evaluate.py CARD PHOTOS CACHE [--real LABELS] [--teachers ADE-CARD VOC-CARD]
 
-The agreement is that of the network's label in the middle of every 4 x 4 cell of the photo, its long side at
+The agreement is that of the model's label in the middle of every 4 x 4 cell of the photo, its long side at
 256, with the label that the two teachers together find most likely there. LABELS holds COCO panoptic labels
 (NAME.png for the photo coco256/NAME.jpg, ids in classes.json); real_labels.py says which answers are right.
 """
@@ -76,7 +76,7 @@ def real_accuracy(label: Labeller, classes: list[str], folder: Path, labels: Pat
 
 
 def labellers(options: argparse.Namespace) -> Iterator[tuple[str, Labeller, list[str]]]:
-    """Yield the network and, where given, the teachers alone and together."""
+    """Yield the model and, if given, the teachers alone and together."""
     network = Segmenter(options.card, device="cpu")
     yield network.card.name, lambda photo: network.segment([photo])[0], list(network.card.classes)
     if not options.teachers:
@@ -99,7 +99,7 @@ def labellers(options: argparse.Namespace) -> Iterator[tuple[str, Labeller, list
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("card", type=Path, help="the network's card")
+    parser.add_argument("card", type=Path, help="the model's card")
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("cache", type=Path, help="folder that label.py wrote")
     parser.add_argument("--real", type=Path, metavar="LABELS", help="folder of real labels")

@@ -27,10 +27,10 @@ TOP = 8
 
 
 class Teacher(Segmenter):
-    """A network whose softmax is wanted, not its labels."""
+    """A model of which the softmax is wanted, not the labels."""
 
     def shares(self, image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Softmax in the middle of every cell of STRIDE pixels, the photo being of ``shape``: (cells, C)."""
+        """Softmax in the middle of every cell of STRIDE pixels, for a photo of ``shape``: (cells, C)."""
         (logits,) = self.run([image], [self.lay(image)])
         logits = np.delete(logits, self.card.masked, axis=0)
         small = Placement.of(np.empty((*shape, 3), np.uint8), self.card.size)
@@ -41,7 +41,7 @@ class Teacher(Segmenter):
 
 
 def middles(positions: np.ndarray) -> np.ndarray:
-    """Positions of the middles of cells of STRIDE pixels, the last one perhaps cut."""
+    """Return the middles of cells of STRIDE pixels; the last cell may be cut."""
     cells = [positions[start : start + STRIDE].mean() for start in range(0, len(positions), STRIDE)]
     return np.array(cells)
 

@@ -3,7 +3,7 @@
 
 Every convolution is a matrix, outputs x (inputs * kernel); the step is the nearest orthogonal matrix to its
 momentum, found by five Newton-Schulz iterations. Measured here on 12,800 photos at 96 x 128: agreement .437
-against .354 with AdamW. What is no convolution, and the last one, whose rows are classes, is left to AdamW.
+against .354 with AdamW. AdamW takes the rest, and the last convolution, whose rows are classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 _COEFFICIENTS = 3.4445, -4.7750, 2.0315
-"""Of Jordan's quintic: fast, to singular values of about .7 to 1.2, which is near enough."""
+"""Coefficients of Jordan's quintic: fast, to singular values of about .7 to 1.2, which is near enough."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,7 +39,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest orthogonal matrix, by five Newton-Schulz iterations."""
+    """Return roughly the nearest orthogonal matrix, by five Newton-Schulz iterations."""
     a, b, c = _COEFFICIENTS
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
@@ -50,7 +50,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def split(model: nn.Module, last: str) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the convolutions' weights but that called ``last``, and all other parameters."""
+    """Return the convolutions' weights except the one called ``last``, and all other parameters."""
     named = dict(model.named_parameters())
     ours = [weight for name, weight in named.items() if weight.ndim == 4 and name != last]
     rest = [weight for name, weight in named.items() if weight.ndim != 4 or name == last]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The default network's classes: ADE20K's 150, and what Pascal VOC knows better as classes of its own.
+"""The default model's classes: ADE20K's 150, and seven more from Pascal VOC.
 
-ADE20K (SceneParse150) is good at stuff: sky, grass, water, buildings, roads; for animals it has the one class
-"animal". Pascal VOC's 20 foreground classes tell animals apart. Seven of them, which ADE20K has no class for,
+ADE20K (SceneParse150) is good at stuff: sky, grass, water, buildings, roads; for animals it has only
+"animal". Pascal VOC's 20 foreground classes tell animals apart. Seven of them, which ADE20K does not have,
 come after ADE20K's; the others are ADE20K classes under another name.
 """
 

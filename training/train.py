@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Train the default network on cached soft labels; it can be stopped and goes on where it was.
+"""Train the default model on cached soft labels; a stopped run continues where it was.
 
 Usage: python training/train.py CACHE RUN   (see --help)
 """
@@ -80,7 +80,7 @@ def agreement(model: HRNet, photos: Photos, positions: np.ndarray, device: str) 
 
 
 class Run:
-    """A training run: the network, the average of its weights, and how far it has come."""
+    """A training run: the network, the average of its weights, and its progress."""
 
     def __init__(self, photos: Photos, folder: Path, total: int, device: str) -> None:
         torch.manual_seed(0)

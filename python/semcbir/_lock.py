@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A lock between processes: SQLite's own on an empty file, which every system frees with its process."""
+"""A lock between processes: SQLite's lock on an empty file, which the system frees when the process ends."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class LockHeldError(Exception):
 
 
 class LockFileError(Exception):
-    """The lock's file cannot be made or written."""
+    """The lock's file cannot be created or written."""
 
 
 @contextmanager
 def hold(file: Path) -> Iterator[None]:
-    """Hold the lock on ``file``, which is made where it is missing.
+    """Hold the lock on ``file``, which is created if it is missing.
 
-    LockHeldError where it is held, at once; LockFileError where the file cannot be made or written.
+    LockHeldError, without waiting, if the lock is held; LockFileError if the file cannot be made or written.
     """
     with ExitStack() as held:
         try:
             lock = held.enter_context(closing(sqlite3.connect(file, timeout=0, check_same_thread=False)))
             lock.execute("PRAGMA journal_mode = MEMORY")
             lock.execute("BEGIN EXCLUSIVE")
-            lock.execute("PRAGMA user_version = 1")  # never committed: it fails where nothing may be written
+            lock.execute("PRAGMA user_version = 1")  # never committed; fails in a read-only place
         except sqlite3.Error as error:
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 raise LockHeldError from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks of arguments: what was expected, and what came."""
+"""Checks of arguments: what was expected, and what was given."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def listed(choices: Iterable[str]) -> str:
-    """The texts ``choices`` as a message lists them."""
+    """Return the texts ``choices`` as a list for a message."""
     *others, last = map(repr, choices)
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def shown(value: object) -> str:
-    """``value`` for a message, cut short where it is long."""
+    """Return ``value`` for a message, shortened if it is long."""
     whole = repr(value)
     return whole if len(whole) <= 60 else whole[:57] + "..."

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The errors semcbir raises on its own account.
+"""The errors that semcbir defines.
 
 Wrong arguments (a negative ``k``, an array of the wrong shape) raise the built-in ``ValueError`` or
-``TypeError``. What is wrong with the world outside (files, models, indexes) raises one of these, and its
-message names the culprit and says what to do about it.
+``TypeError``. Problems with files, models, devices and indexes raise one of these; the message names the
+culprit and says what to do about it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ class ImageError(SemcbirError):
         self.reason = message if reason is None else reason
         """What is wrong, without the file's name."""
         self.transient = transient
-        """True where trying the same bytes again may go better: permissions, a missing decoder."""
+        """True if the same bytes may be readable later: permissions, a missing decoder."""
 
 
 class ModelError(SemcbirError):
-    """A segmentation model or its card is not there, is malformed, or the two do not fit each other."""
+    """A segmentation model or its card is missing or malformed, or the two do not fit each other."""
 
 
 class DeviceError(SemcbirError):
-    """The device that was asked for is not to be had."""
+    """The requested device is not available."""
 
 
 class IndexStorageError(SemcbirError):
-    """An index folder is not an index, is damaged, or cannot be read or written."""
+    """A folder is not an index, or an index is damaged or cannot be read or written."""
 
 
 class IndexLockedError(IndexStorageError):
@@ -41,4 +41,4 @@ class IndexLockedError(IndexStorageError):
 
 
 class RecipeMismatchError(SemcbirError):
-    """Signatures were made in another way (network, features, parameters) than those they should meet."""
+    """Signatures were made differently (model, features, parameters) from those they are compared with."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""explain(): what two images share and what keeps them apart, class by class."""
+"""explain(): what two images share and how they differ, class by class."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Photo = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ClassShare:
-    """What one class does to the distance between a query q and a hit x.
+    """What one class adds to the distance between a query q and a hit x.
 
-    ``label`` and ``name`` say which class; ``query_proportion`` and ``hit_proportion`` are P_c of Fig. 4,
-    ``histogram_term`` is |P_c(q) - P_c(x)|, its part of eq. 1; ``squared_distance`` is
-    ||S_c(q) - S_c(x)||^2 and ``share`` its part of the whole, 0 where the whole is 0. ``shared`` tells
-    whether both images have the class.
+    ``label`` and ``name`` say which class; ``query_proportion`` and ``hit_proportion`` are P_c of Fig. 4;
+    ``histogram_term`` is |P_c(q) - P_c(x)|, the class's part of eq. 1; ``squared_distance`` is
+    ||S_c(q) - S_c(x)||^2, and ``share`` its part of the sum over all classes, 0 if that sum is 0. ``shared``
+    is true if both images have the class.
     """
 
     label: int
@@ -49,9 +49,8 @@ class Explanation:
 
     ``rows`` has a row for each class that either image has, the largest share of the squared distance
     first, ties by label. ``distance`` and ``histogram_distance`` are those of ``search``. ``hit`` is the
-    image's record in the index; ``hit_analysis`` is None where its file cannot be read any more: the
-    numbers are the index's. ``recipe`` tells the feature and the class names. ``query_path`` is None for
-    an array.
+    image's record in the index; ``hit_analysis`` is None if its file can no longer be read (the numbers come
+    from the index). ``recipe`` holds the feature and the class names. ``query_path`` is None for an array.
     """
 
     rows: tuple[ClassShare, ...]
@@ -72,13 +71,13 @@ def explain(
     *,
     extractor: Extractor | None = None,
 ) -> Explanation:
-    """Take the distance between ``query`` and an image of ``index`` apart by class.
+    """Split the distance between ``query`` and an image of ``index`` by class.
 
-    ``query`` is a path or an RGB uint8 array (H, W, 3); ``hit`` an id, a path or a Hit of ``search``;
-    ``feature`` one of the index's (None: the first). ``extractor`` saves loading the network again.
+    ``query`` is a path or an RGB uint8 array (H, W, 3); ``hit`` is an id, a path or a Hit of ``search``;
+    ``feature`` is one of the index's (None: the first). An ``extractor`` saves loading the model again.
 
-    Raises ImageError for a query that cannot be read, ValueError where the index does not have the hit or
-    the feature, IndexStorageError for what is no index, and ModelError where the network is not to be found.
+    Raises ImageError for a query that cannot be read, ValueError if the index does not have the hit or the
+    feature, IndexStorageError for a path that is not an index, and ModelError if the model cannot be found.
     """
     opened = index if isinstance(index, Index) else Index.open(index)
     record = _record(opened, hit)
@@ -151,5 +150,5 @@ def _by_class(image: Signatures) -> dict[int, tuple[float, npt.NDArray[np.float6
 
 
 def percent(value: float) -> str:
-    """Return a share in [0, 1] in per cent; what is there but tiny is not shown as zero."""
+    """Return a share in [0, 1] as a percentage; a tiny share above 0 is not shown as zero."""
     return "<0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"

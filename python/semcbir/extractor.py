@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Extractor: images -> Signatures, one network and several features in one pass (Fig. 3, Algorithm 1)."""
+"""Extractor: images -> Signatures, one model and several features in one pass (Fig. 3, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ LONG_SIDE = 512
 """Default bound on an image's longer side, in pixels."""
 
 _BATCHES = 4
-"""Batches that a GPU is given at a time: images of one canvas size then fill most of them."""
+"""Batches given to a GPU at a time, so that images of one canvas size fill most of them."""
 
 _OUTPUTS = 2**29
-"""Bytes that the network may give for them; three times as much is held at most."""
+"""The most bytes of network output for these batches; at most three times as much is held."""
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """An image as the system sees it.
+    """An image as semcbir sees it.
 
-    - ``image``: RGB uint8 (H, W, 3), bounded
+    - ``image``: RGB uint8 (H, W, 3), its longer side bounded
     - ``label_map``: uint8 or uint16 (H, W), at the image's resolution
     - ``features``: per feature name its keypoints and descriptors
     """
@@ -63,7 +63,7 @@ class Analysis:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image before its network: its pixels, its features, its canvas."""
+    """An image ready for the network: its pixels, its features, its canvas."""
 
     image: Image
     features: dict[str, LocalFeatures]
@@ -71,21 +71,21 @@ class _Prepared:
 
 
 Extracted = dict[str, Signatures] | ImageError
-"""What a stream yields for an image: a batch of one per feature name, or why there is none."""
+"""What a stream yields for an image: a batch of one per feature name, or the error."""
 
 
 class Extractor:
     """Turns images (paths or RGB uint8 arrays (H, W, 3)) into signatures.
 
     ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
-    models list`` shows, or None for the network that ships with the package. ``features`` are one or more of
-    kaze, surf, sift, hog (names, or objects with parameters), ``long_side`` the bound in pixels on the longer
-    side, ``device`` "auto", "cuda" or "cpu", ``threads`` how many images are worked on at once (None: every
-    usable CPU), ``inference`` how they go through a network that gives logits (see Segmenter).
+    models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
+    kaze, surf, sift, hog (names, or objects with parameters); ``long_side`` is the bound in pixels on the
+    longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are processed at once
+    (None: every usable CPU); ``inference`` is how they go through a model that gives logits (see Segmenter).
 
-    The network itself is loaded when it is first needed, or by ``load``; then a model that is unusable or
-    does not fit its card raises ModelError, and a device that is not to be had DeviceError. Raises ModelError
-    at once for a model or card that is not there, ValueError or TypeError for a wrong argument.
+    A missing model or card raises ModelError at once, a wrong argument ValueError or TypeError. The model is
+    loaded when it is first needed, or by ``load``; only then does a model that is unusable or does not fit
+    its card raise ModelError, and an unavailable device DeviceError.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class Extractor:
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        """The network for a single image: it may use every thread."""
+        """The segmenter for a single image: it may use every thread."""
         many: Segmenter | None = self.__dict__.get("_stream_segmenter")
-        # The same network twice would only take memory. But a tuned one computes a whole batch for an image.
+        # A second copy of the network would only take memory; but a tuned one computes a batch per image.
         if many is not None and not many.tuned and (many.device == "cuda" or self.threads == 1):
             return many
         return self._segmenter(self.threads, tune=False)
@@ -122,20 +122,20 @@ class Extractor:
         one: Segmenter | None = self.__dict__.get("segmenter")
         if one is not None and one.device == "cpu" and self.threads == 1:
             return one
-        # On the CPU many images at once, a thread each, beat many threads on one image.
+        # On the CPU, many images at once, one thread each, are faster than many threads on one image.
         return self._segmenter(1, tune=True)
 
     def _segmenter(self, threads: int, *, tune: bool) -> Segmenter:
         return Segmenter(self.model, device=self.device, threads=threads, inference=self.inference, tune=tune)
 
     def load(self) -> None:
-        """Load the network and try it on a blank image. Raises ModelError or DeviceError where it fails."""
+        """Load the model and try it on a blank image. Raises ModelError or DeviceError if that fails."""
         self._stream_segmenter.segment([np.zeros((24, 32, 3), np.uint8)])
 
     def analyse(self, image: ImageSource) -> Analysis:
-        """Segment an image and find its local features, the two at the same time.
+        """Segment an image and find its local features, both at the same time.
 
-        Raises ImageError where the file cannot be read.
+        Raises ImageError if the file cannot be read.
         """
         pixels = self._pixels(image)
         segmenter = self.segmenter
@@ -147,7 +147,8 @@ class Extractor:
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
         """Return the signatures of ``images`` for one feature (None: the first), in their order.
 
-        Raises ImageError for the first image that cannot be read, ValueError for a feature not asked for.
+        Raises ImageError for the first image that cannot be read, ValueError for a feature that this
+        extractor does not compute.
         """
         return self.extract_all(images)[self.recipe.feature(feature).name]
 
@@ -167,7 +168,7 @@ class Extractor:
         return {feature.name: self._join(feature.name, found) for feature in self.features}
 
     def stream(self, images: Iterable[ImageSource]) -> Iterator[Extracted]:
-        """Yield what ``extract_all`` would, an image at a time and in order, with bounded memory.
+        """Yield what ``extract_all`` would return, one image at a time and in order, with bounded memory.
 
         An image that cannot be read yields its ImageError and the stream goes on.
         """
@@ -181,7 +182,7 @@ class Extractor:
     def _stream_batches(
         self, pool: ThreadPoolExecutor, segmenter: Segmenter, images: Iterable[ImageSource]
     ) -> Iterator[Extracted]:
-        """Stream with a GPU: it always has the next batches while the pool works before and behind it."""
+        """Stream with a GPU: it always has its next batches while the pool prepares and finishes others."""
         most = _BATCHES * segmenter.batch_size
         prepare, finish = partial(self._prepare_canvas, segmenter), partial(self._finish, segmenter)
         with ThreadPoolExecutor(1) as device:
@@ -221,7 +222,7 @@ class Extractor:
         except ImageError as error:
             return error
         except (cv2.error, MemoryError) as error:
-            # One image that a library chokes on must not end a run over many.
+            # One image that makes a library fail must not end a run over many.
             name = "array" if isinstance(image, np.ndarray) else display_path(image)
             reason = f"no features can be found in it ({error})"
             failed = ImageError(f"{name}: {reason}", reason=reason, transient=isinstance(error, MemoryError))
@@ -256,7 +257,7 @@ class Extractor:
 
 
 def _chunk(segmenter: Segmenter) -> int:
-    """How many images to send to a GPU at a time: whole batches, one at least."""
+    """Return how many images to send to a GPU at a time: whole batches, at least one."""
     fitting = _OUTPUTS // (segmenter.output_bytes * segmenter.batch_size)
     return segmenter.batch_size * max(1, min(_BATCHES, fitting))
 
@@ -264,7 +265,7 @@ def _chunk(segmenter: Segmenter) -> int:
 def _run(
     segmenter: Segmenter, chunk: Sequence[_Prepared | ImageError]
 ) -> list[tuple[_Prepared | ImageError, npt.NDArray[Any] | None]]:
-    """What the network gives for each image of ``chunk``, None for those that could not be read."""
+    """Return the network's output for each image of ``chunk``, None for those that could not be read."""
     good = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
     outputs = iter(segmenter.run([one.image for one in good], [one.canvas for one in good]))
     return [(one, next(outputs) if isinstance(one, _Prepared) else None) for one in chunk]
@@ -273,7 +274,7 @@ def _run(
 def _ordered_map(
     pool: ThreadPoolExecutor, function: Callable[[Item], Out], items: Iterable[Item], window: int
 ) -> Generator[Out, None, None]:
-    """Map over ``items`` on ``pool``, in order, with at most ``window`` results and calls in flight."""
+    """Map over ``items`` on ``pool``, in order, with at most ``window`` calls and results waiting."""
     pending: deque[Future[Out]] = deque()
     try:
         for item in items:
@@ -289,7 +290,7 @@ def _ordered_map(
 
 @contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own below a pool that already fills the CPUs."""
+    """Keep OpenCV from starting threads of its own under a pool that already fills the CPUs."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

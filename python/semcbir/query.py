@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""search(): from a photo to the images that are most like it (Fig. 1)."""
+"""search(): from a photo to the images most like it (Fig. 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semcbir.searcher import Neighbors, Penalized, check_epsilon, check_k, check
 from semcbir.signatures import Signatures
 
 Query = str | os.PathLike[str] | npt.NDArray[np.uint8] | Signatures
-"""A photo as a path or an RGB uint8 array (H, W, 3), or signatures made before."""
+"""A photo as a path or an RGB uint8 array (H, W, 3), or ready signatures."""
 
 
 @overload
@@ -49,15 +49,15 @@ def search(
     """Find the ``k`` images of ``index`` that are most like ``query``.
 
     ``query`` is a photo (a path, or an RGB uint8 array (H, W, 3)), a Signatures batch, or a list of these;
-    ``index`` an Index or the path of one. Images whose semantic histogram is farther than ``epsilon`` from
+    ``index`` is an Index or the path of one. Images whose semantic histogram is farther than ``epsilon`` from
     the query's (eq. 1; None: no filter) are ranked last, or left out with ``penalized="drop"``; the others
     are ranked by L2 distance between signatures of ``feature`` (None: the index's first), ties by id.
 
-    Returns Results for one photo, and a list of them, one for each image, for a batch or a list.
+    Returns Results for one photo; for a batch or a list, a list with Results for each image.
 
-    Raises ImageError for a photo that cannot be read, RecipeMismatchError for signatures made in another
-    way, IndexStorageError for what is no index, ModelError where the network is not to be found, and
-    TypeError or ValueError for a wrong argument.
+    Raises ImageError for a photo that cannot be read, RecipeMismatchError for signatures made differently
+    from the index's, IndexStorageError for a path that is not an index, ModelError if the model cannot be
+    found, and TypeError or ValueError for a wrong argument.
     """
     check_k(k)
     check_epsilon(epsilon)
@@ -78,7 +78,7 @@ def search(
 
 
 def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> Signatures | None:
-    """Return all queries as one batch in their order, those that are photos extracted in one go."""
+    """Return all queries as one batch in their order; photos among them are extracted in one go."""
     recipe = index.recipe.for_feature(feature)
     photos: list[Any] = []
     for query in queries:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recipe: how signatures were made, so that only like meets like."""
+"""Recipe: how signatures were made, so that only those made alike are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semcbir.errors import RecipeMismatchError
 from semcbir.features import Feature, feature_from_dict
 
 FORMAT = 1
-"""Version of everything that turns pixels into stored numbers; a change that alters them raises it."""
+"""Version of everything that turns pixels into stored numbers; any change to those numbers raises it."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Recipe:
     """What must agree before two signatures may be compared.
 
     ``model`` is the part of a model card that decides labels (sha256, classes, masked, void,
-    pre-processing, output), ``features`` the local features with all their parameters, ``long_side`` the
-    bound in pixels on an image's longer side (None: unbounded).
+    pre-processing, output); ``features`` are the local features with all their parameters; ``long_side`` is
+    the bound in pixels on an image's longer side (None: unbounded).
     """
 
     model: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Recipe:
         return None if void is None else int(void)
 
     def feature(self, name: str | None = None) -> Feature:
-        """Return the feature called ``name`` (None: the first). Raises ValueError where it is not in it."""
+        """Return the feature called ``name`` (None: the first). Raises ValueError if the recipe lacks it."""
         if name is None:
             return self.features[0]
         for feature in self.features:
@@ -63,7 +63,7 @@ class Recipe:
         return hash((self.model.get("sha256"), self.features, self.long_side, self.format))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
+        """Return the recipe as plain values that JSON can hold."""
         return {
             "format": self.format,
             "model": dict(self.model),
@@ -73,7 +73,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """Rebuild what ``to_dict`` gave. Raises ValueError, KeyError or TypeError where it is malformed."""
+        """Rebuild a recipe from ``to_dict``. Raises ValueError, KeyError or TypeError if it is malformed."""
         return cls(
             model=dict(data["model"]),
             features=tuple(feature_from_dict(feature) for feature in data["features"]),
@@ -82,14 +82,14 @@ class Recipe:
         )
 
     def differences(self, other: Recipe) -> list[str]:
-        """Name what differs, as ``key: mine / other's`` lines; empty where the two agree.
+        """Name what differs, as ``key: mine / other's`` lines; empty if the two agree.
 
         The model's name is not compared: its sha256 is.
         """
         mine, theirs = _flat(self), _flat(other)
         names = [", ".join(feature.name for feature in recipe.features) for recipe in (self, other)]
         if names[0] != names[1]:
-            # Which features differ says more than every parameter of those that only one has.
+            # The names of the features say more than all the parameters of a feature that only one has.
             mine, theirs = (
                 {k: v for k, v in flat.items() if "features." not in k} for flat in (mine, theirs)
             )
@@ -106,7 +106,7 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
     """Raise RecipeMismatchError, naming what differs, unless ``came`` equals ``expected``."""
     if came is None:
         raise RecipeMismatchError(
-            f"{what} carry no recipe, so nothing says they were made like the index; "
+            f"{what} carry no recipe, so nothing shows that they were made like the index; "
             "make them with index.extractor()"
         )
     differences = expected.differences(came)
@@ -114,7 +114,7 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
         named = "; ".join(differences[:4])
         if len(differences) > 4:
             named += f"; and {len(differences) - 4} more differences"
-        raise RecipeMismatchError(f"{what} were made in another way (expected / came): {named}")
+        raise RecipeMismatchError(f"{what} were made differently (expected / got): {named}")
 
 
 def _flat(recipe: Recipe) -> dict[str, str]:
@@ -129,7 +129,7 @@ def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         for key in value:
             yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value[key])
     elif isinstance(value, (list, tuple)) and len(value) > 8:
-        # A list of 150 class names says nothing to a reader: its length and first difference do.
+        # A reader cannot use a list of 150 class names; its length and first difference are enough.
         yield f"{prefix}.count", str(len(value))
         for i, item in enumerate(value):
             yield f"{prefix}[{i}]", repr(item)

@@ -14,15 +14,15 @@ from typing import overload
 from semcbir._files import display_path, short_name
 
 MAX_HITS = 200
-"""A sheet or notebook shows so many hits at most; beyond that a picture helps nobody."""
+"""The most hits that a sheet or notebook shows; with more, a picture helps nobody."""
 
 
 @dataclass(frozen=True)
 class Hit:
     """An image that a search found.
 
-    ``rank`` counts from 1, ``distance`` is L2 between the signatures, ``histogram_distance`` eq. 1 in
-    [0, 2], ``penalized`` tells that the semantic filter put it behind the others.
+    ``rank`` counts from 1; ``distance`` is the L2 distance between the signatures; ``histogram_distance`` is
+    eq. 1, in [0, 2]; ``penalized`` is true if the semantic filter ranked it after the others.
     """
 
     rank: int
@@ -36,8 +36,8 @@ class Hit:
 class Results(Sequence[Hit]):
     """The hits of one query, nearest first, as a sequence.
 
-    ``kept`` is how many images of the whole index pass the semantic filter. In a notebook it shows itself
-    as pictures.
+    ``kept`` is how many images of the whole index pass the semantic filter. A notebook shows the hits as
+    pictures.
     """
 
     def __init__(self, hits: Sequence[Hit], kept: int) -> None:
@@ -70,14 +70,14 @@ class Results(Sequence[Hit]):
 
 
 def kept_words(results: Results) -> str:
-    """Say how many images of the index pass the filter."""
+    """Return a phrase: how many images of the index pass the filter."""
     images = "image of the index passes" if results.kept == 1 else "images of the index pass"
     return f"{results.kept} {images} the semantic filter"
 
 
 def distance_words(distance: float) -> str:
-    """Return a distance with as many digits as tell something."""
-    # Distances of KAZE and SURF are around 1, those of SIFT are in the hundreds.
+    """Return a distance with as many digits as are useful."""
+    # Distances of KAZE and SURF are around 1, those of SIFT in the hundreds.
     return f"{distance:.4f}" if distance < 100 else f"{distance:.1f}"
 
 

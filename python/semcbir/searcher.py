@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Searcher: exact top-k search, semantic filter and signature distance in one call (Sect. 3.2)."""
+"""Searcher: exact top-k search with semantic filter and signature distance in one call (Sect. 3.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Neighbors:
     - ``ids``: int64 (q, k); -1 where fewer than k images remain
     - ``distances``: float32 (q, k), L2 between signatures; inf where ids is -1
     - ``histogram_distances``: float32 (q, k), eq. 1, in [0, 2]; inf where ids is -1
-    - ``kept``: int64 (q,), how many of all images pass the filter; hits from rank ``kept`` on are penalised
+    - ``kept``: int64 (q,), how many of all images pass the filter; hits from column ``kept`` on are penalised
     """
 
     ids: npt.NDArray[np.int64]
@@ -40,12 +40,12 @@ class Neighbors:
 class Searcher:
     """Searches a batch of signatures, or several batches as one, exactly.
 
-    Order: kept images by (squared distance in double, id), then the penalised ones likewise. Ids, order
-    and bits are the same for any batch of queries, thread count, instruction set and number of batches.
+    Order: kept images by (squared distance in double, id), then the penalised ones likewise. The ids, order
+    and bits are the same for any batch of queries, number of threads, instruction set and number of batches.
     The arrays are used where they are, without a copy.
 
-    Raises ValueError where batches differ in classes or descriptor length, or share an id, and
-    RecipeMismatchError where they were made in different ways.
+    Raises ValueError if batches differ in classes or descriptor length or share an id, RecipeMismatchError
+    if they were made in different ways.
     """
 
     def __init__(self, signatures: Signatures | Sequence[Signatures]) -> None:
@@ -59,7 +59,7 @@ class Searcher:
 
     @classmethod
     def _over_segments(cls, batches: Sequence[Signatures], ids: Sequence[npt.NDArray[np.int64]]) -> Searcher:
-        """Search stored segments under ``ids``, where -1 marks an image that was removed."""
+        """Search stored segments under ``ids``, in which -1 marks an image that was removed."""
         searcher = cls.__new__(cls)
         searcher._setup(batches, ids)
         return searcher
@@ -96,8 +96,8 @@ class Searcher:
         after all others, or left out with ``penalized="drop"``. An epsilon of 2 or more keeps every image;
         None switches the filter off. ``k`` may exceed the number of images: the rest is padded.
 
-        Raises TypeError or ValueError for a wrong argument and RecipeMismatchError where the queries say
-        they were made in another way than the images.
+        Raises TypeError or ValueError for a wrong argument, RecipeMismatchError if the queries' recipe is not
+        the images'.
         """
         if not isinstance(queries, Signatures):
             raise TypeError(f"queries must be a Signatures, got {type(queries).__name__}")
@@ -131,11 +131,11 @@ def histogram_distances(
 ) -> npt.NDArray[np.float64]:
     """Return eq. 1 between every query and every image: float64 (q, n), in [0, 2].
 
-    Raises ValueError where the two differ in their number of classes, and for ``threads`` below 1.
+    Raises ValueError if the two differ in their number of classes, or ``threads`` is below 1.
     """
     if queries.n_classes != signatures.n_classes:
         raise ValueError(
-            "queries and signatures must have one n_classes, "
+            "queries and signatures must have the same n_classes, "
             f"got {queries.n_classes} and {signatures.n_classes}"
         )
     return _core.histogram_distances(

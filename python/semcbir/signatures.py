@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signatures: semantic signatures and histograms of many images, by columns (Sect. 3.1 and 3.2)."""
+"""Signatures: semantic signatures and histograms of many images, in columns (Sect. 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ MAX_CLASSES = 65536
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Signatures:
-    """n images by columns, CSR by image; a row is a class that is present in an image.
+    """n images in columns, CSR by image; a row is a class that is present in an image.
 
-    Rows of image ``i`` are ``offsets[i]:offsets[i + 1]``, their classes ascending. An image whose pixels
-    are all void has no row.
+    The rows of image ``i`` are ``offsets[i]:offsets[i + 1]``, their classes ascending. An image whose pixels
+    are all void has no rows.
 
     - ``offsets``: int64 (n + 1,), from 0 to the number of rows
     - ``classes``: uint16 (rows,), below ``n_classes``
-    - ``proportions``: float32 (rows,), share of the labelled pixels, P_c of eq. 1, in [0, 1]
+    - ``proportions``: float32 (rows,), the class's share of the labelled pixels, P_c of eq. 1, in [0, 1]
     - ``counts``: uint32 (rows,), keypoints on the class
     - ``centroids``: float32 (rows, D), mean descriptor S_c of Algorithm 1; zeros where ``counts`` is 0
-    - ``n_classes``: C, number of labels of the network
-    - ``ids``: int64 (n,), unique and not negative; 0..n-1 when not given
-    - ``recipe``: how they were made, or None
+    - ``n_classes``: C, the model's number of labels
+    - ``ids``: int64 (n,), unique and not negative; 0..n-1 if not given
+    - ``recipe``: how the signatures were made, or None
 
-    The arrays are read-only views of what was given. Raises TypeError for an array of the wrong kind and
+    The arrays are read-only views of what was given. Raises TypeError for an array of the wrong kind,
     ValueError for one of the wrong shape or content.
     """
 
@@ -84,7 +84,7 @@ class Signatures:
 
     @classmethod
     def empty(cls, n_classes: int, dim: int, recipe: Recipe | None = None) -> Signatures:
-        """Return a batch of no images, of ``n_classes`` classes and descriptors of length ``dim``."""
+        """Return a batch without images, for ``n_classes`` classes and descriptors of length ``dim``."""
         return cls(
             offsets=np.zeros(1, np.int64),
             classes=np.empty(0, np.uint16),
@@ -109,7 +109,7 @@ class Signatures:
             raise ValueError(f"ids must have {len(self)} entries, one for each image, got {len(self.ids)}")
 
     def _check_values(self) -> None:
-        # Written so that a NaN fails as well.
+        # Written so that NaN fails too.
         if not ((self.proportions >= 0) & (self.proportions <= 1)).all():
             raise ValueError("proportions must be shares between 0 and 1")
         if not np.isfinite(self.centroids).all():
@@ -142,7 +142,7 @@ class Signatures:
         """Return the chosen images as a batch that keeps their ids.
 
         ``key`` is an integer (a batch of one), a slice, an integer array or a boolean mask (n,). A slice
-        of step 1 shares memory, anything else copies. Raises IndexError like NumPy.
+        of step 1 shares memory, anything else copies. Raises IndexError where NumPy does.
         """
         if isinstance(key, slice) and key.indices(len(self))[2] == 1:
             start, stop, _ = key.indices(len(self))
@@ -151,7 +151,7 @@ class Signatures:
             position = range(len(self))[key.__index__()]
             return self._range(position, position + 1)
         if isinstance(key, list) and not key:
-            key = slice(0)  # NumPy would take an empty list for one of floats.
+            key = slice(0)  # NumPy would take an empty list for a list of floats.
         return self._take(np.arange(len(self))[key])
 
     def _range(self, start: int, stop: int) -> Signatures:
@@ -169,7 +169,7 @@ class Signatures:
 
     def _take(self, positions: npt.NDArray[np.intp]) -> Signatures:
         if positions.ndim != 1:
-            raise IndexError(f"images are chosen along one axis, got an index of {positions.ndim} dimensions")
+            raise IndexError(f"expected an index along one axis, got one of {positions.ndim} dimensions")
         lengths = np.diff(self.offsets)[positions]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         # Row numbers: each image's first row, repeated, plus a counter that restarts at each image.
@@ -187,10 +187,10 @@ class Signatures:
 
     @staticmethod
     def concatenate(batches: Iterable[Signatures], *, ids: npt.ArrayLike | None = None) -> Signatures:
-        """Join batches in order. ``ids`` (n,) replaces theirs, and must where theirs collide.
+        """Join batches in order. ``ids`` (n,) replaces theirs; it is required if theirs collide.
 
-        Raises ValueError where there is no batch, where the batches differ in classes, descriptor length
-        or recipe, or where ids collide.
+        Raises ValueError if there are no batches, if they differ in classes, descriptor length or recipe, or
+        if ids collide.
         """
         parts = list(batches)
         if not parts:
@@ -242,11 +242,11 @@ class Signatures:
         ids: npt.ArrayLike | None = None,
         recipe: Recipe | None = None,
     ) -> Signatures:
-        """Make a batch from dense arrays: signatures (n, C, D) and histograms (n, C), of real numbers.
+        """Make a batch from dense arrays of real numbers: signatures (n, C, D) and histograms (n, C).
 
-        A class is present where its histogram is above 0. ``counts`` (n, C) are keypoints; when not given,
-        1 where the signature is not the null vector. Raises ValueError where shapes disagree or where an
-        absent class has a signature.
+        A class is present where its histogram is above 0. ``counts`` (n, C) are numbers of keypoints; if not
+        given, 1 where the signature is not the null vector. Raises ValueError if shapes disagree or an absent
+        class has a signature.
         """
         dense = np.asarray(signatures, np.float32)
         shares = np.asarray(histograms, np.float32)
@@ -289,7 +289,7 @@ def build_signatures(
 
     For each image: a label map, uint8 or uint16 (H, W); keypoints, (n, 2) float32 as (x, y) in its pixels;
     descriptors, (n, D) float32. A keypoint belongs to the class at ``[floor(y + 1/2), floor(x + 1/2)]``,
-    clamped to the image. ``void`` is a label that does not count. The same bits for any ``threads``.
+    clamped to the image. ``void`` is a label that does not count. Any ``threads`` gives the same bits.
 
     Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
     labels of ``n_classes`` or more, and keypoints or descriptors that are NaN or infinite.
@@ -297,7 +297,7 @@ def build_signatures(
     n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
     if not len(label_maps) == len(keypoints) == len(descriptors):
         raise ValueError(
-            "label_maps, keypoints and descriptors must be of one length, "
+            "label_maps, keypoints and descriptors must have the same length, "
             f"got {len(label_maps)}, {len(keypoints)} and {len(descriptors)}"
         )
     maps = [_check_label_map(i, label_map) for i, label_map in enumerate(label_maps)]
@@ -319,7 +319,7 @@ def build_signatures(
 
 
 def with_ids(signatures: Signatures, ids: npt.ArrayLike) -> Signatures:
-    """Return the same batch under other ids, int64 (n,), unique and not negative."""
+    """Return the same batch with other ids, int64 (n,), unique and not negative."""
     return Signatures(**{**vars(signatures), "ids": ids})
 
 
@@ -331,7 +331,7 @@ def _check_alike(first: Signatures, other: Signatures) -> None:
         )
     mine, theirs = first.recipe, other.recipe
     if mine is not theirs and (mine is None or theirs is None or mine.differences(theirs)):
-        raise ValueError("batches must have one recipe, got different ones")
+        raise ValueError("batches must have the same recipe, got different ones")
 
 
 def _check_label_map(i: int, label_map: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -340,7 +340,7 @@ def _check_label_map(i: int, label_map: npt.NDArray[Any]) -> npt.NDArray[Any]:
         raise TypeError(f"image {i}: label map must be uint8 or uint16, got {array.dtype}")
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
-            f"image {i}: label map must be (H, W) with at least a pixel, got shape {array.shape}"
+            f"image {i}: label map must be (H, W) with at least one pixel, got shape {array.shape}"
         )
     return np.ascontiguousarray(array)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many threads to use, said the same way everywhere."""
+"""How many threads to use, by the same rule everywhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def usable_cpus() -> int:
 def check_threads(threads: int | None) -> int:
     """Return ``threads`` as a positive int; None means every usable CPU.
 
-    Raises TypeError when it is not an integer and ValueError when it is outside 1..1024.
+    Raises TypeError if it is not an integer, ValueError if it is outside 1..1024.
     """
     if threads is None:
         return usable_cpus()

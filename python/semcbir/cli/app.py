@@ -15,10 +15,10 @@ _HELP = "Find photos by what is in them and how it looks."
 _CODES = """\b
 Exit codes:
   0    done
-  1    error; one line on stderr says what is wrong (check: the index is not sound)
+  1    error; one line on stderr says what is wrong (check: the index is damaged)
   2    wrong usage
-  3    done, but images were skipped in this run, or folders were not there
-  130  interrupted; what was committed is kept, and the same command goes on from there"""
+  3    done, but images were skipped in this run, or folders were missing
+  130  interrupted; committed work is kept, and the same command continues from there"""
 
 app = typer.Typer(
     help=_HELP,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the commands say: notes, errors, warnings; results go to stdout, all else to stderr."""
+"""What the commands print: notes, errors and warnings go to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ERROR, SKIPPED = 1, 3
 
 
 def set_up() -> None:
-    """Make output safe: any file name can be written, and warnings are one line each."""
+    """Make output safe: any file name can be written, and each warning is one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # What Pillow finds odd in a photo it can read (a broken EXIF block, say) helps nobody here.
+    # Pillow's warnings about photos that it can read (a broken EXIF block, say) help nobody here.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.showwarning = lambda message, *_rest, **_more: note(f"warning: {message}")
 
@@ -44,13 +44,13 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             code = function(*args, **kwargs) or 0
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read the output has seen enough; nothing may try to flush the rest.
+            # The reader of the output has closed it; nothing may try to flush the rest.
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, KeyboardInterrupt) or interrupted():
-                note("interrupted; what was committed is kept, and the same command goes on from there")
+                note("interrupted; committed work is kept, and the same command continues from there")
                 code = INTERRUPTED
             elif isinstance(error, (SemcbirError, ValueError, OSError, MemoryError)):
                 note(f"error: {_message(error)}")
@@ -72,7 +72,7 @@ def _message(error: BaseException) -> str:
 
 
 def note(text: str) -> None:
-    """Say ``text`` in one line on stderr."""
+    """Write ``text`` as one line to stderr."""
     line = display_path(re.sub(r"\s*\n\s*", " ", text.strip()))
     with suppress(OSError):
         print(f"semcbir: {line}", file=sys.stderr, flush=True)

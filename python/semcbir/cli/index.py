@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands that make an index, follow its folders, and look after it."""
+"""The commands that make an index, keep it up to date, and maintain it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def index(
             "-o",
             "--output",
             metavar="INDEX",
-            help=f"Where the index goes. For one folder: FOLDER/{FOLDER_INDEX}, unless given.",
+            help=f"Where the index goes; for a single folder FOLDER/{FOLDER_INDEX} by default.",
             show_default=False,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def index(
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="A network: its .onnx file, its card, or a name of `semcbir models list`.",
+            help="A model: its .onnx file, its card, or a name from `semcbir models list`.",
         ),
     ] = DEFAULT,
     features: FeatureNames = "kaze",
@@ -71,9 +71,9 @@ def index(
     threads: Threads = None,
     as_json: Json = False,
 ) -> int:
-    """Index the photos below folders.
+    """Index the photos in folders and their sub-folders.
 
-    An index that is there already is completed, say after an interruption.
+    An existing index is completed, for example after an interruption.
     """
     from semcbir.index.index import Index
 
@@ -106,7 +106,7 @@ def refresh(
 ) -> int:
     """Bring an index up to date with its folders.
 
-    New and changed photos are read, vanished ones dropped.
+    New and changed photos are read, vanished ones taken out.
     """
     opened = open_index(place)
     with RunMeter() as meter:
@@ -123,7 +123,7 @@ def info(
     root: Annotated[
         str | None,
         typer.Option(
-            metavar="NEW or OLD=NEW", help="First, tell the index where its folder of photos is now."
+            metavar="NEW or OLD=NEW", help="First tell the index where its folder of photos is now."
         ),
     ] = None,
     as_json: Json = False,
@@ -142,7 +142,7 @@ def info(
 def check(place: Place, as_json: Json = False) -> int:
     """Verify an index, checksums included.
 
-    The exit code is 1 where something is wrong.
+    The exit code is 1 if something is wrong.
     """
     from semcbir.index.check import check_index
 
@@ -158,7 +158,7 @@ def check(place: Place, as_json: Json = False) -> int:
 def compact(place: Place) -> None:
     """Make an index as small as it can be.
 
-    Its segments become one, without what removed photos left behind.
+    Merges its segments into one and drops what removed photos left behind.
     """
     opened = open_index(place)
     before = segment_sizes(opened)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Interrupts: what Ctrl-C does before a command runs, and while it does."""
+"""Interrupts: what Ctrl-C does before and while a command runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 _seen = False
 
@@ -19,18 +19,18 @@ def quit_at_once(*_signal: object) -> None:
 
 
 def interrupt(*_signal: object) -> None:
-    """Handle SIGINT while a command runs: KeyboardInterrupt, so that what is done can be saved."""
+    """Handle SIGINT while a command runs: raise KeyboardInterrupt, so that finished work can be saved."""
     global _seen
     _seen = True
     raise KeyboardInterrupt
 
 
 def raise_from_now_on() -> None:
-    """Let SIGINT raise; where a caller set a handler of its own, or ignores the signal, that stays."""
+    """Make SIGINT raise, unless a caller set a handler of its own or ignores the signal."""
     if signal.getsignal(signal.SIGINT) is quit_at_once:
         signal.signal(signal.SIGINT, interrupt)
 
 
 def interrupted() -> bool:
-    """Tell whether Ctrl-C came; a library may have made another error of its KeyboardInterrupt."""
+    """Return whether Ctrl-C was pressed; a library may have turned KeyboardInterrupt into another error."""
     return _seen

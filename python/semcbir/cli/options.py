@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Arguments and options of the commands, and how their text is parsed."""
+"""Arguments and options of the commands, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Value = TypeVar("Value")
 
 
 def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
-    """Turn a ValueError of ``parse`` into a usage error that names the option."""
+    """Turn a ValueError from ``parse`` into a usage error that names the option."""
 
     def parsed(value: object) -> Value:
         try:
-            return parse(str(value))  # A default comes as it is, not as text.
+            return parse(str(value))  # A default is passed as it is, not as text.
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
@@ -34,7 +34,7 @@ def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
 
 
 def parse_epsilon(text: str) -> float:
-    """Parse --epsilon; "none", no filter at all, is infinity here."""
+    """Parse --epsilon; "none" (no filter) becomes infinity here."""
     if text.lower() == "none":
         return math.inf
     try:
@@ -54,7 +54,7 @@ def parse_features(text: str) -> str:
 
 
 def parse_picture(text: str) -> Path:
-    """Parse the name of a picture to write; what is wrong with it is said before the work, not after."""
+    """Parse the name of a picture to write; a wrong name is reported before the work, not after."""
     from PIL import Image
 
     path = Path(text)
@@ -66,7 +66,7 @@ def parse_picture(text: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError where there is no such folder."""
+    """Raise ValueError if ``folder`` does not exist."""
     if not folder.is_dir():
         raise ValueError(f"folder {display_path(folder)} is not there")
 
@@ -79,7 +79,7 @@ Place = Annotated[Path, typer.Argument(help="An index.", metavar="INDEX")]
 Target = Annotated[
     Path,
     typer.Argument(
-        help=f"An index, or a folder of photos: its index is kept in FOLDER/{FOLDER_INDEX} and refreshed.",
+        help=f"An index, or a folder of photos, whose index is kept up to date in FOLDER/{FOLDER_INDEX}.",
         metavar="INDEX-or-FOLDER",
     ),
 ]
@@ -89,8 +89,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="A network: its .onnx file, its card, or a name of `semcbir models list`; for the first use "
-        "of a folder, and where the index has no copy and the file has moved.",
+        help="A model: its .onnx file, its card, or a name from `semcbir models list`; for the first use "
+        "of a folder, and if the index has no copy and the file has moved.",
         show_default=False,
     ),
 ]
@@ -100,12 +100,12 @@ FeatureNames = Annotated[
         "--features",
         parser=usage(parse_features),
         metavar="NAMES",
-        help="kaze, surf, sift, hog: one or more.",
+        help="One or more of kaze, surf, sift, hog, joined by commas.",
     ),
 ]
 FeatureName = Annotated[
     str | None,
-    typer.Option("--feature", metavar="NAME", help="The feature to compare by (the index's first)."),
+    typer.Option("--feature", metavar="NAME", help="The feature to compare by (default: the index's first)."),
 ]
 OnDevice = Annotated[
     str,
@@ -113,11 +113,13 @@ OnDevice = Annotated[
         "--device",
         parser=usage(partial(check_choice, "--device", choices=DEVICES)),
         metavar=f"<{'|'.join(DEVICES)}>",
-        help="Where the network runs.",
+        help="Where the model runs.",
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=1024, help="Threads to use (every usable CPU).", show_default=False),
+    typer.Option(
+        "--threads", min=1, max=1024, help="Threads to use (default: every usable CPU).", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

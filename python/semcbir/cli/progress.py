@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How far long work has come, on stderr: a bar on a terminal, elsewhere a line every ten seconds."""
+"""The progress of long work, on stderr: a bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """What the meters share; a context manager. ``seconds`` is how long the work has taken."""
+    """The base of the meters; a context manager. ``seconds`` is how long the work has taken."""
 
     PLAIN_EVERY = 10.0
 
@@ -47,7 +47,7 @@ class Meter:
             self._bar.stop()
 
     def _show(self, done: int, bar: Callable[[], Bar], line: Callable[[float], str], **fields: Any) -> None:
-        """Bring the bar, made by ``bar``, up to date, or say what ``line`` makes of the rate a second."""
+        """Update the bar that ``bar`` made, or write the line that ``line`` makes of the rate a second."""
         if self._terminal:
             self._bar = self._bar or bar()
             self._bar.update(self._bar.task_ids[0], completed=done, **fields)
@@ -94,7 +94,7 @@ def _skipped(count: int) -> str:
 
 
 def _transfer_line(transfer: Transfer, rate: float) -> str:
-    """Say in a line how far ``transfer`` is at ``rate`` bytes a second."""
+    """Return a line that says how far ``transfer`` is, at ``rate`` bytes a second."""
     whole = f" of {size(transfer.total)}" if transfer.total is not None else ""
     left = ""
     if transfer.total is not None and rate > 0:
@@ -122,8 +122,8 @@ def _transfer_bar() -> Bar:
 
 
 def _started(*columns: ProgressColumn, **task: Any) -> Bar:
-    """Start a bar with ``columns`` between it and the time left; ``task`` is what it begins with."""
-    # Loading rich takes a while, so that only work with something to show does it.
+    """Start a bar with ``columns`` between it and the time left; ``task`` are its first values."""
+    # Loading rich takes a while, so it is loaded only when there is something to show.
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Saving sheets and pictures where the user asked for them, and nowhere over a photo."""
+"""Saving sheets and pictures where the user asked for them, but never over a photo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS = "semcbir"
 
 
 def check_place(option: str, place: Path | None) -> None:
-    """Raise ValueError where ``place``, given with ``option``, holds anything but a picture saved here."""
+    """Raise ValueError if ``place``, given with ``option``, holds anything but a picture saved by semcbir."""
     if place is not None and place.exists() and not _is_ours(place):
         raise ValueError(
             f"{option} {display_path(place)} is there already, and semcbir did not make it: "
@@ -26,7 +26,7 @@ def check_place(option: str, place: Path | None) -> None:
 
 
 def save_picture(picture: Image.Image, place: Path) -> None:
-    """Save ``picture`` with a mark, by which ``check_place`` knows that it may be replaced."""
+    """Save ``picture`` with a mark that tells ``check_place`` that it may be replaced."""
     from PIL import Image
 
     exif = Image.Exif()
@@ -39,7 +39,7 @@ def _is_ours(place: Path) -> bool:
 
     try:
         with warnings.catch_warnings(), Image.open(place) as picture:
-            warnings.simplefilter("ignore")  # of a file that is not to be touched nothing need be said
+            warnings.simplefilter("ignore")  # the file is not touched, so its problems do not matter
             return bool(picture.getexif().get(_SOFTWARE) == _OURS)
-    except Exception:  # whatever it is, it is no picture of ours
+    except Exception:  # whatever it is, semcbir did not make it
         return False

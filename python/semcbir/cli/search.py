@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands that search an index, and say why two photos are near or far."""
+"""The commands that search an index and explain why two photos are near or far."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def search(
         typer.Option(
             parser=usage(parse_epsilon),
             metavar="NUMBER",
-            help="Photos of a larger histogram distance are penalised: ranked last; none: no such filter.",
+            help="Photos with a larger histogram distance are penalised (ranked last); none: no filter.",
         ),
     ] = 0.9,
     drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
@@ -60,7 +60,7 @@ def search(
         typer.Option(
             parser=usage(parse_features),
             metavar="NAMES",
-            help="Features for the first use of a folder (kaze).",
+            help="Features for the first use of a folder (default: kaze).",
         ),
     ] = None,
     device: OnDevice = DEVICES[0],
@@ -69,12 +69,12 @@ def search(
 ) -> int:
     """Find the photos most like a photo.
 
-    Ranked by the distance between signatures, nearest first.
+    Hits are ranked by the distance between signatures, nearest first.
     """
     from semcbir.images.decode import load_image
     from semcbir.query import search as find
 
-    # Before any long work: a query that cannot be read, or a photo that would be overwritten, ends it here.
+    # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
     load_image(query, 64)
     check_place("--sheet", sheet)
     opened, extractor, code = ready_index(target, model, features, device, threads)
@@ -88,7 +88,7 @@ def search(
     else:
         print(hits_text(results))
     if not len(opened):
-        note(f"there is no photo in {display_path(target)}")
+        note(f"there are no photos in {display_path(target)}")
     elif bound is not None:
         note(f"{results.kept} of {len(opened)} images pass the semantic filter")
     if sheet:
@@ -115,16 +115,16 @@ def explain(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Show what keeps two photos apart.
+    """Show how two photos differ.
 
-    For each class of either photo: how much of them it covers, and its part of their distance.
+    For each class in either photo: how much of each photo it covers, and its part of their distance.
     """
     from semcbir.explanation import explain as take_apart
 
     opened = open_index(target)
     check_place("--picture", picture)
     extractor = opened.extractor(model=model, device=device, threads=threads)
-    # No image file is called by digits alone, so that those are an id.
+    # Image files have a suffix, so digits alone are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
     explanation = take_apart(query, image, opened, feature, extractor=extractor)
     if explanation.hit_analysis is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Targets: from the place a user names, an index or a folder of photos, to an open index."""
+"""Targets: from the place that a user names (an index or a folder of photos) to an open index."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def open_index(place: Path) -> Index:
-    """Open the index that ``place`` means."""
+    """Open the index at ``place``; see ``index_place``."""
     from semcbir.index.index import Index
 
     return Index.open(index_place(place))
 
 
 def index_place(place: Path) -> Path:
-    """Return the index that ``place``, an index or a folder that was searched directly, means."""
+    """Return the index at ``place``, which is an index, or a folder of photos with its own index."""
     if not is_index(place) and is_index(place / FOLDER_INDEX):
         return place / FOLDER_INDEX
     if is_index(place):
@@ -42,7 +42,7 @@ def own_place(folder: Path) -> Path:
     """Return where a folder of photos keeps an index of its own."""
     if folder.is_dir() and not os.access(folder, os.W_OK):
         raise IndexStorageError(
-            f"{display_path(folder)} cannot be written, so that its index has no place in it; "
+            f"{display_path(folder)} cannot be written, so it cannot hold its index; "
             "`semcbir index FOLDER -o INDEX` makes one elsewhere"
         )
     return folder / FOLDER_INDEX
@@ -51,7 +51,7 @@ def own_place(folder: Path) -> Path:
 def ready_index(
     target: Path, model: str | None, features: str | None, device: str, threads: int | None
 ) -> tuple[Index, Extractor, int]:
-    """Return the index to search, brought up to date where it is a folder's own, and the exit code so far."""
+    """Return the index to search, an extractor, and the exit code; a folder's own index is refreshed."""
     from semcbir.index.index import Index
 
     code = 0
@@ -72,7 +72,7 @@ def ready_index(
     if features and set(features.split(",")) != set(opened.features):
         raise RecipeMismatchError(
             f"index {display_path(opened.path)} holds the features {','.join(opened.features)}, "
-            f"not {features}; leave --features out, or make another index with `semcbir index`"
+            f"not {features}; leave out --features, or make another index with `semcbir index`"
         )
     extractor = opened.extractor(model=model, device=device, threads=threads)
     if not is_index(target):
@@ -81,7 +81,7 @@ def ready_index(
 
 
 def _refresh_own(opened: Index, extractor: Extractor) -> int:
-    """Bring a folder's own index up to date; where that is impossible now, what it holds is searched."""
+    """Bring a folder's own index up to date; if that is impossible now, it is searched as it is."""
     if not os.access(opened.path, os.W_OK):
         note(f"{display_path(opened.path)} cannot be written; searching it as it is")
         return 0
@@ -89,13 +89,13 @@ def _refresh_own(opened: Index, extractor: Extractor) -> int:
         with RunMeter() as meter:
             report = opened.refresh(extractor=extractor, on_progress=meter)
     except IndexLockedError:
-        note(f"another process is writing to {display_path(opened.path)}; searching what is there so far")
+        note(f"another process is writing to {display_path(opened.path)}; searching what it holds so far")
         return 0
     return _note_run(opened, report, meter.seconds)
 
 
 def _note_run(opened: Index, report: Report, seconds: float) -> int:
-    """Say on stderr what a run changed, if anything; return the exit code."""
+    """Write what a run changed, if anything, to stderr; return the exit code."""
     if report.added or report.updated or report.removed or report.skipped:
         note(run_text(opened, report, seconds))
     for line in trouble_lines(report, opened.path):
@@ -104,7 +104,7 @@ def _note_run(opened: Index, report: Report, seconds: float) -> int:
 
 
 def rebase(opened: Index, root: str) -> None:
-    """Carry out ``--root NEW`` or ``--root OLD=NEW``; either folder's name may have an "=" in it."""
+    """Carry out ``--root NEW`` or ``--root OLD=NEW``; either folder's name may contain "="."""
     cuts = [place for place, char in enumerate(root) if char == "="]
     for cut in cuts:
         if Path(os.path.normpath(Path(root[:cut]).absolute())) in opened.roots:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reporting: what the commands found, as text for people and as plain values for JSON."""
+"""Reporting: what the commands found, as text for people and as values for JSON."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from semcbir.results import Hit, Results
 
 LISTED = 20
-"""So many skipped files are named in text; the rest are counted."""
+"""The most skipped files named in text; the rest are counted."""
 
 
 def write_json(value: Any) -> None:
-    """Write ``value`` to stdout as JSON; bytes of a path that are no text come as escaped lone surrogates."""
+    """Write ``value`` to stdout as JSON; undecodable bytes of a path become escaped lone surrogates."""
     print(json.dumps(_finite(value), indent=2, allow_nan=False, default=os.fspath))
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON cannot say by null: a distance to a damaged signature is infinite."""
+    """Replace numbers that JSON cannot hold with null: a distance to a damaged signature is infinite."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -37,7 +37,7 @@ def _finite(value: Any) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a time as people write it."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes as people write it."""
     if count < 1000:
         return f"{count} bytes"
     value = count / 1000
@@ -89,21 +89,21 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
 
 
 def trouble_lines(report: Report, index: Path) -> list[str]:
-    """Return a line for each folder that was not there or could not be read, and for each skipped file."""
+    """Return a line for each folder that was missing or could not be listed, and for each skipped file."""
     lines = [
-        f"folder {display_path(folder)} is not there, or has no image left; its images stay in the index"
+        f"folder {display_path(folder)} is not there, or has no images left; its images stay in the index"
         for folder in report.missing
     ]
-    lines += [f"folder {display_path(folder)} cannot be looked into" for folder in report.unreadable]
+    lines += [f"folder {display_path(folder)} cannot be listed" for folder in report.unreadable]
     return lines + skipped_lines(report.skipped, index)
 
 
 def skipped_lines(skipped: list[Skipped], index: Path) -> list[str]:
-    """Return a line with the reason for each skipped file, the first LISTED of them."""
+    """Return a line with the reason for each of the first LISTED skipped files, and one for the rest."""
     lines = [f"skipped {display_path(one.path)}: {display_path(one.reason)}" for one in skipped[:LISTED]]
     if len(skipped) > LISTED:
         rest = len(skipped) - LISTED
-        lines.append(f"skipped {rest} more; `semcbir info --json {display_path(index)}` names all of them")
+        lines.append(f"skipped {rest} more; `semcbir info --json {display_path(index)}` lists all of them")
     return lines
 
 
@@ -192,7 +192,7 @@ def index_values(index: Index) -> dict[str, Any]:
 
 
 def index_text(index: Index) -> str:
-    """Return what an index holds and how it was made, a line for each thing."""
+    """Return what an index holds and how it was made, one line per item."""
     recipe, skipped = index.recipe, index.skipped
     features = ", ".join(f"{feature.name} ({feature.dim})" for feature in recipe.features)
     name, digest = display_path(recipe.model["name"]), recipe.model["sha256"][:12]
@@ -201,7 +201,7 @@ def index_text(index: Index) -> str:
         f"index      {display_path(index.path)}",
         f"images     {len(index)}",
         *(f"folder     {display_path(root)}" for root in index.roots),
-        f"network    {name} ({recipe.n_classes} classes, sha256 {digest}...)",
+        f"model      {name} ({recipe.n_classes} classes, sha256 {digest}...)",
         f"features   {features}",
         f"long side  {bound}",
         f"segments   {len(segment_sizes(index))}",

@@ -27,7 +27,7 @@ from semcbir.searcher import check_epsilon
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 fine, 1 error, 2 wrong usage."""
+    """Run the command line and return its exit status: 0 done, 1 error, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         check_epsilon(options.epsilon)
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m semcbir.evaluation",
         description="Query a labelled data set with each of its images, without the semantic filter, with "
-        "penalised images last, and with them dropped; print the figures of every protocol as Markdown.",
+        "penalised images last, and with them left out; print the figures of every protocol as Markdown.",
     )
     parser.add_argument("dataset", choices=sorted(DATASETS), help="which data set")
     parser.add_argument("folder", type=Path, help="where its images are")
@@ -57,17 +57,17 @@ def _parser() -> argparse.ArgumentParser:
         "--model", default=DEFAULT, help="segmentation model: its card, its ONNX file or a name (%(default)s)"
     )
     parser.add_argument("--features", default="kaze,surf,hog,sift", help="default: %(default)s")
-    parser.add_argument("--index", type=Path, help="keep the index here, and go on from what it holds")
+    parser.add_argument("--index", type=Path, help="keep the index here, and continue one that is there")
     parser.add_argument("--epsilon", type=float, default=0.9, help="of the filter (default: %(default)s)")
     parser.add_argument("--long-side", type=int, default=LONG_SIDE, help="in pixels (default: %(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"))
     parser.add_argument("--threads", type=int, help="default: every usable CPU")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser
 
 
 def _index(dataset: Dataset, path: Path, options: argparse.Namespace) -> Index:
-    """Build the data set's index; one that is there already is only brought up to date."""
+    """Build the data set's index, or bring an existing one up to date."""
     with Bar(
         TextColumn("indexing {task.fields[what]}"),
         BarColumn(),
@@ -93,7 +93,7 @@ def _index(dataset: Dataset, path: Path, options: argparse.Namespace) -> Index:
 
 
 def _summary(index: Index, dataset: Dataset, scores: dict[str, Scores], epsilon: float) -> dict[str, object]:
-    """Return the figures with everything that they depend on."""
+    """Return the figures and everything they depend on."""
     return {
         "semcbir": __version__,
         "dataset": dataset.name,

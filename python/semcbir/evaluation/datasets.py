@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labelled data sets in their published layouts. None comes with the package: the photos are others'."""
+"""Labelled data sets in their published layouts. The package ships none: the photos belong to others."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _WANG_CLASSES = (
 
 
 class DatasetError(SemcbirError):
-    """A folder does not have the layout of the data set that it should hold, or an index not its images."""
+    """A folder does not have the layout of its data set, or an index does not hold the data set's images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set whose every image is in the database and is a query.
+    """A data set in which every image is in the database and is a query.
 
     - ``name``, ``folder``
     - ``paths``: the n image files, absolute
@@ -50,10 +50,10 @@ class Dataset:
 
 
 def wang(folder: str | os.PathLike[str]) -> Dataset:
-    """Read Wang (Corel-1000): ``0.jpg`` to ``999.jpg``, a hundred of each class in a row.
+    """Read Wang (Corel-1000): ``0.jpg`` to ``999.jpg``, a hundred in a row for each class.
 
-    Raises DatasetError where files are missing or images of another name lie among them, ImageError where
-    the folder is not there.
+    Raises DatasetError if files are missing or there are images with other names, ImageError if the folder
+    is not there.
     """
     root = Path(os.path.abspath(folder))  # noqa: PTH100 (an index does not follow a symlink here either)
     paths = [root / f"{number}.jpg" for number in range(1000)]
@@ -62,7 +62,7 @@ def wang(folder: str | os.PathLike[str]) -> Dataset:
 
 
 def _require_exactly(name: str, folder: Path, paths: list[Path]) -> None:
-    """Any other image would be indexed along and change the figures."""
+    """Raise DatasetError unless ``paths`` are the folder's images: others would change the figures."""
     found = set(find_images(folder))
     missing = [path for path in paths if path not in found]
     if missing:

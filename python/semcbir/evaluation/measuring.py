@@ -17,14 +17,14 @@ from semcbir.searcher import Penalized, Searcher
 from semcbir.signatures import Signatures
 
 MODES = ("none", "last", "drop")
-"""What becomes of the images that fail the semantic filter: no filter at all, ranked last, left out."""
+"""What happens to images that fail the semantic filter: nothing (no filter), ranked last, left out."""
 
 _QUERIES_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of one feature, all in [0, 1] and means over the queries.
+    """The figures of one feature: means over the queries, all in [0, 1].
 
     - ``protocols``: by mode (``MODES``), then by protocol (``metrics.PROTOCOLS``)
     - ``kept_pairs``: share of (query, other image) pairs that the filter keeps
@@ -36,7 +36,7 @@ class Scores:
     penalised_relevant: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return the figures as JSON-able values."""
+        """Return the figures as values that JSON can hold."""
         return asdict(self)
 
 
@@ -45,7 +45,7 @@ def evaluate(
 ) -> dict[str, Scores]:
     """Return the scores of every feature of ``index``, which must hold the data set's images and no others.
 
-    Raises DatasetError where it does not, ValueError for a wrong ``epsilon`` or ``threads``.
+    Raises DatasetError if it does not, ValueError for a wrong ``epsilon`` or ``threads``.
     """
     labels = _labels_by_id(index, dataset)
     return {
@@ -61,9 +61,9 @@ def measure(
     epsilon: float = 0.9,
     threads: int | None = None,
 ) -> Scores:
-    """Query ``searcher`` with each image of ``signatures``, the images that it searches.
+    """Query ``searcher`` with each image of ``signatures``, the same images that it searches.
 
-    ``labels`` int64 (n,) gives the class of each of them. Every class needs two images or more.
+    ``labels`` int64 (n,) gives the class of each image. Every class needs at least two images.
     """
     classes = {int(label): signatures.ids[labels == label] for label in np.unique(labels)}
     relevant = [classes[int(label)] for label in labels]
@@ -106,7 +106,7 @@ def _labels_by_id(index: Index, dataset: Dataset) -> npt.NDArray[np.int64]:
     for record in index:
         if record.path not in label_of:
             raise DatasetError(
-                f"index {display_path(index.path)} must hold images of {dataset.name} only, "
+                f"index {display_path(index.path)} must hold only images of {dataset.name}, "
                 f"got {display_path(record.path)}"
             )
         labels.append(label_of.pop(record.path))

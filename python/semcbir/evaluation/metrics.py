@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How good a ranking is, by every protocol that published figures use (eq. 2-4).
 
-Definitions of precision and mAP disagree on whether the query counts, on the divisor, and the paper does not
-say what becomes of the images that its semantic filter penalises. So every figure names its protocol:
+Definitions of precision and mAP disagree on whether the query counts and on the divisor, and the paper does
+not say what happens to the images that its semantic filter penalises. So every figure names its protocol:
 
 ================  =====  =============================================  ============================
 name              query  list                                           divisor
@@ -14,8 +14,9 @@ name              query  list                                           divisor
 ``paper``         in     first 100, at most the class size              hits found
 ================  =====  =============================================  ============================
 
-R is the number of images in the database of the query's class without the query, the class size R + 1 where
-the query is one of them. Each function below judges one query; a data set's figure is the mean over queries.
+R is the number of images of the query's class in the database, without the query. The class size is R + 1 if
+the query is in the database, else R. Each function below judges one query; a data set's figure is the mean
+over its queries.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ import numpy.typing as npt
 class Ranking:
     """What a search returned for one query, judged against the ground truth.
 
-    - ``relevant``: bool (m,), by rank: is the image there of the query's class (true for the query itself)
-    - ``query``: rank of the query itself, from 0; None where it is not an image of the database
-    - ``n_relevant``: R, images of the database of the query's class, the query not counted, at least 1
-    - ``kept``: how many images, the first ones, passed the semantic filter (the query among them)
+    - ``relevant``: bool (m,), by rank: whether that image is of the query's class (true for the query itself)
+    - ``query``: rank of the query itself, from 0; None if it is not in the database
+    - ``n_relevant``: R, images of the query's class in the database, the query not counted; at least 1
+    - ``kept``: how many images, always the first ones, passed the semantic filter, the query included
 
-    Images that the filter drops are not in the list, and so ``m`` may be less than the database's size.
+    Images that the filter drops are not in the list, so ``m`` may be less than the database's size.
     """
 
     relevant: npt.NDArray[np.bool_]
@@ -46,17 +47,17 @@ class Ranking:
 
     @property
     def without_query(self) -> npt.NDArray[np.bool_]:
-        """``relevant`` with the query's own rank taken out: bool (m - 1,), or (m,) where it is not there."""
+        """``relevant`` without the query's own rank: bool (m - 1,), or (m,) if the query is not in it."""
         return self.relevant if self.query is None else np.delete(self.relevant, self.query)
 
     @property
     def kept_without_query(self) -> int:
-        """How many images passed the semantic filter, the query, which always does, not counted."""
+        """How many images passed the semantic filter, not counting the query, which always passes."""
         return self.kept - (self.query is not None)
 
     @property
     def class_size(self) -> int:
-        """Images of the database of the query's class, the query counted where it is one of them."""
+        """Images of the query's class in the database, the query included if it is one of them."""
         return self.n_relevant + (self.query is not None)
 
 
@@ -68,12 +69,12 @@ def judge(
 ) -> Ranking:
     """Judge one row of ``Neighbors``.
 
-    ``ids`` int64 (k,), nearest first and padded with -1 at its end; ``kept`` as in ``Neighbors``;
+    ``ids`` int64 (k,), nearest first and padded with -1 at the end; ``kept`` as in ``Neighbors``;
     ``relevant_ids`` int64, the images of the query's class in the database; ``query_id`` the query's own id,
-    None where it is not in the database.
+    None if it is not in the database.
 
-    Raises ValueError where the query is in the database but not in the list or not of its own class, or where
-    no other image is relevant: such a query has no average precision.
+    Raises ValueError if the query is in the database but not in ``ids`` or ``relevant_ids``, or if no other
+    image is relevant: such a query has no average precision.
     """
     found = ids[ids >= 0]
     n_relevant = len(relevant_ids) - (query_id is not None)
@@ -104,19 +105,19 @@ def precision(relevant: npt.NDArray[np.bool_], k: int) -> float:
 
 
 def ap(ranking: Ranking) -> float:
-    """Average precision over the whole ranking, query out, divided by R: an image not found counts as 0."""
+    """Average precision over the whole ranking, query out, divided by R: images not found count as 0."""
     return average_precision(ranking.without_query, ranking.n_relevant)
 
 
 def ap_at_100(ranking: Ranking) -> float:
-    """Average precision of the first 100, query out, divided by the most hits that they can hold."""
+    """Average precision of the first 100, query out, divided by the most hits they can hold."""
     return average_precision(ranking.without_query[:100], min(ranking.n_relevant, 100))
 
 
 def precision_out(ranking: Ranking, k: int) -> float:
     """Precision of the first ``k``, query out; never over more ranks than there are relevant images.
 
-    So p@100 on Wang is over 99 ranks, and a perfect ranking scores 1.
+    So p@100 on Wang covers 99 ranks, and a perfect ranking scores 1.
     """
     return precision(ranking.without_query, min(k, ranking.n_relevant))
 
@@ -127,7 +128,7 @@ def precision_in(ranking: Ranking, k: int) -> float:
 
 
 def paper(ranking: Ranking) -> float:
-    """What reproduces the paper's figures: query in, first min(100, class size), divided by hits found.
+    """Reproduce the paper's figures: query in, first min(100, class size), divided by the hits found.
 
     Beware: with a filter that drops images, this divisor rewards losing relevant ones.
     """

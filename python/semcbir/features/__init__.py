@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Local features: where an image has something to say (keypoints) and what (descriptors).
+"""Local features: the points of an image that stand out (keypoints), and how each looks (descriptors).
 
-Each kind of feature is one frozen dataclass whose fields are its parameters, named as in OpenCV (in snake
+Each kind of feature is a frozen dataclass whose fields are its parameters, named as in OpenCV (in snake
 case) and with OpenCV's defaults. The parameters are part of an index's recipe.
 """
 
@@ -39,12 +39,12 @@ FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (KAZE, SURF, S
 
 
 def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[Feature, ...]:
-    """Features from "kaze,hog", from names, or as they are; in the order given.
+    """Return features, given as "kaze,hog", as names, or as features; in the order given.
 
     Raises:
-        ValueError: an unknown name, the same kind twice, or none at all.
+        ValueError: an unknown name, the same kind twice, or no feature at all.
         TypeError: something that is neither a name nor a feature.
-        SemcbirError: one that this computer cannot compute.
+        SemcbirError: a feature that this computer cannot compute.
     """
     if isinstance(features, str):
         features = features.split(",")
@@ -62,12 +62,12 @@ def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[F
 
 
 def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
-    """The feature that :meth:`Feature.to_dict` described.
+    """Return the feature that :meth:`Feature.to_dict` described.
 
     It need not be available here: indexes made elsewhere can be opened and searched with ready signatures.
 
     Raises:
-        ValueError, TypeError: no or an unknown name, an unknown parameter, a value out of range.
+        ValueError, TypeError: a missing or unknown name, an unknown parameter, a value out of range.
     """
     values = dict(parameters)
     name = values.pop("name", None)
@@ -81,10 +81,10 @@ def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
 
 
 def extract_features(image: npt.NDArray[np.uint8], features: Iterable[Feature]) -> dict[str, LocalFeatures]:
-    """All ``features`` of one RGB uint8 (H, W, 3) image, by name; it is turned grey (ITU-R BT.601) once.
+    """Return all ``features`` of an RGB uint8 (H, W, 3) image, by name, from its grey values (ITU-R BT.601).
 
     Raises:
-        TypeError, ValueError: ``image`` is no such array.
+        TypeError, ValueError: ``image`` is not such an array.
         SemcbirError: a feature is not available here.
     """
     check_uint8(image, "an RGB image")

@@ -18,7 +18,7 @@ GreyArray: TypeAlias = NDArray[np.uint8]
 class LocalFeatures:
     """The n keypoints of an image and their descriptors; n may be 0.
 
-    ``keypoints``: float32 (n, 2), x and y in pixels, the centre of the upper left pixel being (0, 0).
+    ``keypoints``: float32 (n, 2), x and y in pixels; (0, 0) is the centre of the upper left pixel.
     ``descriptors``: float32 (n, D), finite. Both C-contiguous.
     """
 
@@ -30,7 +30,7 @@ class LocalFeatures:
 
 
 class Feature(ABC):
-    """A kind of local feature with its parameters. Subclasses are frozen dataclasses; safe for threads."""
+    """A kind of local feature with its parameters. Subclasses are frozen dataclasses, and thread-safe."""
 
     name: ClassVar[str]
 
@@ -41,20 +41,20 @@ class Feature(ABC):
 
     @abstractmethod
     def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Keypoints (n, 2) and descriptors (n, D) of any float type."""
+        """Return keypoints (n, 2) and descriptors (n, D) of any float type."""
 
     @abstractmethod
     def check_available(self) -> None:
-        """Raise :class:`SemcbirError`, with the mend, where this computer lacks the implementation."""
+        """Raise :class:`SemcbirError`, which says what to install, if the implementation is missing here."""
 
     def detect_and_compute(self, grey: GreyArray) -> LocalFeatures:
-        """Keypoints and descriptors of a grey image, uint8 (H, W), any size from 1 x 1.
+        """Return keypoints and descriptors of a grey image, uint8 (H, W), of any size from 1 x 1.
 
-        The same image gives the same bits on one computer, whatever the number of OpenCV's threads.
-        Keypoints whose descriptor is not finite are left out.
+        On one computer the same image gives the same bits for any number of OpenCV's threads. Keypoints whose
+        position or descriptor is not finite are left out.
 
         Raises:
-            TypeError, ValueError: ``grey`` is no uint8 array of two dimensions with pixels in it.
+            TypeError, ValueError: ``grey`` is not a uint8 array of two dimensions with at least one pixel.
             SemcbirError: see :meth:`check_available`.
         """
         check_uint8(grey, "a grey image")
@@ -70,12 +70,12 @@ class Feature(ABC):
         return LocalFeatures(points, vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"name": ..., parameter: value, ...}``, fit for JSON; :func:`feature_from_dict` reads it."""
+        """Return ``{"name": ..., parameter: value, ...}`` for JSON; :func:`feature_from_dict` reads it."""
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
 def check_uint8(array: object, what: str) -> None:
-    """Raise TypeError where ``array`` is no uint8 array; ``what`` was expected."""
+    """Raise TypeError if ``array`` is not a uint8 array; ``what`` was expected."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected {what} as a uint8 array, got {type(array).__name__}")
     if array.dtype != np.uint8:

@@ -19,8 +19,8 @@ class HOG(Feature):
     """Histograms of oriented gradients (Dalal and Triggs 2005) on a dense grid, 36-d.
 
     One descriptor per square block of ``block_size`` pixels, every ``block_stride`` pixels from the upper
-    left, the keypoint at the block's centre: (8 bx + 7.5, 8 by + 7.5) by default. Blocks without gradients
-    count, with the null vector. An image smaller than a block has no keypoints.
+    left corner. Its keypoint is the block's centre: (8 bx + 7.5, 8 by + 7.5) by default. Blocks without
+    gradients count, with the null vector. An image smaller than a block has no keypoints.
     """
 
     name: ClassVar[str] = "hog"
@@ -39,11 +39,11 @@ class HOG(Feature):
 
     @property
     def dim(self) -> int:
-        """Cells of a block times bins."""
+        """The cells of a block times the bins."""
         return (self.block_size // self.cell_size) ** 2 * self.n_bins
 
     def check_available(self) -> None:
-        """OpenCV 5 has HOG in its contrib packages only."""
+        """OpenCV 5 has HOG only in its contrib packages."""
         opencv("HOGDescriptor")
 
     def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:

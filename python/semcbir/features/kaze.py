@@ -34,11 +34,11 @@ class KAZE(Feature):
 
     @property
     def dim(self) -> int:
-        """64, or 128 where extended."""
+        """64, or 128 if extended."""
         return 128 if self.extended else 64
 
     def check_available(self) -> None:
-        """OpenCV 5 has KAZE in its contrib packages only."""
+        """OpenCV 5 has KAZE only in its contrib packages."""
         opencv("KAZE_create")
 
     def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks of a feature's parameters, which also turn them into plain Python values fit for JSON."""
+"""Checks of a feature's parameters, which also turn them into plain Python values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from semcbir._validate import check_choice, check_integer
 
 
 def assign(feature: object, name: str, value: object) -> None:
-    """Set an attribute of a frozen dataclass, as its ``__post_init__`` may."""
+    """Set an attribute of a frozen dataclass, from its ``__post_init__`` only."""
     object.__setattr__(feature, name, value)
 
 
 def flags(feature: object, *names: str) -> None:
-    """The attributes ``names`` become bool; TypeError where one is anything else."""
+    """Make the attributes ``names`` bool; TypeError if one is anything else."""
     for name in names:
         value = getattr(feature, name)
         if not isinstance(value, bool | np.bool_):
@@ -25,13 +25,13 @@ def flags(feature: object, *names: str) -> None:
 
 
 def integers(feature: object, **ranges: tuple[int, int]) -> None:
-    """The attributes named become int; TypeError, or ValueError outside of the closed range."""
+    """Make the named attributes int; TypeError for another type, ValueError outside the closed range."""
     for name, (low, high) in ranges.items():
         assign(feature, name, check_integer(name, getattr(feature, name), low, high))
 
 
 def reals(feature: object, **lows: float) -> None:
-    """The attributes named become float; TypeError, or ValueError where not finite or too small."""
+    """Make the named attributes float; TypeError for another type, ValueError if not finite or too small."""
     for name, low in lows.items():
         value = getattr(feature, name)
         if isinstance(value, bool | str) or not hasattr(value, "__float__"):
@@ -42,5 +42,5 @@ def reals(feature: object, **lows: float) -> None:
 
 
 def choice(feature: object, name: str, choices: tuple[str, ...]) -> None:
-    """ValueError where the attribute ``name`` is none of ``choices``."""
+    """Raise ValueError if the attribute ``name`` is not one of ``choices``."""
     check_choice(name, getattr(feature, name), choices)

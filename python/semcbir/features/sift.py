@@ -19,7 +19,7 @@ class SIFT(Feature):
 
     name: ClassVar[str] = "sift"
     n_features: int = 0
-    """The strongest so many are kept; 0: all."""
+    """How many keypoints are kept, the strongest first; 0: all."""
     n_octave_layers: int = 3
     contrast_threshold: float = 0.04
     edge_threshold: float = 10.0
@@ -35,7 +35,7 @@ class SIFT(Feature):
         return 128
 
     def check_available(self) -> None:
-        """Every OpenCV since 4.4 has it."""
+        """Every OpenCV since 4.4 has SIFT."""
         opencv("SIFT_create")
 
     def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -22,20 +22,20 @@ from semcbir.features.parameters import assign, choice, integers, reals
 class SURF(Feature):
     """SURF (Bay, Ess, Tuytelaars, Van Gool 2008), rotation-invariant, 64-d.
 
-    Two implementations with parameters, and so recipes, of their own: "mahotas" (from PyPI) and "opencv"
-    (nonfree, in builds of one's own only). "auto" becomes OpenCV's where it works and mahotas' elsewhere, at
-    once, so that the recipe says which. None becomes the implementation's own default.
+    Two implementations, each with its own parameters and so its own recipes: "mahotas" (from PyPI) and
+    "opencv" (nonfree, only in builds of your own). "auto" becomes "opencv" where that works and
+    "mahotas" elsewhere, at once, so that the recipe says which. None becomes the implementation's default.
     """
 
     name: ClassVar[str] = "surf"
     implementation: str = "auto"
     hessian_threshold: float | None = None
-    """Least determinant of the Hessian; 0.1 for mahotas, 100 for OpenCV, which scale it differently."""
+    """Least determinant of the Hessian, which the two scale differently; 0.1 for mahotas, 100 for OpenCV."""
     n_octaves: int = 4
     n_octave_layers: int | None = None
     """6 for mahotas, which counts the outermost filters too, 3 for OpenCV."""
     max_points: int = 1024
-    """The strongest so many points are described, at most."""
+    """How many points are described at most, the strongest first."""
 
     def __post_init__(self) -> None:
         choice(self, "implementation", ("auto", "mahotas", "opencv"))
@@ -55,7 +55,7 @@ class SURF(Feature):
         return 64
 
     def check_available(self) -> None:
-        """The implementation named has to be there; the other one gives other numbers."""
+        """The named implementation must be available; the other one gives other numbers."""
         if self.implementation == "opencv" and not _opencv_has_surf():
             raise SemcbirError("this OpenCV has no SURF (nonfree); use SURF(implementation='mahotas')")
         if self.implementation == "mahotas" and not _has_module("mahotas"):
@@ -65,7 +65,7 @@ class SURF(Feature):
         if self.implementation == "opencv":
             return self._compute_opencv(grey)
         surf = importlib.import_module("mahotas.features.surf")
-        # surf.surf() in two halves: the same bits, and this way the GIL is free for nearly all of the time.
+        # surf.surf() in two halves: the same bits, but the GIL is free nearly all the time.
         integral = surf.integral(grey)
         parameters = self.n_octaves, self.n_octave_layers, 1, self.hessian_threshold, self.max_points
         points = surf.interest_points(integral, *parameters, is_integral=True)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From an image file, or an array, to upright RGB pixels of a bounded size.
 
-What leaves :func:`load_image` and :func:`as_image` is RGB, uint8, shape (H, W, 3), C-contiguous and no longer
-than asked. Whatever is wrong with a file comes out as one :class:`~semcbir.errors.ImageError` that names it.
+:func:`load_image` and :func:`as_image` return RGB, uint8, shape (H, W, 3), C-contiguous, with the longer side
+within its bound. Any problem with a file raises one :class:`~semcbir.errors.ImageError` that names the file.
 
-The format is told by the first bytes, never by the name: photos are misnamed all the time. Pillow's decoders
-are called directly, because ``Image.open`` judges by a process-wide pixel limit, which is not ours to change.
+The first bytes decide the format, never the name: photos are misnamed all the time. Pillow's decoders are
+called directly, because ``Image.open`` applies a process-wide pixel limit, which is not ours to change.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ def load_image(
 ) -> ImageArray:
     """Decode an image file: RGB uint8 (H, W, 3), C-contiguous, upright by its EXIF orientation.
 
-    The longer side comes out at most ``long_side`` pixels long (area-averaged; never enlarged; None: as it
-    is), the other at least 1. Grey, palette and CMYK become RGB, 16 bits per channel become the upper 8,
-    transparency is laid over white, of an animation or a multi-page file the first picture counts. Colour
+    The longer side becomes at most ``long_side`` pixels long (area-averaged; never enlarged; None: as it
+    is), the other at least 1. Grey, palette and CMYK become RGB; of 16 bits per channel the upper 8 are kept;
+    transparency is laid over white; of an animation or a multi-page file the first picture is read. Colour
     profiles are not applied. Large JPEGs are decoded at a fraction of their size, never below the wanted one.
 
     Raises:
         ImageError: the file cannot be read as an image, or its header announces more than ``max_pixels``
-            (None: no limit) pixels. ``transient`` is set where the same bytes may be readable another time:
+            (None: no limit) pixels. ``transient`` is true if the same bytes may be readable later:
             permissions, a vanished file, a failing disk, too little memory, no HEIC decoder installed.
-        TypeError, ValueError: ``path`` is no path, a limit is no integer, or less than 1.
+        TypeError, ValueError: ``path`` is not a path; a limit is not an integer, or is less than 1.
     """
     path = os.fsdecode(path)
     long_side = _limit("long_side", long_side)
@@ -92,12 +92,12 @@ def load_image(
 
 
 def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:
-    """Take an RGB uint8 (H, W, 3) array for an image, bounded as by :func:`load_image`.
+    """Take an RGB uint8 (H, W, 3) array as an image, bounded as by :func:`load_image`.
 
-    Returns a C-contiguous array; ``array`` itself where nothing had to be done.
+    Returns a C-contiguous array; ``array`` itself if nothing has to be done.
 
     Raises:
-        TypeError: ``array`` is no NumPy array, or not of uint8.
+        TypeError: ``array`` is not a NumPy array, or not of uint8.
         ValueError: its shape is not (H, W, 3), or it has no pixels.
     """
     long_side = _limit("long_side", long_side)
@@ -137,12 +137,12 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> ImageArra
 
 
 def decode(file: IO[bytes], long_side: int | None, max_pixels: int | None) -> ImageArray:
-    """Pixels of an open file: RGB uint8 (H, W, 3), C-contiguous, upright, ``max(H, W) <= long_side``.
+    """Return an open file's pixels: RGB uint8 (H, W, 3), C-contiguous, upright, ``max(H, W) <= long_side``.
 
     Raises:
         ImageError: what is wrong, without the file's name.
         OSError: reading the file failed (``errno`` is set).
-        MemoryError: the picture does not fit.
+        MemoryError: the picture does not fit into memory.
     """
     kind = "image"
     try:
@@ -157,7 +157,7 @@ def decode(file: IO[bytes], long_side: int | None, max_pixels: int | None) -> Im
 
 
 def bounded_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
-    """(width, height) the longer at most ``long_side``: rounded half up, at least 1; never larger."""
+    """Return (width, height), the longer at most ``long_side``: rounded half up, at least 1; never larger."""
     longest = max(width, height)
     if long_side is None or longest <= long_side:
         return width, height
@@ -166,7 +166,7 @@ def bounded_size(width: int, height: int, long_side: int | None) -> tuple[int, i
 
 
 def resized(image: ImageArray, size: tuple[int, int]) -> ImageArray:
-    """Shrink (H, W, 3) to ``size`` = (width, height) by area averaging; as it is where it has that size."""
+    """Shrink (H, W, 3) to ``size`` = (width, height) by area averaging; no change if it has that size."""
     image = np.ascontiguousarray(image)
     if size == (image.shape[1], image.shape[0]):
         return image
@@ -174,9 +174,9 @@ def resized(image: ImageArray, size: tuple[int, int]) -> ImageArray:
 
 
 def _open(file: IO[bytes]) -> tuple[ImageFile, str]:
-    """Read the header: the image, not yet decoded, and the name of its format."""
+    """Read the header; return the image, not yet decoded, and the name of its format."""
     kinds = _kinds(file.read(16))
-    failure = ImageError("this is not an image of a kind that can be read (JPEG, PNG, BMP, WebP, TIFF, HEIC)")
+    failure = ImageError("this is not an image in a readable format (JPEG, PNG, BMP, WebP, TIFF, HEIC)")
     for kind in kinds:
         module, name = _DECODERS[kind]
         try:
@@ -208,21 +208,21 @@ def _kinds(head: bytes) -> list[str]:
 
 
 def _missing_decoder(kind: str) -> ImageError:
-    mend = "pip install semcbir[heif]" if kind == "HEIC" else "pip install --upgrade pillow"
-    return ImageError(f"there is no decoder for {kind} here; install one: {mend}", transient=True)
+    fix = "pip install semcbir[heif]" if kind == "HEIC" else "pip install --upgrade pillow"
+    return ImageError(f"no decoder for {kind} is installed; install one: {fix}", transient=True)
 
 
 def _pixels(image: ImageFile, long_side: int | None, max_pixels: int | None) -> ImageArray:
     width, height = image.size
     if max_pixels is not None and width * height > max_pixels:
-        raise ImageError(f"{width} x {height} pixels are more than the limit of {max_pixels} pixels")
+        raise ImageError(f"{width} x {height} pixels exceed the limit of {max_pixels} pixels")
     size = bounded_size(width, height, long_side)
     if image.format == "JPEG":
         image.draft(None, size)  # decodes at 1/2, 1/4 or 1/8 where that is still at least ``size``
     with _pillow_limit_lifted(width * height):
         image.load()
         pixels = _rgb(image)
-    if image.format != "JPEG":  # TIFF turns itself upright, HEIC may know its size only now
+    if image.format != "JPEG":  # TIFF is upright by now; HEIC may know its size only now
         size = bounded_size(*image.size, long_side)
     return np.ascontiguousarray(_upright(resized(pixels, size), _orientation(image)))
 
@@ -232,9 +232,9 @@ _lifting = threading.Lock()
 
 @contextmanager
 def _pillow_limit_lifted(pixels: int) -> Iterator[None]:
-    """Let ``max_pixels`` be the only limit: Pillow's TIFF decoder and crop() look at Pillow's own again.
+    """Make ``max_pixels`` the only limit: Pillow's TIFF decoder and crop() check Pillow's own limit again.
 
-    That one is process-wide, so it is touched for images beyond it only, and for one of them at a time.
+    That limit is process-wide, so it is lifted only for images beyond it, one image at a time.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is None or pixels <= limit:
@@ -249,7 +249,7 @@ def _pillow_limit_lifted(pixels: int) -> Iterator[None]:
 
 
 def _rgb(image: ImageFile) -> ImageArray:
-    """The decoded pixels as RGB, converted strip by strip: a large image is not held a third time."""
+    """Return the decoded pixels as RGB, converted in strips so as not to hold a large image three times."""
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(1, _STRIP_PIXELS // width)
@@ -264,7 +264,7 @@ def _strip_rgb(image: ImageFile, strip: Image.Image) -> ImageArray:
         return _upper_bits(image, strip)[..., np.newaxis]
     if strip.mode in ("I", "F"):
         kind = "32-bit integers" if strip.mode == "I" else "floating-point numbers"
-        raise ImageError(f"its pixels are {kind}, for which no white is agreed; save it with 8 or 16 bits")
+        raise ImageError(f"its pixels are {kind}, which have no agreed white; save it with 8 or 16 bits")
     if strip.has_transparency_data:
         strip = strip.convert("RGBA")
         strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
@@ -272,7 +272,7 @@ def _strip_rgb(image: ImageFile, strip: Image.Image) -> ImageArray:
 
 
 def _upper_bits(image: ImageFile, strip: Image.Image) -> ImageArray:
-    """16-bit grey as its upper 8 bits, as Pillow does with 16-bit RGB."""
+    """Return the upper 8 bits of 16-bit grey, as Pillow does for 16-bit RGB."""
     tags = getattr(image, "tag_v2", {})
     bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
     grey = (np.asarray(strip).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
@@ -287,7 +287,7 @@ def _orientation(image: ImageFile) -> int:
 
 
 def _upright(image: ImageArray, orientation: int) -> ImageArray:
-    """Undo an EXIF orientation, 1 to 8; other values mean nothing."""
+    """Undo an EXIF orientation, 1 to 8; other values change nothing."""
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

@@ -13,7 +13,7 @@ from semcbir.errors import ImageError
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".heic", ".heif")
 )
-"""Endings of the names that :func:`find_images` takes for images, in lower case."""
+"""The file name endings that :func:`find_images` takes for images, in lower case."""
 
 _ENDINGS = tuple(IMAGE_SUFFIXES)
 
@@ -24,16 +24,17 @@ def find_images(
     *,
     on_error: Callable[[Path, OSError], None] | None = None,
 ) -> list[Path]:
-    """All image files below ``folder``, by the ending of their names (any case), sorted by the path's bytes.
+    """Return all image files below ``folder``, by their endings (any case), sorted by the path's bytes.
 
-    Symbolic links are followed; each folder is entered once, by its real place where it is below ``folder``
-    itself, so loops end. Left out: names that start with ".", index folders (they hold
-    ``catalog.sqlite`` and ``segments``), what is no regular file, and the files and folders in ``exclude``.
+    Symbolic links are followed; each folder is entered once, so loops end; one that lies below ``folder`` and
+    is also linked to keeps its real path. Left out: names that start with ".", index folders (they hold
+    ``catalog.sqlite`` and ``segments``), what is not a regular file, and files and folders in ``exclude``.
 
-    A sub-folder that cannot be listed is passed over, after ``on_error(sub-folder, error)`` where given.
+    A sub-folder that cannot be listed is skipped, after a call of ``on_error(sub-folder, error)`` if given.
 
     Raises:
-        ImageError: ``folder`` itself is not there (transient), is no folder, or cannot be listed (transient).
+        ImageError: ``folder`` itself does not exist (transient), is not a folder, or cannot be listed
+            (transient).
     """
     root = Path(folder)
     excluded = {_identity(path) for path in exclude} - {None}
@@ -41,7 +42,7 @@ def find_images(
     found: list[Path] = []
     plain, linked = [root], list[Path]()
     while plain or linked:
-        # Links last, so that a folder's photos carry its real path and not that of a link to it.
+        # Links come last, so that a folder's photos get its real path, not that of a link to it.
         place = plain.pop() if plain else linked.pop()
         identity = _identity(place)
         if identity in excluded or identity in entered:
@@ -75,7 +76,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
             return "folder"
         if entry.name.lower().endswith(_ENDINGS) and entry.is_file():
             return "image"
-    except OSError:  # a link to itself, a folder that went away
+    except OSError:  # a link to itself, a folder that vanished
         return "broken"
     return "other"
 
@@ -93,5 +94,5 @@ def _folder_error(folder: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{name}: there is no such folder", transient=True)
     if isinstance(error, NotADirectoryError):
-        return ImageError(f"{name}: this is a file; a folder was expected")
+        return ImageError(f"{name}: expected a folder, got a file")
     return ImageError(f"{name}: the folder cannot be listed ({reason(error)})", transient=True)

@@ -7,15 +7,15 @@ All SQL of the package is here.
 
 - ``indexed``: at ``row`` of ``segment``
 - ``skipped``: could not be read; ``reason`` says why
-- ``removed``: taken out by hand; a refresh leaves it out
-- ``gone``: its file is no longer there; the row stays so that a path keeps its id
+- ``removed``: taken out by hand; a refresh does not bring it back
+- ``gone``: its file has vanished; the row stays so that a path keeps its id
 
-Removed and gone images keep ``segment`` and ``row``, which ``dead`` lists, until a merge drops them: a file
-that comes back as it was need not be read again. ``size`` and ``mtime_ns`` are null where another try may go
-better. Ids are handed out in order and never reused: no row of ``images`` is ever deleted.
+Removed and gone images keep ``segment`` and ``row``, which ``dead`` lists, until a merge drops them, so that
+a file that comes back unchanged is not read again. ``size`` and ``mtime_ns`` are null if another try may
+succeed. Ids are given out in order and never reused: no row of ``images`` is ever deleted.
 
-``roots.state`` is ``scanned`` (followed as a whole), ``files`` (single files of it were added) or
-``forgotten``; ``path`` is absolute, ``relative`` leads there from the index's real place.
+``roots.state`` is ``scanned`` (followed as a whole), ``files`` (only single files of it were added) or
+``forgotten``; ``path`` is absolute, ``relative`` leads there from the index's real location.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAME = "catalog.sqlite"
 LOCK = "writer.lock"
 _TEMPORARY = f".{NAME}.tmp"
 FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK, _TEMPORARY) for suffix in ("", "-journal"))
-"""Everything the catalogue may consist of, also in the middle of a change."""
+"""All files that the catalogue may consist of, even in the middle of a change."""
 VERSION = 1
 _APPLICATION_ID = 0x53434249  # "SCBI"
 _BUSY_SECONDS = 20.0
@@ -73,9 +73,9 @@ _BURY = "INSERT INTO dead SELECT segment, row FROM images"
 
 
 class Catalog:
-    """The catalogue of the index at ``folder``, open: ``read`` and ``writer`` give one.
+    """The open catalogue of the index at ``folder``, as ``read`` and ``writer`` give it.
 
-    What changes it belongs into a ``with catalog.changes():``, which is one commit.
+    Changes belong inside ``with catalog.changes():``, which is one commit.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
@@ -84,7 +84,7 @@ class Catalog:
 
     @contextmanager
     def changes(self) -> Iterator[None]:
-        """Commit at the end; undo everything where an exception ends it."""
+        """Commit at the end; undo everything after an exception."""
         with self._connection:
             yield
 
@@ -94,7 +94,7 @@ class Catalog:
     # --- what it says -------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
-        """Return what was written down of the index under ``key``, None where nothing was."""
+        """Return what the catalogue holds about the index under ``key``, or None."""
         rows = self._all("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
 
@@ -104,22 +104,22 @@ class Catalog:
         return [RootRow(*row) for row in self._all(query)]
 
     def segments(self) -> list[tuple[int, SegmentFile]]:
-        """Return the segments by their number, oldest first."""
+        """Return the segments with their numbers, oldest first."""
         rows = self._all("SELECT id, name, images, size, sha256 FROM segments ORDER BY id")
         for _, name, *_ in rows:
             if Path(name).name != name:
-                raise IndexStorageError(f"the catalogue lists a segment {name!r}, which is no name of one")
+                raise IndexStorageError(f"the catalogue lists a segment {name!r}, which is not a file name")
         return [(row[0], SegmentFile(*row[1:])) for row in rows]
 
     def dead_rows(self) -> dict[int, list[int]]:
-        """Return per segment the rows whose image is no longer in the index."""
+        """Return, per segment, the rows whose image is no longer in the index."""
         dead: dict[int, list[int]] = {}
         for segment, row in self._all("SELECT segment, row FROM dead"):
             dead.setdefault(segment, []).append(row)
         return dead
 
     def images_in_segment(self, segment: int) -> list[tuple[int, int]]:
-        """Return (row, id) of the images that a segment holds, by row."""
+        """Return (row, id) of a segment's images that are in the index, by row."""
         query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
         return self._all(query, segment)
 
@@ -148,7 +148,7 @@ class Catalog:
         return self._all("SELECT root, path, reason FROM images WHERE state = 'skipped'")
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the catalogue itself, a line each."""
+        """Return what is wrong with the catalogue itself, one line per problem."""
         rows = self._all("PRAGMA integrity_check")
         if rows != [("ok",)]:
             return [f"catalogue: {row[0]}" for row in rows]
@@ -164,11 +164,11 @@ class Catalog:
         return self._inserted(query, path, relative, state)
 
     def set_root_state(self, root: int, state: str) -> None:
-        """Follow a root as ``state`` says from now on."""
+        """Set a root's state."""
         self._connection.execute("UPDATE roots SET state = ? WHERE id = ?", (state, root))
 
     def move_root(self, root: int, path: bytes, relative: bytes | None) -> None:
-        """Note where a root is now."""
+        """Store where a root is now."""
         query = "UPDATE roots SET path = ?, relative = ? WHERE id = ?"
         self._connection.execute(query, (path, relative, root))
 
@@ -183,7 +183,7 @@ class Catalog:
     # --- images -------------------------------------------------------------------------------------------
 
     def next_id(self) -> int:
-        """Return the id that comes after all that were ever given out."""
+        """Return the id after all that were ever given out."""
         return int(self._all("SELECT coalesce(max(id) + 1, 0) FROM images")[0][0])
 
     def put_image(
@@ -198,9 +198,9 @@ class Catalog:
         row: int | None = None,
         reason: str | None = None,
     ) -> None:
-        """List an image at a ``row`` of a ``segment``, or else as skipped for ``reason``.
+        """List an image at a ``row`` of a ``segment``, or as skipped for ``reason``.
 
-        Where the id is there already, the row of a segment that held it is dead from now on.
+        If the id is already listed, the segment row that held it becomes dead.
         """
         state = "skipped" if segment is None else "indexed"
         self._connection.execute(f"{_BURY} WHERE id = ? AND state = 'indexed'", (image,))
@@ -213,7 +213,7 @@ class Catalog:
         )
 
     def take_out(self, images: Iterable[int], state: str) -> int:
-        """Take images out; their rows stay, as ``state``. Returns how many could be found."""
+        """Take images out; their rows stay, in ``state``. Returns how many were in the index."""
         keys = [(key,) for key in images]
         before = self._connection.total_changes
         self._connection.executemany(f"{_BURY} WHERE id = ? AND state = 'indexed'", keys)
@@ -241,7 +241,7 @@ class Catalog:
     def replace_segments(self, old: Sequence[int], new: SegmentFile | None, images: Iterable[int]) -> None:
         """List ``new`` in place of ``old``; ``images`` are the ids of its rows, in order.
 
-        Removed and gone images lose what could have brought them back.
+        Removed and gone images lose their stored signatures.
         """
         keys = [(key,) for key in old]
         if new:
@@ -255,7 +255,7 @@ class Catalog:
         self._connection.executemany("DELETE FROM segments WHERE id = ?", keys)
 
     def shrink(self) -> None:
-        """Give free pages back to the system; not within ``changes``."""
+        """Return free pages to the system; not within ``changes``."""
         self._connection.execute("VACUUM")
 
     def _inserted(self, query: str, *values: object) -> int:
@@ -267,9 +267,9 @@ class Catalog:
 def create(
     folder: Path, meta: Mapping[str, str | bytes], roots: Iterable[tuple[bytes, bytes | None]]
 ) -> None:
-    """Make the catalogue of a new index, whole or not at all; the caller holds ``writer_lock``.
+    """Make the catalogue of a new index, complete or not at all; the caller holds ``writer_lock``.
 
-    ``roots`` are in it from the start, so that a run that is cut off before its first batch can be resumed.
+    ``roots`` are in it from the start, so that a run cut off before its first batch can be resumed.
     """
     temporary = folder / _TEMPORARY
     temporary.unlink(missing_ok=True)
@@ -283,15 +283,15 @@ def create(
 
 
 def is_index(folder: Path) -> bool:
-    """Tell whether ``folder`` holds a catalogue."""
+    """Return whether ``folder`` holds a catalogue."""
     return (folder / NAME).is_file()
 
 
 @contextmanager
 def read(folder: Path) -> Iterator[Catalog]:
-    """Open the catalogue for one consistent look; no lock is held afterwards.
+    """Open the catalogue for one consistent view; no lock is held afterwards.
 
-    Raises IndexStorageError where ``folder`` is no index, or its catalogue is damaged or too new.
+    Raises IndexStorageError if ``folder`` is not an index, or its catalogue is damaged or too new.
     """
     with _connection(folder) as connection, _errors(folder):
         connection.execute("BEGIN")
@@ -304,7 +304,7 @@ def read(folder: Path) -> Iterator[Catalog]:
 def writer_lock(folder: Path) -> Iterator[None]:
     """Hold the writers' lock.
 
-    Raises IndexLockedError where another writer holds it and IndexStorageError where it cannot be made.
+    Raises IndexLockedError if another writer holds it, IndexStorageError if it cannot be made.
     """
     with ExitStack() as held:
         try:
@@ -322,11 +322,11 @@ def writer_lock(folder: Path) -> Iterator[None]:
 def writer(folder: Path) -> Iterator[Catalog]:
     """Open the catalogue for the one writer an index can have; each ``with catalog.changes():`` is a commit.
 
-    Raises IndexLockedError where another writer is at work, and otherwise like ``read``.
+    Raises IndexLockedError if another writer is active, and otherwise like ``read``.
     """
     _require_index(folder)
     with writer_lock(folder), _connection(folder) as connection, _errors(folder):
-        # A power cut after a commit must not undo it, nor may its journal survive it.
+        # After a power cut a commit must still hold, and its journal must be gone.
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA foreign_keys = ON")
         _check_version(folder, connection)
@@ -337,7 +337,7 @@ def writer(folder: Path) -> Iterator[Catalog]:
 def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
     _require_index(folder)
     # Not "ro": a reader must be able to roll back what a killed writer left; SQLite itself falls back to
-    # reading where the file is write-protected.
+    # read-only if the file is write-protected.
     location = quote(os.fsencode((folder / NAME).absolute()))
     with _errors(folder):
         connection = sqlite3.connect(
@@ -354,7 +354,7 @@ def _errors(folder: Path) -> Iterator[None]:
     except (sqlite3.Error, UnicodeDecodeError) as error:
         message = f"catalogue of index {folder}: {error}"
         if "readonly" in str(error):
-            message += "; a run that was cut off left it so: open it once where it can be written"
+            message += "; an interrupted run left it unfinished: open it once where it can be written"
         if "locked" in str(error):
             raise IndexLockedError(f"{message}; another process holds it, try again") from error
         raise IndexStorageError(message) from error
@@ -372,7 +372,7 @@ def _check_version(folder: Path, connection: sqlite3.Connection) -> None:
         raise IndexStorageError(f"{folder} is not an index: its {NAME} belongs to another program")
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    # SQLite reads what is missing of a last page as zeros.
+    # SQLite reads the missing part of a last page as zeros.
     if (folder / NAME).stat().st_size < pages * page_size:
         raise IndexStorageError(f"catalogue of index {folder} is damaged: the file is truncated")
     if version != VERSION:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checking: verify an index as a whole, down to its checksums and single values."""
+"""Checking: verify a whole index, down to checksums and single values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from semcbir.signatures import Signatures
 
 @dataclass(frozen=True, eq=False)
 class _Listing:
-    """What the catalogue says of one segment: its file, its dead rows, and (row, id) of its images."""
+    """What the catalogue says about one segment: its file, its dead rows, and (row, id) of its images."""
 
     file: SegmentFile
     dead: set[int]
@@ -32,10 +32,10 @@ class _Listing:
 
 
 def check_index(path: str | os.PathLike[str]) -> list[str]:
-    """Return what is wrong with the index at ``path``, a line each; empty where it is sound.
+    """Return what is wrong with the index at ``path``, one line per problem; empty if it is sound.
 
-    It works on an index that is too damaged to be opened, too. Files that no catalogue lists are not
-    wrong: the next writer clears them away.
+    This works even if the index is too damaged to be opened. Files that the catalogue does not list are no
+    problem: the next writer deletes them.
     """
     folder = absolute(path)
     seen: list[str] = []
@@ -49,7 +49,7 @@ def check_index(path: str | os.PathLike[str]) -> list[str]:
         names = [listing.file.name for listing in listings]
         missing = [name for name in names if not (folder / SEGMENTS / name).is_file()]
         if missing and names != seen:
-            seen = names  # A writer may have merged them away since: look once more.
+            seen = names  # A writer may have merged them in the meantime: look once more.
             continue
         problems = _check_model(folder, recipe)
         for listing in listings:
@@ -77,12 +77,12 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
 def _check_model(folder: Path, recipe: Recipe) -> list[str]:
     copy, card = folder / MODEL_FILE, folder / MODEL_CARD
     if not copy.exists() and not card.exists():
-        return []  # It was too large to be copied.
+        return []  # It was too large to copy.
     try:
         if file_sha256(copy) != recipe.model["sha256"]:
             return [f"model {copy}: its sha256 is not the recipe's"]
         if replace(recipe, model=ModelCard.load(card).preprocessing_dict()).differences(recipe):
-            return [f"model card {card}: it is not the recipe's"]
+            return [f"model card {card}: it does not match the recipe"]
     except (OSError, ModelError) as error:
         return [f"model {copy}: {error}"]
     return []
@@ -103,12 +103,12 @@ def _check_segment(path: Path, recipe: Recipe, listing: _Listing) -> list[str]:
 
 def _check_values(segment: Segment) -> None:
     for signatures in segment.batch.values():
-        # Ids may stand twice in a segment, an old row of an image and a newer one; their own check follows.
+        # An id may be in a segment twice: an image's old row and its newer one. _check_rows checks ids.
         Signatures(**{**vars(signatures), "ids": None})
 
 
 def _check_rows(path: Path, segment: Segment, listing: _Listing) -> list[str]:
-    """Compare the rows of a segment with the images that the catalogue says are in it."""
+    """Compare the rows of a segment with the images that the catalogue lists for it."""
     if len(segment) != listing.file.images:
         return [f"segment {path}: holds {len(segment)} images, the catalogue says {listing.file.images}"]
     rows, ids = listing.rows.T

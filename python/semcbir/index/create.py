@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Creating: an empty index, whole or not at all."""
+"""Creating: an empty index, complete or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from semcbir.networks.card import ModelCard
 from semcbir.recipe import Recipe
 
 _OWN_NAMES = {SEGMENTS, Path(MODEL_FILE).parent.name, *catalog.FILES}
-"""What a creation that was cut off may have left in a folder that is no index yet."""
+"""What an interrupted creation may have left in a folder that is not yet an index."""
 
 
 def create_index(
@@ -34,10 +34,10 @@ def create_index(
 ) -> None:
     """Make an empty index in ``folder``, which is new or empty; the catalogue comes last.
 
-    ``roots`` are the folders it will follow, ``model`` is how the user named the model whose ONNX file is
-    ``model_path``. Raises IndexStorageError where the folder holds other things or cannot be written,
-    IndexLockedError where another process is making an index there, ModelError where the model file is
-    not its card's.
+    ``roots`` are the folders that it will follow; ``model`` is the user's name for the model whose ONNX file
+    is ``model_path``. Raises IndexStorageError if the folder holds other things or cannot be written,
+    IndexLockedError if another process is making an index there, ModelError if the model file is not the one
+    of its card.
     """
     card.check_file(model_path)
     try:
@@ -45,7 +45,8 @@ def create_index(
         strange = {entry.name for entry in folder.iterdir()} - _OWN_NAMES
         if strange:
             raise IndexStorageError(
-                f"{display_path(folder)} is no index and not empty, it holds {display_path(min(strange))}; "
+                f"{display_path(folder)} is neither an index nor empty: it holds "
+                f"{display_path(min(strange))}; "
                 "choose another place for the index"
             )
         with catalog.writer_lock(folder):
@@ -67,7 +68,7 @@ def create_index(
 
 
 def _versions() -> dict[str, str]:
-    """Name what made the index: last bits of features may differ between versions of OpenCV."""
+    """Return the versions that made the index: features' last bits may differ between OpenCV versions."""
     names = ("semcbir", "opencv-python-headless", "opencv-contrib-python-headless", "mahotas", "pillow")
     found = {}
     for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Index: a folder on disk that knows the signatures of many image files."""
+"""Index: a folder on disk that holds the signatures of many image files."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Record:
 class Index:
     """An index of image files, opened with ``Index.open`` or made with ``Index.build``.
 
-    The object is one snapshot: what other processes add or remove later shows when it is opened again;
-    its own ``add``, ``remove``, ``refresh`` and ``compact`` show at once. There is one writer at a time.
+    The object is one snapshot: later changes by other processes show when the index is opened again; its own
+    ``add``, ``remove``, ``refresh`` and ``compact`` show at once. There is one writer at a time.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -63,7 +63,7 @@ class Index:
 
     @classmethod
     def open(cls, path: PathLike) -> Index:
-        """Open the index at ``path``. Raises IndexStorageError where it is no index or is damaged."""
+        """Open the index at ``path``. Raises IndexStorageError if it is not an index or is damaged."""
         return cls(path)
 
     @classmethod
@@ -82,12 +82,12 @@ class Index:
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
 
-        Where ``path`` is an index of the same recipe already, say from a run that was cut off, what is
-        missing is added. Images that cannot be read are recorded and skipped; ``report`` tells which.
+        If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
+        missing is added. Images that cannot be read are recorded and skipped; ``report`` lists them.
 
-        Raises ImageError for a folder that is not there, IndexStorageError where ``path`` holds something
-        else or cannot be written, IndexLockedError where another process writes to it, RecipeMismatchError
-        where it was made in another way, ValueError for no folder at all, and like Extractor: ModelError,
+        Raises ImageError for a folder that is not there, IndexStorageError if ``path`` holds something else
+        or cannot be written, IndexLockedError if another process writes to it, RecipeMismatchError if it was
+        made with another recipe, ValueError if no folder is given, and the errors of Extractor: ModelError,
         DeviceError, ValueError for settings.
         """
         extractor = Extractor(
@@ -98,12 +98,12 @@ class Index:
             raise ValueError("folders must name at least one folder, got none")
         folder = absolute(path)
         if not is_index(folder):
-            extractor.load()  # An index must not be made with a network that does not work.
+            extractor.load()  # An index must not be made with a model that does not work.
             create_index(
                 folder, roots, extractor.recipe, extractor.model, extractor.model_path, extractor.card
             )
         index = cls(folder)
-        require_like(folder, index.recipe, extractor, "what is to be added")
+        require_like(folder, index.recipe, extractor, "the signatures to add")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)
         return index
 
@@ -144,7 +144,7 @@ class Index:
         return iter(self.records(self._snapshot.ids()))
 
     def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
-        """Return the records of ``ids``, in their order. Raises KeyError for an id that never was."""
+        """Return the records of ``ids``, in their order. Raises KeyError for an id that never existed."""
         records = []
         with read(self.path) as catalog:
             roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
@@ -156,7 +156,7 @@ class Index:
         return records
 
     def find(self, path: PathLike) -> Record | None:
-        """Return the record of the image file at ``path``, or None where it is not in the index."""
+        """Return the record of the image file at ``path``, or None if it is not in the index."""
         file = absolute(path)
         with read(self.path) as catalog:
             root = holding(read_roots(catalog), file)
@@ -164,10 +164,10 @@ class Index:
         return Record(row.id, file, row.size, row.mtime_ns) if row else None
 
     def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
-        """Return the signatures of ``feature`` (None: the first), copied.
+        """Return a copy of the signatures of ``feature`` (None: the first).
 
-        Of every image, by id; or of those with the given ``ids``, in their order. Raises ValueError for an
-        unknown feature and for an id that is not in the index.
+        All images, by id; or those with the given ``ids``, in their order. Raises ValueError for an unknown
+        feature or an id that is not in the index.
         """
         name = self.recipe.feature(feature).name
         wanted = None if ids is None else np.fromiter(ids, np.int64)
@@ -176,7 +176,7 @@ class Index:
     def searcher(self, feature: str | None = None) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first).
 
-        Raises ValueError for a feature that the index has not.
+        Raises ValueError for a feature that the index does not have.
         """
         return self._snapshot.searcher(self.recipe.feature(feature).name)
 
@@ -185,8 +185,8 @@ class Index:
     ) -> Extractor:
         """Return an Extractor that makes signatures like this index's; without arguments always the same one.
 
-        ``model`` is needed where the index holds no copy and the model is no longer where it was. Raises
-        ModelError where it is not to be found and RecipeMismatchError where it is another one.
+        ``model`` is needed if the index holds no copy and the model has moved. Raises ModelError if the model
+        cannot be found, RecipeMismatchError if it is another model.
         """
         default = model is None and device == "auto" and threads is None
         if default and self._extractor is not None:
@@ -206,10 +206,10 @@ class Index:
         extractor: Extractor | None = None,
         on_progress: OnProgress = None,
     ) -> Report:
-        """Add image files, and the images below folders; those already there and unchanged stay as they are.
+        """Add image files, and the images below folders; unchanged ones that are already there stay.
 
         Folders are remembered: ``refresh`` looks there for new images. An image that ``remove`` took out
-        comes back. ``extractor`` saves loading the network again. Raises like ``build``.
+        comes back. An ``extractor`` saves loading the model again. Raises the errors of ``build``.
         """
         chosen = list(dict.fromkeys(absolute(path) for path in _paths(paths)))
         for path in chosen:
@@ -226,20 +226,20 @@ class Index:
     ) -> Report:
         """Bring the index up to date with its folders, and with the new ``folders`` if any.
 
-        New and changed images are read, vanished ones taken out. The network is loaded only where there is
-        something to read. The images of a folder that is not there as a whole, or has none left at all, stay
-        (an unmounted disk must not empty an index), and ``report.missing`` names it; take it out with
-        ``remove``. Raises like ``build``, and IndexStorageError where no folder of the index is there.
+        New and changed images are read, vanished ones taken out. The model is loaded only if there is
+        something to read. If a whole folder is missing, or has no images left, its images stay (an unmounted
+        disk must not empty an index), and ``report.missing`` names the folder; take it out with ``remove``.
+        Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
         chosen = [_folder(folder) for folder in _paths(folders)]
         return self._run(lambda catalog: plan_refresh(catalog, chosen), extractor, on_progress)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
-        """Take images out, given by id or path, and return how many; their files are not touched.
+        """Take out images, given by id or path, and return how many; their files are not touched.
 
-        ``refresh`` leaves them out from then on; ``add`` brings them back. One of the index's ``roots`` takes
-        all its images with it and is followed no more. Raises ValueError for an image
-        that is not in the index, and then takes none out; IndexLockedError where another process writes.
+        ``refresh`` then leaves them out; ``add`` brings them back. Removing one of the index's ``roots``
+        takes out all its images, and the index no longer follows it. Raises ValueError, and takes nothing
+        out, if an image is not in the index; IndexLockedError if another process writes.
         """
         many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
         with writer(self.path) as catalog:
@@ -276,13 +276,13 @@ class Index:
         return key
 
     def check(self) -> list[str]:
-        """Verify the whole index, checksums included, and return what is wrong; empty where it is sound."""
+        """Verify the whole index, checksums included, and return what is wrong; empty if it is sound."""
         return check_index(self.path)
 
     def compact(self) -> None:
         """Merge all segments into one and drop what removed images left behind.
 
-        Raises IndexLockedError where another process writes.
+        Raises IndexLockedError if another process writes.
         """
         with writer(self.path) as catalog:
             remove_litter(catalog)
@@ -290,10 +290,11 @@ class Index:
         self._reload()
 
     def rebase(self, new: PathLike, old: PathLike | None = None) -> None:
-        """Tell the index that the folder ``old`` is now at ``new``; ``old`` may be left out if it has one.
+        """Tell the index that its folder ``old`` is now at ``new``; ``old`` is optional if it has only one.
 
-        Raises ValueError where ``old`` is none of its folders, or ``new`` overlaps another one or has none of
-        its photos, ImageError where ``new`` is no folder, IndexLockedError where another process writes.
+        Raises ValueError if ``old`` is not one of its folders, or if ``new`` overlaps another of them or
+        holds none of the photos; ImageError if ``new`` is not a folder; IndexLockedError if another process
+        writes.
         """
         folder = _folder(new)
         with writer(self.path) as catalog:
@@ -307,7 +308,7 @@ class Index:
         on_progress: OnProgress,
     ) -> Report:
         if extractor is not None:
-            require_like(self.path, self.recipe, extractor, "what is to be added")
+            require_like(self.path, self.recipe, extractor, "the signatures to add")
         with writer(self.path) as catalog:
             remove_litter(catalog)
             plans = make_plans(catalog)

@@ -22,9 +22,9 @@ from semcbir.index.snapshot import SEGMENTS, live_ids
 from semcbir.recipe import Recipe
 
 FANOUT = 8
-"""So many segments of one tier are merged into one of the next; a tier is a factor of FANOUT."""
+"""The number of segments of one tier that are merged into one; each tier is FANOUT times the one before."""
 LARGEST = 32768
-"""A segment of so many images is merged no more, which bounds the memory and the time of a merge."""
+"""Segments of this many images or more are not merged, which bounds the memory and time of a merge."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def new_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
 
 
 def tidy(catalog: Catalog, recipe: Recipe) -> None:
-    """Merge as ``merge_small`` does after a change, which is done and safe already: a failure only warns."""
+    """Run ``merge_small`` after a change; the change is already safe, so a failure only warns."""
     try:
         merge_small(catalog, recipe)
     except IndexStorageError as error:
@@ -62,13 +62,13 @@ def tidy(catalog: Catalog, recipe: Recipe) -> None:
 
 
 def merge_small(catalog: Catalog, recipe: Recipe) -> None:
-    """Merge segments while FANOUT of a tier are there, and rewrite those that are mostly dead."""
+    """Merge segments while a tier has FANOUT of them, and rewrite those that are mostly dead."""
     while chosen := _choose(_stored(catalog)):
         _replace(catalog, recipe, chosen)
 
 
 def merge_all(catalog: Catalog, recipe: Recipe) -> None:
-    """Merge every segment into one without dead rows, and give the catalogue's free pages back."""
+    """Merge all segments into one without dead rows, and free the catalogue's unused pages."""
     stored = _stored(catalog)
     if len(stored) > 1 or any(segment.dead for segment in stored):
         _replace(catalog, recipe, stored)
@@ -76,7 +76,7 @@ def merge_all(catalog: Catalog, recipe: Recipe) -> None:
 
 
 def remove_litter(catalog: Catalog) -> None:
-    """Delete the files beside the segments that no catalogue lists: what a killed run left behind."""
+    """Delete the files beside the segments that the catalogue does not list: what a killed run left."""
     listed = {file.name for _, file in catalog.segments()}
     folder = catalog.folder / SEGMENTS
     folder.mkdir(exist_ok=True)  # Some archives drop empty folders.
@@ -106,7 +106,7 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     for stored in old:
         path = folder / stored.file.name
         if file_sha256(path) != stored.file.sha256:
-            # Merging would give the damage a checksum of its own.
+            # Merging would give the damage a valid checksum.
             raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
         segment = map_segment(path, recipe)
         # Runs of live images as slices, which share the mapped memory.
@@ -126,6 +126,6 @@ def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _unlink(path: Path) -> None:
-    # Some systems keep a file that a reader has mapped: the next writer clears it away.
+    # Some systems keep a file that a reader has mapped: the next writer deletes it.
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)

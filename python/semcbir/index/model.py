@@ -19,14 +19,14 @@ from semcbir.recipe import Recipe, require_same
 
 MODEL_FILE = "model/model.onnx"
 MODEL_CARD = "model/model.json"
-"""The index's own copy of its model, where that is small enough to be copied."""
+"""The index's own copy of its model, if the model is small enough to copy."""
 
 LARGEST_MODEL = 16 * 2**20
-"""A model file of at most so many bytes is copied into the index, so that the index stands alone."""
+"""The most bytes of a model file that is copied into the index, so that the index stands alone."""
 
 
 def copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
-    """Copy a small enough model into the index at ``folder``; OSError where that fails."""
+    """Copy the model, if it is small enough, into the index at ``folder``; OSError if that fails."""
     if model_path.stat().st_size > LARGEST_MODEL:
         return
     copy = folder / MODEL_FILE
@@ -39,12 +39,12 @@ def copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
 
 
 def stored_model(model: PathLike) -> bytes:
-    """Return how a model is written down: a registered name stays one, a file must be found from anywhere."""
+    """Return a model as the catalogue stores it: a registered name as it is, a file by its absolute path."""
     return os.fsencode(model if is_name(model) else absolute(model))
 
 
 def find_model(catalog: Catalog, recipe: Recipe) -> Path:
-    """Return the index's copy of its model, or else what its user called it. ModelError where it is gone."""
+    """Return the index's copy of its model, or else the user's name for it. ModelError if it is gone."""
     copy = catalog.folder / MODEL_CARD
     if copy.is_file():
         return copy
@@ -52,7 +52,7 @@ def find_model(catalog: Catalog, recipe: Recipe) -> Path:
     if Path(stored).is_absolute() and not Path(stored).exists():
         raise ModelError(
             f"the model of index {display_path(catalog.folder)}, {recipe.model['name']}, is not at "
-            f"{display_path(stored)} any more; give its new place (sha256 {recipe.model['sha256']})"
+            f"{display_path(stored)} any more; say where it is now (sha256 {recipe.model['sha256']})"
         )
     return Path(stored)
 
@@ -62,13 +62,13 @@ def extractor_like(
 ) -> Extractor:
     """Return an Extractor with ``model`` that makes signatures by ``recipe``, that of the index at ``index``.
 
-    Raises ModelError where the model is not there and RecipeMismatchError where it is another one.
+    Raises ModelError if the model is missing, RecipeMismatchError if it is another model.
     """
     inference = inference_of(recipe.model)
     try:
         with_inference(resolve(model)[1], inference)
     except ValueError as error:
-        raise _mismatch(index, f"this network cannot do what it was made with ({error})") from None
+        raise _mismatch(index, f"this model cannot do what the index was made with ({error})") from None
     extractor = Extractor(
         model,
         recipe.features,
@@ -77,7 +77,7 @@ def extractor_like(
         threads=threads,
         inference=inference,
     )
-    require_like(index, recipe, extractor, "this network")
+    require_like(index, recipe, extractor, "this model's signatures")
     return extractor
 
 
@@ -91,6 +91,6 @@ def require_like(index: Path, recipe: Recipe, extractor: Extractor, what: str) -
 
 def _mismatch(index: Path, what: str) -> RecipeMismatchError:
     return RecipeMismatchError(
-        f"index {display_path(index)}: {what}; use the network and features it was made with, "
+        f"index {display_path(index)}: {what}; use the model and features it was made with, "
         "or make another index"
     )

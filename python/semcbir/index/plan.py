@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Planning: compare the files of a root with the catalogue, and say what is to be done."""
+"""Planning: compare the files of a root with the catalogue, and decide what to do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from semcbir.index.roots import Root, claim_file, claim_folder, holding, outermo
 from semcbir.index.rows import ImageRow
 
 _SETTLED = ("indexed", "skipped")
-"""States of a row that stays as it is while its file does."""
+"""States of a row that stays as it is if its file does."""
 _LARGEST = 2**63 - 1  # SQLite's; files can carry stranger times
 
 
 @dataclass(frozen=True)
 class Task:
-    """A file to read. ``known`` is its row where the catalogue has one."""
+    """A file to read. ``known`` is its row if the catalogue has one."""
 
     root: int
     relative: bytes
@@ -36,8 +36,8 @@ class Task:
 class Plan:
     """What brings (part of) a root up to date.
 
-    Files to read, ids that are gone, ids that came back as they were, and how many images stay as they are.
-    ``missing`` tells that the root is not there as a whole, so that nothing was planned for it.
+    Files to read, ids of files that are gone, ids of files that came back unchanged, and how many images stay
+    as they are. ``missing`` is true if the whole root is not there; nothing is planned for it then.
     """
 
     root: Root
@@ -50,9 +50,9 @@ class Plan:
 
 
 def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
-    """Plan to bring every root up to date, after making ``folders`` roots as well.
+    """Plan to bring every root up to date, after making ``folders`` roots too.
 
-    Raises IndexStorageError where no root is there at all.
+    Raises IndexStorageError if no root is there at all.
     """
     for folder in outermost(folders):
         claim_folder(catalog, folder)
@@ -60,14 +60,14 @@ def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
     if plans and all(plan.missing for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
         raise IndexStorageError(
-            f"of the folders of index {display_path(catalog.folder)} none is there, or has any image left: "
+            f"no folder of index {display_path(catalog.folder)} is there, or has any image left: "
             f"{missing}; if one moved, say where with `semcbir info INDEX --root NEW`"
         )
     return plans
 
 
 def plan_add(catalog: Catalog, paths: Iterable[Path]) -> list[Plan]:
-    """Plan to have the files among ``paths``, and the images below the folders among them, in the index.
+    """Plan to add the files among ``paths``, and the images below the folders among them.
 
     Images that were removed by hand come back; nothing is taken out.
     """
@@ -104,8 +104,8 @@ def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
 def _plan_root(catalog: Catalog, root: Root) -> Plan:
     """Plan to bring all of ``root`` up to date with its folder.
 
-    A root whose folder is not there, or that held images and has none, is missing: an unmounted disk must
-    not empty an index. What lies in folders that could not be looked into stays.
+    A root is missing if its folder is not there, or if it held images and now has none: an unmounted disk
+    must not empty an index. Images in folders that cannot be read stay.
     """
     plan = Plan(root)
     known = catalog.images_below(root.id)
@@ -124,7 +124,7 @@ def _plan_root(catalog: Catalog, root: Root) -> Plan:
         file = root.file(relative)
         if row.state not in _SETTLED or any(file.is_relative_to(folder) for folder in plan.unreadable):
             continue
-        # Single files may have been added under names that a scan passes over.
+        # Single files may have been added under names that a scan skips.
         if file.is_file():
             _look_at(plan, file, row, revive=False)
         else:
@@ -138,7 +138,7 @@ def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> N
     try:
         status = file.stat()
     except OSError:
-        return  # Gone again between listing and looking: the next refresh settles it.
+        return  # It vanished after it was listed: the next refresh settles it.
     mtime_ns = max(-_LARGEST, min(status.st_mtime_ns, _LARGEST))
     if row is not None:
         same = (row.size, row.mtime_ns) == (status.st_size, mtime_ns)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Roots: the folders an index found its images in.
+"""Roots: the folders in which an index found its images.
 
 No root lies inside a scanned one: a folder below a scanned root belongs to it, and a folder above existing
-roots takes their images over. So every file has one place in the catalogue.
+roots takes over their images. So every file has one place in the catalogue.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from semcbir.index.rows import RootRow
 class Root:
     """A folder that images were found in, with its number in the catalogue.
 
-    ``scanned`` is false where only single files of the folder were added, so that a refresh does not look
-    for others.
+    ``scanned`` is false if only single files of the folder were added; a refresh then does not look for
+    others.
     """
 
     id: int
@@ -30,7 +30,7 @@ class Root:
     scanned: bool
 
     def relative(self, file: Path) -> bytes:
-        """Return how ``file`` is called in the catalogue."""
+        """Return the catalogue's name for ``file``."""
         return os.fsencode(file.relative_to(self.folder).as_posix())
 
     def file(self, relative: bytes) -> Path:
@@ -39,7 +39,7 @@ class Root:
 
 
 def read_roots(catalog: Catalog, *, forgotten: bool = False) -> tuple[Root, ...]:
-    """Return the roots of an index, oldest first; forgotten ones only where asked for."""
+    """Return the roots of an index, oldest first; forgotten ones only on request."""
     return tuple(
         Root(row.id, _place(catalog, row), row.state == "scanned")
         for row in catalog.roots()
@@ -48,7 +48,7 @@ def read_roots(catalog: Catalog, *, forgotten: bool = False) -> tuple[Root, ...]
 
 
 def _place(catalog: Catalog, row: RootRow) -> Path:
-    """Tell where a root is now: index and photos may have moved together, or the index alone."""
+    """Return where a root is now: index and photos may have moved together, or the index alone."""
     stored = Path(os.fsdecode(row.path))
     if row.relative is None:
         return stored
@@ -57,13 +57,13 @@ def _place(catalog: Catalog, row: RootRow) -> Path:
         return beside if beside.is_dir() else stored
     if not beside.is_dir() or stored.samefile(beside):
         return stored
-    # Both are there, so one of index and photos was copied: where its photos are tells which to follow.
+    # Both are there, so the index or the photos were copied: follow the folder that has the photos.
     known = catalog.indexed_below(row.id, limit=1)
     return beside if known and (beside / os.fsdecode(known[0][1])).exists() else stored
 
 
 def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
-    """Return how a root is written down: as it is, and from the index's real place where there is a way."""
+    """Return a root as stored: its path, and its path relative to the index's real location (or None)."""
     try:
         relative = os.fsencode(os.path.relpath(os.path.realpath(folder), os.path.realpath(index)))
     except ValueError:  # another drive
@@ -72,7 +72,7 @@ def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
 
 
 def outermost(folders: Iterable[Path]) -> list[Path]:
-    """Return the folders that lie in no other of them, each once."""
+    """Return the folders that do not lie inside another of them, each once."""
     chosen = list(dict.fromkeys(folders))
     return [one for one in chosen if not any(one.is_relative_to(other) for other in chosen if other != one)]
 
@@ -86,7 +86,7 @@ def holding(roots: tuple[Root, ...], path: Path) -> Root | None:
 
 
 def claim_folder(catalog: Catalog, folder: Path) -> None:
-    """Have the index follow ``folder``: by a root that holds it, or by a new one."""
+    """Make the index follow ``folder``: by a root that holds it, or by a new one."""
     if any(root.scanned and folder.is_relative_to(root.folder) for root in read_roots(catalog)):
         return
     with catalog.changes():
@@ -97,14 +97,14 @@ def claim_folder(catalog: Catalog, folder: Path) -> None:
 
 
 def claim_file(catalog: Catalog, file: Path) -> None:
-    """Have a root for the single file ``file``."""
+    """Make sure that a root holds the single file ``file``."""
     if holding(read_roots(catalog), file) is None:
         with catalog.changes():
             _claimed(catalog, file.parent, "files")
 
 
 def _claimed(catalog: Catalog, folder: Path, state: str) -> int:
-    """Have ``folder`` as a root in this state, one forgotten before or a new one; return its number."""
+    """Make ``folder`` a root in this state, a known one (even forgotten) or a new one; return its number."""
     for root in read_roots(catalog, forgotten=True):
         if root.folder == folder:
             catalog.set_root_state(root.id, state)
@@ -113,7 +113,7 @@ def _claimed(catalog: Catalog, folder: Path, state: str) -> int:
 
 
 def _absorb(catalog: Catalog, root: Root, other: Root) -> None:
-    """Make the images of a root below ``root`` its own, so that no file counts twice."""
+    """Move the images of a root below ``root`` into ``root``, so that no file counts twice."""
     images = catalog.images_below(other.id)
     catalog.absorb_root(
         root.id, other.id, ((row.id, root.relative(other.file(path))) for path, row in images.items())
@@ -121,7 +121,7 @@ def _absorb(catalog: Catalog, root: Root, other: Root) -> None:
 
 
 def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
-    """Note that the root at ``old`` (None: the only one) is at ``new`` now; ValueError as in ``Index``."""
+    """Store that the root at ``old`` (None: the only one) is now at ``new``; ValueError as in ``Index``."""
     roots = read_roots(catalog)
     chosen = [root for root in roots if old in (None, root.folder)]
     if len(chosen) != 1:
@@ -133,7 +133,7 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
     images = catalog.indexed_below(chosen[0].id)
     if images and not any((new / os.fsdecode(path)).exists() for _, path in images):
         raise ValueError(
-            f"new must hold images of the folder that moved, none of them is at {display_path(new)}"
+            f"new must hold images of the folder that moved, but none of them is at {display_path(new)}"
         )
     with catalog.changes():
         catalog.move_root(chosen[0].id, *stored_place(new, catalog.folder))

@@ -30,7 +30,7 @@ class RootRow:
 class ImageRow:
     """An image as the catalogue lists it: ``size`` and ``mtime_ns`` as they were when its file was read.
 
-    ``stored`` says that a segment still has its signature, even where it is no longer in the index.
+    ``stored`` is true if a segment still has its signature, even if the image is no longer in the index.
     """
 
     id: int

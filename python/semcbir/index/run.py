@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs: plans carried out, a committed batch at a time."""
+"""Runs: carrying out plans, one committed batch at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: files done of those to do, and how many of them were skipped."""
+    """How far a run has come: files done, files in total, and how many were skipped."""
 
     done: int
     total: int
@@ -49,8 +49,8 @@ class Progress:
 class Report:
     """What a run did: how many images it added, read again, took out, and left as they were.
 
-    ``skipped`` are the files it could not read; ``missing`` the folders of the index that were not there as
-    a whole, and ``unreadable`` the folders below that could not be looked into: their images stay.
+    ``skipped`` are the files that it could not read; ``missing`` are the index's folders that were missing or
+    had no image left, ``unreadable`` the folders below them that could not be listed: their images stay.
     """
 
     added: int = 0
@@ -63,7 +63,7 @@ class Report:
 
 
 class Run:
-    """Carries plans out, a committed batch at a time; the caller is the index's writer."""
+    """Carries out plans, one committed batch at a time; the caller is the index's writer."""
 
     def __init__(
         self, catalog: Catalog, recipe: Recipe, on_progress: Callable[[Progress], None] | None
@@ -72,12 +72,12 @@ class Run:
         self._recipe = recipe
         self._on_progress = on_progress
         self.report = Report()
-        """What was done so far."""
+        """What has been done so far."""
 
     def carry_out(self, plans: Sequence[Plan], extractor: Callable[[], Extractor]) -> None:
-        """Take out what is gone, put back what returned, read what is new, merge.
+        """Take out what is gone, put back what returned, read what is new or changed, merge.
 
-        ``extractor`` is called only where there is something to read.
+        ``extractor`` is called only if there is something to read.
         """
         report, catalog = self.report, self._catalog
         report.missing = [plan.root.folder for plan in plans if plan.missing]
@@ -96,7 +96,7 @@ class Run:
     def _read(self, tasks: list[Task], extractor: Extractor) -> Iterator[None]:
         """Read every file of ``tasks`` in order; yields after each commit.
 
-        An interruption (Ctrl-C) commits what is ready before it goes on.
+        An interruption (Ctrl-C) commits what is ready, then is raised again.
         """
         tasks = sorted(tasks, key=lambda task: os.fsencode(task.path))
         ready: list[tuple[Task, Extracted]] = []
@@ -121,7 +121,7 @@ class Run:
         yield
 
     def _commit(self, batch: list[tuple[Task, Extracted]]) -> None:
-        """Write the segment, then the catalogue: the order that a kill at any point survives."""
+        """Write the segment, then the catalogue: in this order a kill at any point does no harm."""
         if not batch:
             return
         next_id = self._catalog.next_id()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Segments: immutable safetensors files that hold the signatures of a batch of images.
 
-A segment is written under a temporary name, synced, and renamed; once it has its name it never changes,
-so it is read through a memory map. The rows (offsets, classes, proportions) are stored once, counts and
-centroids once per feature.
+A segment is written under a temporary name, synced, and renamed. Then it never changes, so it is read
+through a memory map. The rows (offsets, classes, proportions) are stored once, counts and centroids once
+per feature.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
 Batch = Mapping[str, Signatures]
-"""The signatures of one batch of images, per feature name; all of them share their rows."""
+"""The signatures of one batch of images, per feature name; all features share the rows."""
 
 SUFFIX = ".safetensors"
 _DTYPES = {"I64": np.int64, "F32": np.float32, "U32": np.uint32, "U16": np.uint16}
@@ -54,8 +54,8 @@ class Segment:
 def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
     """Write ``batches``, one after another, as one new segment in ``folder``; it survives a power cut.
 
-    Columns go to the file piece by piece, so that merging large segments needs no memory of their size.
-    Raises OSError (a full disk, say), leaving no file behind.
+    Columns go to the file piece by piece, so that merging large segments needs little memory. Raises OSError
+    (a full disk, say) and then leaves no file behind.
     """
     name = secrets.token_hex(8) + SUFFIX
     temporary = folder / f".{name}.tmp"
@@ -78,9 +78,9 @@ def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
 
 
 def map_segment(path: Path, recipe: Recipe) -> Segment:
-    """Map the segment at ``path`` and check that walking it is safe; its values are not read.
+    """Map the segment at ``path`` and check that it is safe to walk; its values are not read.
 
-    Raises FileNotFoundError where it is not there and IndexStorageError where it is damaged.
+    Raises FileNotFoundError if it is missing, IndexStorageError if it is damaged.
     """
     try:
         data = np.memmap(path, np.uint8, "r")
@@ -99,7 +99,7 @@ def _first(batch: Batch) -> Signatures:
 
 
 def _columns(batches: Sequence[Batch]) -> Iterator[tuple[str, list[npt.NDArray[Any]]]]:
-    """Yield every column's name and its parts, widest alignment first as safetensors lays them out."""
+    """Yield every column's name and its parts, widest alignment first, as in safetensors."""
     firsts = [_first(batch) for batch in batches]
     yield "ids", [batch.ids for batch in firsts]
     bases = np.cumsum([0, *(int(batch.offsets[-1]) for batch in firsts)])
@@ -137,12 +137,12 @@ def _bytes(part: npt.NDArray[Any]) -> Iterable[memoryview]:
 
 
 def _tensors(data: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
-    """Return a file's tensors as views, every bound checked before it is used."""
+    """Return a file's tensors as views; every bound is checked before use."""
     if len(data) < 8:
-        raise ValueError(f"a header of 8 bytes expected, the file has {len(data)}")
+        raise ValueError(f"expected a header of 8 bytes, the file has {len(data)}")
     (length,) = struct.unpack("<Q", data[:8].tobytes())
     if length > min(_MAX_HEADER, len(data) - 8):
-        raise ValueError(f"header of {length} bytes does not fit the file of {len(data)}")
+        raise ValueError(f"a header of {length} bytes does not fit into the file of {len(data)}")
     header = json.loads(data[8 : 8 + length].tobytes())
     body = data[8 + length :]
     tensors, expected = {}, 0
@@ -160,7 +160,7 @@ def _tensors(data: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
             raise ValueError(f"tensor {name} is not aligned")
         tensors[name] = body[begin:end].view(dtype).reshape(_shape(name, entry["shape"]))
     if expected != len(body):
-        raise ValueError(f"{expected} bytes of tensors expected, the file has {len(body)}")
+        raise ValueError(f"expected {expected} bytes of tensors, the file has {len(body)}")
     return tensors
 
 

@@ -26,24 +26,24 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One consistent look at an index; later changes to the index do not touch it."""
+    """One consistent view of an index; later changes to the index do not affect it."""
 
     folder: Path
     recipe: Recipe
     roots: tuple[Root, ...]
     segments: tuple[Segment, ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
-    """Per segment the ids of its images, -1 for those that are no longer in the index."""
+    """Per segment, the ids of its images; -1 for those that are no longer in the index."""
 
     _searchers: dict[str, Searcher] = field(default_factory=dict)
-    """Those made so far, per feature name."""
+    """The searchers made so far, per feature name."""
 
     def __len__(self) -> int:
         """Return how many images can be found."""
         return sum(int(np.count_nonzero(ids >= 0)) for ids in self.live_ids)
 
     def __contains__(self, image: int) -> bool:
-        """Tell whether the image with this id can be found."""
+        """Return whether the image with this id can be found."""
         return image >= 0 and any((ids == image).any() for ids in self.live_ids)
 
     def ids(self) -> list[int]:
@@ -59,7 +59,7 @@ class Snapshot:
         return self._searchers[feature]
 
     def signatures(self, feature: str, wanted: npt.NDArray[np.int64] | None) -> Signatures:
-        """Return signatures, copied: of every image by id (None), or of the ``wanted`` ids in their order.
+        """Return a copy of the signatures: of all images by id (None), or of the ``wanted`` ids in order.
 
         Raises ValueError for an id that is not in the index, IndexStorageError for damaged values.
         """
@@ -89,14 +89,14 @@ class Snapshot:
 def load(folder: Path) -> Snapshot:
     """Read the catalogue of the index at ``folder`` and map its segments.
 
-    Raises IndexStorageError where it is no index or damaged.
+    Raises IndexStorageError if it is not an index or is damaged.
     """
     for _ in range(_ATTEMPTS):
         with read(folder) as catalog:
             recipe, roots = read_recipe(catalog), read_roots(catalog)
             files, dead = catalog.segments(), catalog.dead_rows()
         try:
-            # A writer may have merged these segments away since; then the catalogue tells anew.
+            # A writer may have merged these segments in the meantime; then read the catalogue again.
             segments = [map_segment(folder / SEGMENTS / file.name, recipe) for _, file in files]
         except FileNotFoundError as error:
             missing = error.filename
@@ -128,7 +128,7 @@ def live_ids(ids: npt.NDArray[np.int64], dead: Iterable[int]) -> npt.NDArray[np.
 
 
 def read_recipe(catalog: Catalog) -> Recipe:
-    """Return the recipe of an index. Raises IndexStorageError where it is malformed or too new."""
+    """Return the recipe of an index. Raises IndexStorageError if it is malformed or too new."""
     try:
         data = json.loads(catalog.meta("recipe"))
         if data["format"] > FORMAT:

@@ -3,5 +3,5 @@
 
 - ``sheet``: a query and its hits
 - ``explanation``: why two photos are near or far
-- ``draw``: what both are made of
+- ``draw``: what both are drawn with
 """

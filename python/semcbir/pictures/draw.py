@@ -46,15 +46,15 @@ def write(
     width: float = float("inf"),
     anchor: str = "la",
 ) -> None:
-    """Write one line of ``text``, shortened in its middle to at most ``width`` pixels."""
+    """Write ``text`` on one line, shortened in the middle to at most ``width`` pixels."""
     font, text = _font(text, size)
     draw.text(place, shortened(text, font, width), fill=fill, font=font, anchor=anchor)
 
 
 def shortened(text: str, font: Font, width: float) -> str:
-    """Return ``text``, or its beginning and end around an ellipsis where it is wider than ``width``.
+    """Return ``text``, or its beginning and end around an ellipsis if it is wider than ``width``.
 
-    The end of a file's name, with its number and suffix, often tells more than the middle.
+    The end of a file name, with its number and suffix, often says more than the middle.
     """
     if font.getlength(text) <= width:
         return text
@@ -67,7 +67,7 @@ def shortened(text: str, font: Font, width: float) -> str:
 
 
 def _font(text: str, size: int) -> tuple[Font, str]:
-    """Return a font with the characters of ``text``; where there is none, question marks stand for them."""
+    """Return a font for ``text``, and ``text``; without such a font, "?" replaces what is not ASCII."""
     if text.replace(ELLIPSIS, "").isascii():
         return _default_font(size), text
     wide = _wide_font(size)
@@ -83,7 +83,7 @@ def _default_font(size: int) -> Font:
 
 @functools.cache
 def _wide_font(size: int) -> Font | None:
-    # The font inside Pillow is plain ASCII; what a system has may hold the rest.
+    # Pillow's own font is plain ASCII; the system's fonts may have the rest.
     for name in _WIDE_FONTS:
         try:
             return ImageFont.truetype(name, size)
@@ -93,7 +93,7 @@ def _wide_font(size: int) -> Font | None:
 
 
 def thumbnail(photo: Photo, box: tuple[int, int]) -> Image.Image | None:
-    """Return ``photo`` fitted into ``box`` (width, height), or None where it cannot be read."""
+    """Return ``photo`` fitted into ``box`` (width, height), or None if it cannot be read."""
     try:
         if isinstance(photo, np.ndarray):
             pixels = as_image(photo, 2 * max(box))
@@ -105,16 +105,16 @@ def thumbnail(photo: Photo, box: tuple[int, int]) -> Image.Image | None:
 
 
 def fitted(pixels: npt.NDArray[np.uint8], box: tuple[int, int]) -> Image.Image:
-    """Return RGB uint8 (H, W, 3) scaled so that it just fits into ``box`` (width, height)."""
+    """Return RGB uint8 (H, W, 3) scaled to just fit into ``box`` (width, height)."""
     image = Image.fromarray(pixels)
     scale = min(box[0] / image.width, box[1] / image.height)
-    # At least a pixel each way: a photo can be thinner than its thumbnail's last row.
+    # At least one pixel each way: a very long photo would shrink to nothing.
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def placeholder(box: tuple[int, int]) -> Image.Image:
-    """Return what stands where a photo should, but cannot be read."""
+    """Return the picture that stands for a photo that cannot be read."""
     width, height = box
     image = Image.new("RGB", box, (241, 243, 244))
     draw = ImageDraw.Draw(image)
@@ -128,7 +128,7 @@ def placeholder(box: tuple[int, int]) -> Image.Image:
 def place_photo(
     sheet: Image.Image, photo: Image.Image | None, corner: tuple[int, int], box: tuple[int, int]
 ) -> tuple[int, int]:
-    """Paste ``photo`` into the middle of ``box`` at ``corner``, return where; None gives the placeholder."""
+    """Paste ``photo`` (None: a placeholder) into the middle of ``box`` at ``corner``; return its place."""
     photo = photo or placeholder(box)
     place = (corner[0] + (box[0] - photo.width) // 2, corner[1] + (box[1] - photo.height) // 2)
     sheet.paste(photo, place)
@@ -138,7 +138,7 @@ def place_photo(
 def label_overlay(photo: Image.Image, label_map: npt.NDArray[np.uint16], void: int | None) -> Image.Image:
     """Return ``photo`` under the colours of its label map (H, W) of any size, white where classes meet."""
     size = (photo.width, photo.height)
-    # OpenCV's nearest neighbour keeps labels as they are; it has no resize for every integer type.
+    # OpenCV's nearest neighbour keeps labels as they are, but cannot resize every integer type.
     labels = cv2.resize(label_map.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
     colours = class_colours()
     paint = colours[labels % len(colours)]
@@ -153,7 +153,7 @@ def label_overlay(photo: Image.Image, label_map: npt.NDArray[np.uint16], void: i
 
 
 def widest_place(mask: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Return (x, y, radius) of the largest disc inside ``mask`` (H, W): where a number is read best."""
+    """Return (x, y, radius) of the largest disc inside ``mask`` (H, W): the best place for a number."""
     padded = np.pad(mask.astype(np.uint8), 1)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(inside.argmax()), inside.shape)
@@ -162,7 +162,7 @@ def widest_place(mask: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
 
 @functools.cache
 def class_colours() -> npt.NDArray[np.uint8]:
-    """Return 256 colours (256, 3) for labels: the same in every picture, each far from all before it."""
+    """Return 256 colours (256, 3) for labels: the same in every picture, each far from those before it."""
     levels = np.arange(8, 256, 24)
     rgb = np.array(list(itertools.product(levels, repeat=3)))
     lab = _oklab(rgb)
@@ -178,7 +178,7 @@ def class_colours() -> npt.NDArray[np.uint8]:
 
 
 def _oklab(rgb: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return sRGB 0..255 (n, 3) as OKLab (n, 3), where distances are about what an eye sees."""
+    """Return sRGB 0..255 (n, 3) as OKLab (n, 3), where distances are about what the eye sees."""
     share = rgb / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     to_lms = [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696],

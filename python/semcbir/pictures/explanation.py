@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The picture of an explanation: both photos, both label maps, and what each class does to the distance."""
+"""The picture of an explanation: both photos, both label maps, and each class's part of the distance."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from semcbir.extractor import Analysis
 
 MAX_ROWS = 30
-"""An explanation's legend has so many classes at most."""
+"""The most classes in an explanation's legend."""
 
 _VIEW = (440, 330)
 _ROW = 26
 _LED_TO = 8
-"""Small regions of so many classes are pointed at; of more the picture would be full of lines."""
+"""The most classes whose small regions get a line to their number; more lines would fill the picture."""
 
 
 def explanation_picture(explanation: Explanation) -> Image.Image:
-    """Return both photos, both label maps over them, and what each class does, as one RGB picture.
+    """Return both photos, their label maps over them, and each class's part, as one RGB picture.
 
-    A class has one colour in every picture, and the number of its row of the legend (the largest share of
-    the squared distance first). Where the hit's file is gone a placeholder stands for it. The legend has
-    MAX_ROWS classes at most.
+    A class has the same colour in every picture, and the number of its row in the legend (the largest share
+    of the squared distance first). If the hit's file is gone, a placeholder stands for it. The legend has at
+    most MAX_ROWS classes.
     """
     rows = explanation.rows[:MAX_ROWS]
     left_out = len(explanation.rows) - len(rows)
@@ -82,7 +82,7 @@ def _titles(explanation: Explanation) -> tuple[str, str]:
 def _views(
     analysis: Analysis | None, numbers: dict[int, int], void: int | None
 ) -> tuple[Image.Image, Image.Image]:
-    """Return a photo, and the same under its label map with the classes' numbers."""
+    """Return a photo, and the photo under its label map with the classes' numbers."""
     if analysis is None:
         return placeholder(_VIEW), placeholder(_VIEW)
     photo = fitted(analysis.image, _VIEW)
@@ -92,7 +92,7 @@ def _views(
 
 
 def _number_regions(overlay: Image.Image, label_map: npt.NDArray[Any], numbers: dict[int, int]) -> None:
-    """Write each class's number where it is widest; where that is too narrow, a line leads there."""
+    """Write each class's number where the class is widest; if that is too narrow, a line leads there."""
     draw = ImageDraw.Draw(overlay)
     scale = np.array([overlay.width / label_map.shape[1], overlay.height / label_map.shape[0]])
     discs = []
@@ -109,7 +109,7 @@ def _number_regions(overlay: Image.Image, label_map: npt.NDArray[Any], numbers: 
             place = spot + np.array(aside)
             draw.line((*spot, *place), fill=INK, width=2)
         discs.append(((place[0], place[1]), number))
-    # Discs over lines, the first class over the others.
+    # Discs go over lines, the first class over the others.
     for centre, number in discs:
         _disc(draw, centre, number)
 
@@ -156,7 +156,7 @@ def _bar(
     value: float,
     colour: tuple[int, int, int],
 ) -> None:
-    """Draw a share in [0, 1] as a bar and in per cent."""
+    """Draw a share in [0, 1] as a bar and as a percentage."""
     left, middle = place
     length = width - 56
     draw.rectangle((left, middle - 5, left + length, middle + 5), fill=(241, 243, 244))

@@ -38,7 +38,7 @@ def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) ->
 
     Each hit shows its rank, distance, histogram distance and file name; penalised ones are faded and
     labelled. A photo that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8
-    array (H, W, 3), or None where there is no photo. At most MAX_HITS hits are shown.
+    array (H, W, 3), or None if there is no photo. At most MAX_HITS hits are shown.
 
     Raises TypeError or ValueError unless ``columns`` is an integer from 1 to 50.
     """
@@ -46,7 +46,7 @@ def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) ->
     hits = results[:MAX_HITS]
     rows = -(-len(hits) // columns)
     top = MARGIN + _TILE[1] + 2 * GAP
-    # Room for the head's text, even where there are one or two columns.
+    # Room for the head's text, even with one or two columns.
     width = 2 * MARGIN + max(columns * (_TILE[0] + GAP) - GAP, _TILE[0] + 240)
     height = top + rows * (_TILE[1] + _CAPTION + GAP) + MARGIN - GAP
     sheet = Image.new("RGB", (width, height), PAPER)

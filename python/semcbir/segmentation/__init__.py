@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Semantic segmentation: photos in, label maps out.
 
-- ``segmenter``: Segmenter, an ONNX model and its card at work
+- ``segmenter``: Segmenter, which runs an ONNX model with its card
 - ``network``: the ONNX graph, checked against its card
 - ``averaging``: flips, scales, windows and other classes, from a network's logits
 - ``canvas``: from photos to the network's input, and where each photo lies on it

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Flips, scales, windows, other classes: softmax probabilities averaged over all passes, then the argmax.
 
-After the tester of MSeg (mseg-dataset/mseg-semantic, ``tool/inference_task.py``): each window's scores are
-interpolated to its pixels, softmax is taken there, the probabilities are summed where other classes are
-wanted, flips and overlapping windows are averaged, the mean is brought to the photo's resolution, and the
-scales are added up.
+This follows MSeg's test program (mseg-dataset/mseg-semantic, ``tool/inference_task.py``): each window's
+scores are interpolated to its pixels, softmax is taken there, the probabilities are summed if other classes
+are wanted, flips and overlapping windows are averaged, the mean is interpolated to the photo's resolution,
+and the scales are summed.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from semcbir.segmentation.labelling import Indices, Positions, Scores, upsampled
 from semcbir.segmentation.network import Canvas, Network
 
 _BAND = 2**19
-"""Numbers that are worked on at a time: few enough to stay in the cache."""
+"""Numbers processed at a time: few enough to stay in the cache."""
 
 BUDGET = 2**31
-"""Bytes that the images worked on at the same time may take together; one image alone may take more."""
+"""Bytes that the images in work at the same time may take together; an image alone may take more."""
 
 
 class Averager:
-    """Runs ``network`` as its card's ``inference`` says, an image at a time.
+    """Runs ``network`` as its card's ``inference`` says, one image at a time.
 
-    Memory for an image: the probabilities of one scale, their sum over the scales, and the scores of a batch
-    of windows. The sum has the photo's resolution, but none finer than the largest scale's, so that no photo
-    is too large; the labels of a larger one are those of the interpolated sum. For many classes and a large
-    scale that is gigabytes, so threads that call at the same time wait where it would exceed ``BUDGET``.
+    An image takes memory for the probabilities of one scale, their sum over the scales, and the scores of a
+    batch of windows. The sum has the photo's resolution or the largest scale's, whichever is lower, so no
+    photo is too large; the labels of a larger photo are those of the interpolated sum. Many classes at a
+    large scale take gigabytes, so threads that call at the same time wait if they would exceed ``BUDGET``.
     """
 
     def __init__(self, network: Network) -> None:
@@ -51,7 +51,7 @@ class Averager:
     def label_map(self, image: Image) -> npt.NDArray[Any]:
         """Label an image (H, W, 3): (H, W) of integers below the card's ``n_classes``.
 
-        Of equal probabilities the lowest label's wins. ModelError where the network fails.
+        Of equal probabilities the lowest label's wins. ModelError if the model fails.
         """
         photo = (image.shape[0], image.shape[1])
         sizes = self._spec.scaled(*photo, self._card.size)
@@ -61,7 +61,7 @@ class Averager:
             return self._labels(image, sizes, grid)
 
     def _bytes(self, photo: tuple[int, int], grid: tuple[int, int], largest: tuple[int, int]) -> int:
-        """About the memory that an image takes: its sum, and what is there beside it."""
+        """Return roughly the bytes that an image takes: its sum, and what is held beside it."""
         card, canvas = self._card, self._spec.canvas(*largest, self._card.size)
         window = canvas[0] * canvas[1] if self._spec.crop is None else self._spec.crop**2
         scores = len(card.classes) * window * self._network.density
@@ -89,7 +89,7 @@ class Averager:
             total[:, band] += values
 
     def _probabilities(self, image: Image, size: tuple[int, int]) -> Scores:
-        """The mean over windows and flips of the photo scaled to ``size``: (n_classes, *size)."""
+        """Return the mean over windows and flips of the photo scaled to ``size``: (n_classes, *size)."""
         spec, card = self._spec, self._card
         canvas = spec.canvas(*size, card.size)
         window = canvas if spec.crop is None else (spec.crop, spec.crop)
@@ -127,7 +127,7 @@ class Averager:
     def _positions(
         self, output: npt.NDArray[Any], window: tuple[int, int], flip: bool
     ) -> tuple[Positions, Positions]:
-        """Where the window's rows and columns lie on the output's lattice."""
+        """Return where the window's rows and columns lie on the output's lattice."""
         rows, columns = (
             pixel_positions(side, points, align_corners=self._card.output.align_corners)
             for side, points in zip(window, output.shape[1:], strict=True)
@@ -135,7 +135,7 @@ class Averager:
         return rows, columns[::-1] if flip else columns
 
     def _checked(self, output: npt.NDArray[Any]) -> Scores:
-        """The scores as float32, those of masked channels 0."""
+        """Return the scores as float32, those of masked channels set to 0."""
         scores = output.astype(np.float32)
         scores[self._masked] = 0
         if not np.isfinite(scores).all():
@@ -143,14 +143,14 @@ class Averager:
         return scores
 
     def _summed(self, probabilities: Scores) -> Scores:
-        """The new classes' sums, where there are new ones."""
+        """Return the sums for the taxonomy's classes, or ``probabilities`` without a taxonomy."""
         if self._groups is None:
             return probabilities
         return np.stack([probabilities[group].sum(axis=0) for group in self._groups])
 
 
 class _Room:
-    """Lets in what fits into ``size`` bytes together, in the order of arrival; what is larger goes alone."""
+    """Admits what fits into ``size`` bytes together, in order of arrival; anything larger goes in alone."""
 
     def __init__(self, size: int) -> None:
         self._size, self._used = size, 0
@@ -158,7 +158,7 @@ class _Room:
 
     @contextmanager
     def of(self, need: int) -> Iterator[None]:
-        with self._turn, self._changed:  # Behind the turn: small ones must not keep overtaking a large one.
+        with self._turn, self._changed:  # In turn, or small ones could keep overtaking a large one.
             self._changed.wait_for(lambda: not self._used or self._used + need <= self._size)
             self._used += need
         try:
@@ -170,7 +170,7 @@ class _Room:
 
 
 def _groups(card: ModelCard) -> list[Indices] | None:
-    """The channels of each class of the taxonomy, or None without one."""
+    """Return the channels of each class of the taxonomy, or None without one."""
     taxonomy = card.inference.taxonomy if card.inference else None
     if taxonomy is None:
         return None
@@ -178,13 +178,13 @@ def _groups(card: ModelCard) -> list[Indices] | None:
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
-    """What 0..``size`` and a window of ``length`` from ``start`` share, seen from either."""
+    """Return the overlap of 0..``size`` and a window of ``length`` at ``start``, as a slice of each."""
     low, high = max(0, start), min(size, start + length)
     return slice(low, high), slice(low - start, high - start)
 
 
 def _interpolated(values: Scores, rows: Positions, columns: Positions) -> Iterator[tuple[slice, Scores]]:
-    """Interpolate (C, h, w) bilinearly at positions (H,) and (W,): bands of rows, each (C, rows, W)."""
+    """Interpolate (C, h, w) bilinearly at positions (H,) and (W,); yield bands of rows, each (C, rows, W)."""
     above, down = _neighbours(rows, values.shape[1])
     before, across = _neighbours(columns, values.shape[2])
     after = np.minimum(before + 1, values.shape[2] - 1)
@@ -201,7 +201,7 @@ def _between(low: Scores, high: Scores, fraction: Scores) -> Scores:
 
 
 def _neighbours(positions: Positions, points: int) -> tuple[Indices, Scores]:
-    """The point at or before each position, and how far beyond it the position lies, 0 <= f < 1."""
+    """Return the point at or before each position, and how far the position lies beyond it, 0 <= f < 1."""
     before = np.minimum(positions.astype(np.intp), points - 1)
     return before, (positions - before).astype(np.float32)
 

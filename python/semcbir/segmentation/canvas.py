@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Laying photos on the canvas that a segmentation network sees."""
+"""Laying photos on the canvas that the network sees."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a photo lies: its own (height, width), that of its scaled ``crop``, that of the ``canvas``.
+    """Where a photo lies: (height, width) of the photo, of its scaled ``crop``, and of the ``canvas``.
 
-    The crop is the canvas's upper left corner; the rest is padding.
+    The crop fills the canvas's upper left corner; the rest is padding.
     """
 
     photo: tuple[int, int]
@@ -29,7 +29,7 @@ class Placement:
 
     @classmethod
     def of(cls, image: Image, size: SizeSpec) -> Placement:
-        """The placement of an image (H, W, 3) under a size rule."""
+        """Return the placement of an image (H, W, 3) under a size rule."""
         photo = (image.shape[0], image.shape[1])
         crop = size.scaled(*photo)
         return cls(photo, crop, size.canvas(*crop))
@@ -37,9 +37,9 @@ class Placement:
     def positions(
         self, lattice: tuple[int, int], *, align_corners: bool
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Where the photo's rows and columns lie on a lattice of points spread over the canvas.
+        """Return where the photo's rows and columns lie on a lattice of points spread over the canvas.
 
-        ``lattice``: its (height, width). Gives float64 (H,) and (W,), non-decreasing, within [0, side - 1].
+        ``lattice`` is its (height, width). Returns float64 (H,) and (W,), non-decreasing, in [0, side - 1].
         """
         rows, columns = (
             _positions(photo, crop, canvas, points, align_corners)
@@ -52,17 +52,17 @@ def _positions(
     photo: int, crop: int, canvas: int, points: int, align_corners: bool
 ) -> npt.NDArray[np.float64]:
     # Scaling maps pixel centres: the photo's pixel i has its centre at i + 1/2. Clamping to the crop
-    # repeats its border instead of letting the padding in.
+    # repeats its border and keeps the padding out.
     return _on_lattice(even_positions(photo, crop), canvas, points, align_corners)
 
 
 def even_positions(side: int, points: int) -> npt.NDArray[np.float64]:
-    """Where the pixels of a ``side`` lie on ``points`` points that divide it evenly: float64 (side,)."""
+    """Return where the pixels of a ``side`` lie on ``points`` that divide it evenly: float64 (side,)."""
     return np.clip((np.arange(side) + 0.5) * (points / side) - 0.5, 0, points - 1)
 
 
 def pixel_positions(side: int, points: int, *, align_corners: bool) -> npt.NDArray[np.float64]:
-    """Where a canvas's own pixels lie on the ``points`` of a network's output along one ``side``."""
+    """Return where a canvas's own pixels lie on the ``points`` of the network's output along one ``side``."""
     return _on_lattice(np.arange(side, dtype=np.float64), side, points, align_corners)
 
 
@@ -88,7 +88,7 @@ def lay(
 ) -> npt.NDArray[Any]:
     """Scale an image (H, W, 3) to ``size`` and lay it on a canvas: (3, H, W) or (H, W, 3), as ``spec`` says.
 
-    Its upper left corner comes to ``at`` (row, column); the rest of the canvas has the colour ``pad``.
+    The image's upper left corner lies at ``at`` (row, column); the rest of the canvas has the colour ``pad``.
     """
     table = _values(spec)
     order = slice(None) if spec.colour == "RGB" else slice(None, None, -1)
@@ -105,7 +105,7 @@ def lay(
 
 
 def lay_whole(image: Image, spec: InputSpec, size: SizeSpec) -> npt.NDArray[Any]:
-    """The network's input for an image (H, W, 3): (3, H, W) or (H, W, 3), as ``spec`` says."""
+    """Return the network's input for an image (H, W, 3): (3, H, W) or (H, W, 3), as ``spec`` says."""
     placement = Placement.of(image, size)
     return lay(image, placement.crop, placement.canvas, spec, size.pad)
 
@@ -120,7 +120,7 @@ def scale(image: Image, shape: tuple[int, int]) -> Image:
 
 
 def _values(spec: InputSpec) -> npt.NDArray[Any]:
-    """What the network is given for each byte of each colour: (1, 256, 3) of the input's type."""
+    """Return the network's input value for each byte of each colour: (1, 256, 3) of the input's type."""
     values = np.repeat(np.arange(256, dtype=np.float64)[None, :, None], 3, axis=2)
     if spec.mean is not None and spec.std is not None:
         values = (values / 255.0 - np.array(spec.mean)) / np.array(spec.std)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From a network's scores or labels to a label map at the photo's resolution."""
+"""From the network's scores or labels to a label map at the photo's resolution."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def nearest_labels(labels: npt.NDArray[Any], rows: Positions, columns: Positions
 def upsampled_argmax(
     logits: Scores, rows: Positions, columns: Positions, masked: Sequence[int] = ()
 ) -> npt.NDArray[np.uint16]:
-    """Find the winner of bilinearly interpolated scores at every crossing of ``rows`` and ``columns``.
+    """Find the channel with the highest bilinearly interpolated score at each of ``rows`` x ``columns``.
 
     ``logits``: float32 (C, h, w); ``rows`` (H,) and ``columns`` (W,): non-decreasing positions on that
-    lattice. Channels in ``masked`` never win; of equal scores the lowest channel's wins. Gives uint16 (H,
-    W). ValueError where scores that matter are not finite.
+    lattice. Channels in ``masked`` never win; of equal scores the lowest channel's wins. Returns uint16
+    (H, W). ValueError if scores that matter are not finite.
 
     Interpolating every channel at every pixel would cost as much as the network. But inside a cell of the
     lattice an interpolated score stays between the least and the greatest of its corners, so only channels
@@ -45,7 +45,7 @@ def upsampled_argmax(
 
 @dataclass(frozen=True)
 class _Axis:
-    """One direction: the cell of each position, the fraction within it, the pixels of each cell."""
+    """One axis: the cell of each position, the fraction within it, and the pixels of each cell."""
 
     cell: Indices
     fraction: npt.NDArray[np.float32]
@@ -65,7 +65,7 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Contest:
-    """Which channels can win in which cell: pairs sorted by cell, then channel, CSR by cell."""
+    """Which channels can win in which cell: pairs sorted by cell, then by channel, CSR by cell."""
 
     logits: Scores
     channel: Indices
@@ -77,7 +77,7 @@ class _Contest:
         least, greatest = _extremes(logits, np.minimum), _extremes(logits, np.maximum)
         least[list(masked)] = greatest[list(masked)] = -np.inf
         bar = least.max(axis=0)
-        # One flat search: ten times faster than nonzero of two axes.
+        # One flat search is ten times faster than nonzero over two axes.
         channel, cell = np.divmod(np.flatnonzero(greatest >= bar), bar.size)
         for scores in (bar, least[channel, cell], greatest[channel, cell]):
             if not np.isfinite(scores).all():
@@ -87,11 +87,11 @@ class _Contest:
         return cls(logits, channel[by_cell], np.cumsum(count) - count, count)
 
     def first(self) -> npt.NDArray[np.uint16]:
-        """The lowest candidate of each cell."""
+        """Return the lowest candidate of each cell."""
         return self.channel[self.start].astype(np.uint16)
 
     def coefficients(self, cells: Indices, place: int) -> tuple[npt.NDArray[np.uint16], Scores]:
-        """The candidate number ``place`` of each cell, and its score as a + b x + c y + d x y: (4, cells)."""
+        """Return candidate number ``place`` of each cell, and its score a + b x + c y + d x y: (4, cells)."""
         channel = self.channel[self.start[cells] + place]
         y, x = np.divmod(cells, self.logits.shape[2] - 1)
         corner = self.logits[channel, y, x]
@@ -102,12 +102,12 @@ class _Contest:
 
 
 def _missing_points(logits: Scores) -> list[tuple[int, int]]:
-    """Padding that makes a lattice of a single row or column one with cells."""
+    """Return the padding that gives a lattice of a single row or column cells."""
     return [(0, 0), *((0, max(0, 2 - points)) for points in logits.shape[1:])]
 
 
 def _extremes(logits: Scores, pick: np.ufunc) -> Scores:
-    """``pick`` over the four corners of each cell: (C, cells)."""
+    """Return ``pick`` over the four corners of each cell: (C, cells)."""
     upright = pick(logits[:, :-1], logits[:, 1:])
     return np.asarray(pick(upright[:, :, :-1], upright[:, :, 1:])).reshape(len(logits), -1)
 
@@ -115,8 +115,8 @@ def _extremes(logits: Scores, pick: np.ufunc) -> Scores:
 def _settle(contest: _Contest, rows: _Axis, columns: _Axis, winners: npt.NDArray[np.uint16]) -> None:
     """Decide the pixels of the cells where several channels can win, in place.
 
-    The cells come in falling order of their number of candidates, so that those with a candidate number p are
-    always a prefix, and so are their pixels.
+    Cells with more candidates come first, so that the cells that have a candidate number p, and their pixels,
+    always form a prefix.
     """
     pixels_in = np.outer(rows.count, columns.count).ravel()
     open_cells = np.flatnonzero((contest.count > 1) & (pixels_in > 0))
@@ -144,7 +144,7 @@ def _settle(contest: _Contest, rows: _Axis, columns: _Axis, winners: npt.NDArray
 
 
 def _pixels(cells: Indices, size: Indices, rows: _Axis, columns: _Axis) -> tuple[Indices, Indices]:
-    """Rows and columns of all the pixels of ``cells``, cell after cell; ``size``: pixels per cell."""
+    """Return the rows and columns of all pixels of ``cells``, cell by cell; ``size``: pixels per cell."""
     cell_row, cell_column = np.divmod(cells, columns.cells)
     width = np.repeat(columns.count[cell_column], size)
     within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)

@@ -19,24 +19,23 @@ Canvas = npt.NDArray[Any]
 """(3, H, W) or (H, W, 3), as the card's input says."""
 
 BATCH = {"cpu": 1, "cuda": 8}
-"""Canvases per call of a graph that takes any number; on the CPU a batch only costs memory."""
+"""Canvases per call if the graph takes any number; on the CPU a batch only costs memory."""
 
 
 class Network:
     """The ONNX file ``path`` on a device, for canvases as ``card`` describes them.
 
-    ``tune``: many canvases will come, ``batch_size`` at a time. On CUDA another shape of input has every
-    convolution planned anew, so every call then gets the same number of rows; and where the card has one
-    canvas size, so that all shapes are one, the plans for float32 are better ones that take longer to make.
-    A card with ``inference`` is not tuned: an image's windows and flips seldom fill a batch. The canvases are
-    the card's on every device, so that labels depend on it by rounding only; what comes out of a row does not
-    depend on the others.
+    ``tune``: expect many canvases, ``batch_size`` at a time. On CUDA a new input shape makes cuDNN plan every
+    convolution again, so every call gets the same number of rows; and if the card has only one canvas size,
+    float32 gets better plans that take longer to make. A card with ``inference`` is not tuned: an image's
+    windows and flips seldom fill a batch. Canvases are the card's on every device, so that labels differ
+    between devices by rounding only; a row's output does not depend on the other rows.
 
     Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call), ``tuned`` (whether it
-    really is), ``density`` (points of output for a pixel of a canvas, 1 until it has run).
+    really is), ``density`` (points of output per pixel of a canvas, 1 until it has run).
 
-    Inputs and outputs are plain arrays. A batch of 8 at 512 x 512 is 6 MB of bytes in and 2 MB of labels out,
-    less than a millisecond on the bus where HRNet-W48 computes for 25 on an H200: buffers bound to the
+    Inputs and outputs are plain arrays. A batch of 8 at 512 x 512 is 6 MB of bytes in and 2 MB of labels out:
+    less than a millisecond on the bus, while HRNet-W48 computes for 25 ms on an H200. Buffers bound to the
     device would save little.
     """
 
@@ -54,9 +53,9 @@ class Network:
         self._rows = fixed or (self.batch_size if self.tuned else 0)
 
     def run(self, canvases: Sequence[Canvas], *, whole: bool = False) -> npt.NDArray[Any]:
-        """Scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError where it fails.
+        """Return scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError if it fails.
 
-        ``whole``: a whole batch is computed, though N be smaller.
+        ``whole``: compute a whole batch even if N is smaller.
         """
         rows = self._batch(canvases, self.batch_size if whole else self._rows)
         try:
@@ -77,17 +76,17 @@ class Network:
         return np.asarray(output)[: len(canvases)]
 
     def _batch(self, canvases: Sequence[Canvas], count: int) -> npt.NDArray[Any]:
-        """The canvases as rows of one array, ``count`` or more; rows beyond them repeat the last."""
+        """Return the canvases as rows of one array, at least ``count``; rows beyond them repeat the last."""
         missing = max(0, count - len(canvases))
         return np.stack([*canvases, *[canvases[-1]] * missing])
 
     def failure(self, message: str) -> ModelError:
-        """An error that names the file."""
+        """Return an error that names the file."""
         return ModelError(f"{self.path}: {message}")
 
 
 def _sides(card: ModelCard) -> set[int]:
-    """The shortest and the longest side of what the graph is given."""
+    """Return the shortest and the longest side of the graph's inputs."""
     spec = card.inference or InferenceSpec()
     if spec.crop:
         return {spec.crop}
@@ -97,17 +96,17 @@ def _sides(card: ModelCard) -> set[int]:
 
 
 def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[str, int]:
-    """Name of the graph's input and its fixed batch size (0: any); ModelError where the card does not fit."""
+    """Return the input's name and its fixed batch size (0: any); ModelError if the card does not fit."""
     if len(inputs) != 1:
         raise ModelError(f"{path}: expected a graph with one input, got {len(inputs)}")
     name, shape, kind = inputs[0].name, inputs[0].shape, inputs[0].type
     expected = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}[card.input.dtype]
     if kind != expected:
         raise ModelError(f"{path}: the card says its input is {card.input.dtype}, the graph takes {kind}")
-    if not shape:  # onnxruntime's way of saying that the graph does not tell
+    if not shape:  # onnxruntime's way of saying that the graph does not fix it
         raise ModelError(
             f"{path}: expected an input of 4 dimensions ({card.input.layout}), "
-            "the graph leaves their number open"
+            "but the graph leaves their number open"
         )
     if len(shape) != 4:
         raise ModelError(f"{path}: expected an input of 4 dimensions ({card.input.layout}), got {shape}")
@@ -116,13 +115,14 @@ def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[st
         raise ModelError(f"{path}: expected 3 channels in the card's layout {card.input.layout}, got {shape}")
     if any(isinstance(axes[axis], int) and _sides(card) != {axes[axis]} for axis in "HW"):
         raise ModelError(
-            f"{path}: takes {shape} only, {card.input.layout} by its card, whose size rule makes other sides"
+            f"{path}: takes {shape} only, {card.input.layout} by its card, but the card's size rule gives "
+            "other sides"
         )
     return name, axes["N"] if isinstance(axes["N"], int) else 0
 
 
 def _check_output(outputs: Sequence[Any], card: ModelCard, path: Path) -> str:
-    """Name of the output that the card means; ModelError where there is none or it does not fit."""
+    """Return the name of the output that the card means; ModelError if it is missing or does not fit."""
     by_name = {output.name: output for output in outputs}
     name = card.output.name or outputs[0].name
     if name not in by_name:

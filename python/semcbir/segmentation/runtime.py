@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """onnxruntime sessions, and the rule for the device they run on.
 
-onnxruntime is imported on first use only: it takes longer to load than everything else here together.
+onnxruntime is imported only on first use: it takes longer to load than everything else here together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
 
-# Before onnxruntime is first imported: it would write an identifier into the user's home for its maker.
+# Set before the first import: otherwise onnxruntime writes an identifier for its maker into the user's home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -39,12 +39,12 @@ _warned_lock = threading.Lock()
 def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -> Any:
     """Open an ``onnxruntime.InferenceSession`` of the file ``onnx`` with ``threads`` intra-op threads.
 
-    ``tune``: on CUDA cuDNN takes longer to choose the algorithm of a float32 convolution, to choose better.
-    It does so again whenever the shape of the input is not that of the call before.
+    ``tune``: on CUDA, cuDNN takes longer to choose better algorithms for float32 convolutions, and does so
+    again whenever the input's shape differs from the previous call's.
 
-    ``device`` "cuda": the session has the CUDA provider, else DeviceError. "cpu": it has not. "auto": it has
-    where possible; where a GPU is to be seen and was not to be had, a RuntimeWarning says so once. ModelError
-    where onnxruntime cannot load the file, ValueError for another device.
+    ``device`` "cuda": the session has the CUDA provider, or DeviceError is raised. "cpu": it does not have
+    it. "auto": it has it if possible; if a GPU is visible but cannot be used, a RuntimeWarning says so once.
+    ModelError if onnxruntime cannot load the file, ValueError for another device.
     """
     check_choice("device", device, DEVICES)
     _warn_of_two_distributions()
@@ -52,30 +52,30 @@ def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -
     if device == "cpu" or (device == "auto" and obstacle):
         return _session(onnx, [CPU], threads)
     if not obstacle:
-        with _opening:  # what is redirected and set meanwhile is the process's
+        with _opening:  # it redirects output and changes settings for the whole process
             session, obstacle = _cuda_session(onnx, threads, tune)
         if session is not None:
             return session
     if device == "cuda":
-        raise DeviceError(f"device='cuda' is not to be had: {obstacle}")
+        raise DeviceError(f"device='cuda' is not available: {obstacle}")
     _warn_once("cuda", f"using the CPU although this machine has an NVIDIA GPU: {obstacle}")
     return _session(onnx, [CPU], threads)
 
 
 def device_of(session: Any) -> str:
-    """The device that ``session`` really uses, "cuda" or "cpu", whatever it was asked for."""
+    """Return the device that ``session`` really uses, "cuda" or "cpu", whatever was requested."""
     return "cuda" if CUDA in session.get_providers() else "cpu"
 
 
 def cuda_compiled() -> bool:
-    """Whether the installed onnxruntime was built for CUDA; it says nothing about this machine."""
+    """Return whether the installed onnxruntime was built for CUDA; says nothing about this machine."""
     import onnxruntime
 
     return CUDA in onnxruntime.get_available_providers()
 
 
 def cuda_visible() -> bool:
-    """Whether an NVIDIA GPU seems to be there for this process; cheap, and never starts a driver."""
+    """Return whether this process seems to have an NVIDIA GPU; cheap, and never starts a driver."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     if platform.system() == "Windows":
@@ -94,12 +94,12 @@ def _cuda_obstacle() -> str:
 
 
 def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
-    """A session that really has CUDA, or None and why not."""
+    """Return a session that really has CUDA, or None and the reason."""
     import onnxruntime
 
     said = io.StringIO()
     if hasattr(onnxruntime, "preload_dlls"):
-        # It prints what it cannot find, to a standard output that may be carrying results.
+        # It prints what it cannot find to standard output, where results may go.
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
     _silence()
@@ -119,9 +119,9 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
 def _silence() -> None:
     """Keep onnxruntime's default logger from writing to stderr, from the first CUDA session on.
 
-    What goes wrong is raised or told of here. The level is left so: a session asks cuDNN for its plans when
-    it first sees a shape, and onnxruntime then writes a line for each that cuDNN turns down, hundreds for
-    HRNet-W48, though it finds another. Set once, so that a caller may raise it again.
+    Errors are raised or reported here. The level stays: a session asks cuDNN for its plans when it first sees
+    a shape, and onnxruntime then writes a line for each plan that cuDNN rejects, hundreds for HRNet-W48,
+    although it finds another. It is set only once, so that a caller may change it afterwards.
     """
     import onnxruntime
 
@@ -129,20 +129,20 @@ def _silence() -> None:
 
 
 def _cuda_settings(onnx: Path, tune: bool) -> dict[str, str]:
-    """What the CUDA provider is told for the network ``onnx``."""
-    # float32 means float32: TF32's 10 bits would turn labels. Who wants speed exports in fp16.
+    """Return the CUDA provider's settings for the file ``onnx``."""
+    # float32 means float32: TF32's 10 bits would change labels. For speed there is fp16.
     settings = {"use_tf32": "0"}
     if _has_half_weights(onnx):
         # HRNet-W48, 8 images of 512 x 512 at once, on an H200 with onnxruntime 1.31: EXHAUSTIVE chooses
         # kernels without tensor cores, 127 images a second (with prefer_nhwc 76); HEURISTIC gives 279, with
-        # prefer_nhwc 317. fuse_conv_bias besides gives 310 to 319 (for single images 80 instead of 77), but
-        # the first call then takes 4 s instead of 1.5.
+        # prefer_nhwc 317. With fuse_conv_bias too it is 310 to 319 (single images 80 instead of 77), but the
+        # first call then takes 4 s instead of 1.5 s.
         return settings | {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}
     return settings | {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC"}
 
 
 def _has_half_weights(path: Path) -> bool:
-    """Whether any weight of the ONNX file is in half precision."""
+    """Return whether any weight of the ONNX file is in half precision."""
     import onnx
 
     try:
@@ -153,7 +153,7 @@ def _has_half_weights(path: Path) -> bool:
 
 
 def _cudnn_obstacle() -> str:
-    """What is wrong with cuDNN, which a session has only to load once it convolves."""
+    """Return what is wrong with cuDNN, which a session loads only when it first convolves."""
     try:
         if name := _CUDNN.get(platform.system()):
             ctypes.CDLL(name)
@@ -168,12 +168,12 @@ def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised or checked here; stderr is the user's
-    # Idle threads that spin would take the CPU from the features computed beside.
+    options.log_severity_level = 4  # errors are raised or checked here; stderr is the user's
+    # Idle threads that spin would take the CPU from the features computed at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # Its own fallback prints to standard output.
-        # Bytes, not the path: weights in files beside it would be neither checked nor copied with it.
+        # onnxruntime's own fallback prints to standard output.
+        # Bytes, not the path: weights in separate files would be neither checked nor copied with it.
         return onnxruntime.InferenceSession(
             onnx.read_bytes(), options, providers=providers, enable_fallback=0
         )

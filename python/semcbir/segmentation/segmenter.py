@@ -24,23 +24,22 @@ LabelMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 class Segmenter:
-    """A semantic segmentation network: photos in, label maps out.
+    """A semantic segmentation model: photos in, label maps out.
 
     ``model`` is an ``.onnx`` file with its card beside it, the card, a name of ``semcbir models list``, or
-    None for the network that ships with the package. ``device``: "cuda" (DeviceError where it is not to be
-    had), "cpu", or "auto" (CUDA where the session really gets it, else the CPU).
-    ``threads``: the CPU threads of one call, None for all usable ones. ``inference``: flips, scales, windows,
-    other classes for a model that gives logits, as an InferenceSpec or the name of one of
-    ``semcbir.networks.presets.PRESETS``; None leaves it to the card. ``tune``: images will come by the batch,
-    and every call on CUDA computes a whole one, so that convolutions are planned once for a canvas size.
-    Several threads may call one Segmenter at the same time; with ``inference`` some of them may wait, for
-    each image takes much memory.
+    None for the model that ships with the package. ``device``: "cuda" (DeviceError if it is not available),
+    "cpu", or "auto" (CUDA if the session really gets it, else the CPU). ``threads``: the CPU threads of one
+    call, None for all usable ones. ``inference``: flips, scales, windows, other classes for a model that
+    gives logits, as an InferenceSpec or the name of one of ``semcbir.networks.presets.PRESETS``; None leaves
+    it to the card. ``tune``: expect images in batches; every call on CUDA then computes a whole batch, so
+    that convolutions are planned once per canvas size. Several threads may call one Segmenter at the same
+    time; with ``inference`` some may have to wait, because each image takes much memory.
 
     Attributes: ``card``, with the ``inference`` in force; ``model_path`` of the ONNX file; ``device`` really
-    used, "cuda" or "cpu"; ``providers`` of onnxruntime, in order; ``tuned``, whether ``tune`` was of use;
+    used, "cuda" or "cpu"; ``providers`` of onnxruntime, in order; ``tuned``, whether ``tune`` has an effect;
     ``n_classes``; ``label_dtype``.
 
-    ModelError where the model or its card is missing, unusable, or the two do not fit; ValueError for
+    ModelError if the model or its card is missing or unusable, or the two do not fit; ValueError for
     settings that are unknown or that the model cannot follow.
     """
 
@@ -69,17 +68,17 @@ class Segmenter:
 
     @property
     def batch_size(self) -> int:
-        """The most images, or windows of one image, that go through the network at once."""
+        """The most images, or windows of one image, that go through the model at once."""
         return self._network.batch_size
 
     @property
     def batches(self) -> bool:
-        """Whether images should come many at once: on a GPU, where each is not averaged on its own."""
+        """Whether images should come in batches: on a GPU, unless each is averaged on its own."""
         return self.device == "cuda" and self._averager is None
 
     @property
     def output_bytes(self) -> int:
-        """Memory of what the network gives for an image, about, and at most before the first one."""
+        """Bytes of the model's output for an image, roughly; before the first image an upper bound."""
         channels = len(self.card.classes) if self.card.output.kind == "logits" else 1
         height, width = self.card.size.canvas(self.card.size.length, self.card.size.length)
         return max(1, round(4 * channels * height * width * self._network.density))
@@ -92,7 +91,7 @@ class Segmenter:
 
         Images of one canvas size go through together, at most ``batch_size`` at once. A label is below
         ``n_classes`` or the card's ``void``. TypeError or ValueError for anything but such images, ModelError
-        where the network fails on them or gives what its card does not say.
+        if the model fails on them or gives what its card does not say.
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
             raise TypeError("images: expected a sequence of images, got one image; pass [image]")
@@ -108,11 +107,11 @@ class Segmenter:
         return [label_maps[number] for number in range(len(checked))]
 
     def lay(self, image: Image) -> Canvas:
-        """Lay an image on its canvas: the first third of ``segment``, for who batches on their own."""
+        """Lay an image on its canvas: the first third of ``segment``, for callers that batch themselves."""
         return lay_whole(image, self.card.input, self.card.size)
 
     def run(self, images: Sequence[Image], canvases: Sequence[Canvas]) -> list[npt.NDArray[Any]]:
-        """Send the canvases of ``images`` through the network, like sizes together; its answer for each."""
+        """Send the canvases of ``images`` through the model, equal sizes together; return its outputs."""
         found: dict[int, npt.NDArray[Any]] = {}
         for numbers in self._batches(images):
             outputs = self._network.run([canvases[number] for number in numbers])
@@ -120,7 +119,7 @@ class Segmenter:
         return [found[number] for number in range(len(images))]
 
     def label_map(self, image: Image, output: npt.NDArray[Any]) -> LabelMap:
-        """Make an image's label map of what the network gave for it, (C, h, w) or (h, w).
+        """Make an image's label map from the model's output for it, (C, h, w) or (h, w).
 
         The last third of ``segment``.
         """
@@ -140,7 +139,7 @@ class Segmenter:
         return label_map
 
     def _batches(self, images: Sequence[Image]) -> Iterator[list[int]]:
-        """Numbers of images of one canvas size, at most ``batch_size`` at a time."""
+        """Yield numbers of images of one canvas size, at most ``batch_size`` at a time."""
         groups: dict[tuple[int, int], list[int]] = {}
         for number, image in enumerate(images):
             placement = Placement.of(image, self.card.size)
@@ -166,5 +165,5 @@ def _check_image(number: int, image: Any) -> Image:
         came = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"image {number}: expected an array of uint8, got {came}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image {number}: expected shape (H, W, 3), none of them 0, got {image.shape}")
+        raise ValueError(f"image {number}: expected shape (H, W, 3) without a 0, got {image.shape}")
     return np.ascontiguousarray(image)
