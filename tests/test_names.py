@@ -44,7 +44,7 @@ def test_default_is_the_network_in_the_package(
 def test_a_package_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_SHIPPED", tmp_path)
     for model in (None, "default"):
-        with pytest.raises(ModelError, match=r"no network of its own.*--model"):
+        with pytest.raises(ModelError, match=r"no model of its own.*--model"):
             resolve(model)
 
 

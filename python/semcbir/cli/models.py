@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands about networks: ``semcbir models list``, ``show``, ``fetch`` and ``export``."""
+"""The commands about models: ``semcbir models list``, ``show``, ``fetch`` and ``export``."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ if TYPE_CHECKING:
     from semcbir.export.options import ExportOptions
     from semcbir.networks.card import ModelCard
 
-app = typer.Typer(
-    help="Networks: what there is, and getting one.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def parse_onnx(text: str) -> Path:
-    """Parse the name of a network to write; what is wrong with it is said before the work, not after."""
+    """Parse the name of a model file to write, so that a wrong one is refused before the work."""
     path = Path(text)
     if path.suffix != ".onnx":
         raise ValueError(f"expected a name that ends with .onnx, got {text!r}")
@@ -83,7 +81,7 @@ CalibrationPhotos = Annotated[
 @app.command("list")
 @command
 def list_models(as_json: Json = False) -> None:
-    """List the networks, and which are on this machine."""
+    """List the models, and which are on this machine."""
     rows = [_default_row(), *map(_row, published.PUBLISHED.values())]
     if as_json:
         write_json({"cache": cache_folder(), "models": rows})
@@ -141,7 +139,7 @@ def _here(row: dict[str, Any]) -> str:
 @app.command()
 @command
 def show(name: Name, as_json: Json = False) -> None:
-    """Show what is known of a network.
+    """Show what is known about a model.
 
     What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
     """
@@ -188,7 +186,7 @@ def _values(model: PublishedModel) -> dict[str, Any]:
 
 
 def _text(model: PublishedModel) -> str:
-    """Return what is known of a published network, a line for each thing."""
+    """Return what is known about a published model, a line for each thing."""
     from semcbir.networks.describe import size_words
 
     checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
@@ -229,9 +227,9 @@ def fetch(
     photos: Photos = None,
     calibration: CalibrationPhotos = None,
 ) -> None:
-    """Download a published network and make it ready for --model.
+    """Download a published model and make it ready for --model.
 
-    The checkpoint and the exported network go into the user's cache (SEMCBIR_CACHE names another place). An
+    The checkpoint and the exported model go into the user's cache (SEMCBIR_CACHE names another place). An
     interrupted download continues where it stopped; `semcbir models export` takes a checkpoint that you got
     another way. Needs the extra: pip install 'semcbir[export]'.
     """
@@ -260,12 +258,12 @@ def fetch(
     print(f"{display_path(target)} ({size(target.stat().st_size)}) is ready: --model {full}")
 
 
-def _is_sound(network: Path) -> bool:
-    """Tell whether an exported network and its card are there, and belong together."""
+def _is_sound(model: Path) -> bool:
+    """Return whether an exported model and its card are there, and belong together."""
     from semcbir.networks.names import resolve
 
     try:
-        path, card = resolve(network)
+        path, card = resolve(model)
         card.check_file(path)
     except ModelError:
         return False
@@ -286,7 +284,7 @@ def export(
             "--output",
             parser=usage(parse_onnx),
             metavar="MODEL.onnx",
-            help="Where the network goes; its card goes beside it.",
+            help="Where the model goes; its card goes beside it.",
             show_default=False,
         ),
     ],
@@ -295,9 +293,9 @@ def export(
     photos: Photos = None,
     calibration: CalibrationPhotos = None,
 ) -> None:
-    """Make a network of a published checkpoint that you have.
+    """Make a model from a published checkpoint that you have.
 
-    NAME says which it is; a file of another network is refused. Needs the extra: pip install
+    NAME says which it is; a file of another model is refused. Needs the extra: pip install
     'semcbir[export]'.
     """
     model = _model(name)

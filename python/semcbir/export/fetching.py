@@ -50,7 +50,7 @@ def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None)
 
 
 def is_downloaded(model: PublishedModel, cache: Path) -> bool:
-    """Tell whether the checkpoint of ``model`` is in ``cache``, by its size alone.
+    """Return whether the checkpoint of ``model`` is in ``cache``, by its size alone.
 
     False if its pin is damaged or unreadable, which ``fetch`` reports.
     """
@@ -63,7 +63,7 @@ def is_downloaded(model: PublishedModel, cache: Path) -> bool:
 
 
 def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
-    """Tell whether the right file is in the cache already; a damaged one does not count."""
+    """Return whether the right file is in the cache already; a damaged one does not count."""
     pin = _read_pin(place)
     if pin is None or not place.is_file():
         return False

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Networks: what is known of them, and where they are.
+"""Models: what is known of them, and where they are.
 
-- ``card``, ``specs``: a network's card and its parts; ``fields`` checks them, ``describe`` puts them in words
-- ``names``: from what a user calls a network to its files
-- ``shipped/``: the network that ships with the package
-- ``published``, ``taxonomy``, ``taxonomies/``: networks that others published, and their classes
+- ``card``, ``specs``: a model's card and its parts; ``fields`` checks them, ``describe`` puts them in words
+- ``names``: from what a user calls a model to its files
+- ``shipped/``: the model that ships with the package
+- ``published``, ``taxonomy``, ``taxonomies/``: models that others published, and their classes
 - ``presets``: published ways of running one
-- ``cache``: where fetched networks are kept
+- ``cache``: where fetched models are kept
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The user's cache: the checkpoints that were downloaded, and the networks exported from them.
+"""The user's cache: the checkpoints that were downloaded, and the models exported from them.
 
 CACHE/checkpoints/NAME/FILE.pth        a checkpoint; FILE.pth.json beside it pins what it has to be
-CACHE/models/NAME.onnx, NAME.json      an exported network and its card
+CACHE/models/NAME.onnx, NAME.json      an exported model and its card
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def checkpoint_file(cache: Path, model: PublishedModel) -> Path:
 
 
 def exported_file(cache: Path, name: str) -> Path:
-    """Return where the exported network called ``name`` (see ``export_name``) lies; its card is beside it."""
+    """Return where the exported model called ``name`` (see ``export_name``) lies; its card is beside it."""
     return cache / "models" / f"{name}.onnx"
 
 
@@ -72,8 +72,8 @@ def exports(cache: Path, name: str) -> list[str]:
     return [each for each in found if _is_whole(exported_file(cache, each))]
 
 
-def _is_whole(network: Path) -> bool:
-    return network.is_file() and network.with_suffix(".json").is_file()
+def _is_whole(model: Path) -> bool:
+    return model.is_file() and model.with_suffix(".json").is_file()
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Model cards: what a segmentation network needs to be told about itself, as JSON beside its ONNX file.
+"""Model cards: what must be known about a segmentation model, as JSON beside its ONNX file.
 
 Fields with a default may be left out of the file; unknown ones are refused, since a later format may give
 them a meaning that this version would miss.
@@ -38,7 +38,7 @@ _DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "ou
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """A segmentation network's card; ValueError where a field is not as described.
+    """A segmentation model's card; ValueError where a field is not as described.
 
     ``file`` is the ONNX file's bare name, beside the card; ``sha256`` is that of its bytes. ``classes`` are
     in the order of the channels (or labels); two may have the same name. Channels in ``masked`` are struck

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Model cards in words: how a network wants its photos, what comes out of it, and what was measured of it."""
+"""Model cards in words: how a model wants its photos, what comes out of it, and what was measured of it."""
 
 from __future__ import annotations
 

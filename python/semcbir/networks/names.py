@@ -17,7 +17,7 @@ _SHIPPED = Path(__file__).with_name("shipped")
 def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCard]:
     """The ONNX file of ``model`` and its card.
 
-    - None or "default": the small network that ships with the package
+    - None or "default": the small model that ships with the package
     - a published name (``semcbir models list``), or the name of an export of it such as ``NAME-int8``: what
       ``semcbir models fetch`` left in the user's cache
     - a path: an ``.onnx`` file with its card beside it under the same name with ``.json``, or a card
@@ -43,7 +43,7 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCar
 
 
 def is_name(model: str | os.PathLike[str]) -> bool:
-    """Tell whether ``model`` can only be the name of a model, and not a path to one."""
+    """Return whether ``model`` can only be the name of a model, and not a path to one."""
     text = os.fspath(model)
     return bool(text) and not any(sign in text for sign in "./\\:")
 
@@ -52,7 +52,7 @@ def _shipped() -> tuple[Path, ModelCard]:
     onnx = _SHIPPED / f"{DEFAULT}.onnx"
     if not onnx.is_file():
         raise ModelError(
-            "this copy of semcbir has no network of its own; name one with --model, or fetch a published one "
+            "this copy of semcbir has no model of its own; name one with --model, or fetch a published one "
             "(`semcbir models list`)"
         )
     return onnx, _card_beside(onnx)

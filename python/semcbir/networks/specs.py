@@ -147,7 +147,7 @@ class InferenceSpec:
 
     - ``flip``: every pass also from right to left.
     - ``scales``: sizes relative to that of the size rule, or of ``short_side``; each above 0.
-    - ``short_side``: at scale 1 the photo's shorter side has so many pixels; its longer side at most
+    - ``short_side``: at scale 1 the length in pixels of the photo's shorter side; its longer side at most
       ``MAX_ASPECT`` times as many, for photos that are longer are scaled by that instead. None: the card's
       size rule.
     - ``crop``: side of a square window that slides over the scaled photo in steps of ceil(``stride`` * crop);

@@ -27,8 +27,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
-_MEND_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
-_MEND_CUDA = "pip install 'semcbir[cuda]'"
+_FIX_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+_FIX_CUDA = "pip install 'semcbir[cuda]'"
 _CUDNN = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
 
 _opening = threading.Lock()
@@ -87,7 +87,7 @@ def cuda_visible() -> bool:
 
 def _cuda_obstacle() -> str:
     if not cuda_compiled():
-        return f"the installed onnxruntime is built without CUDA ({_MEND_DISTRIBUTIONS})"
+        return f"the installed onnxruntime is built without CUDA ({_FIX_DISTRIBUTIONS})"
     if not cuda_visible():
         return "no NVIDIA GPU is visible to this process"
     return ""
@@ -112,7 +112,7 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
     if device_of(session) == "cuda":
         return (None, obstacle) if (obstacle := _cudnn_obstacle()) else (session, "")
     details = "; ".join(line.strip() for line in said.getvalue().splitlines() if "Failed" in line)
-    return None, f"onnxruntime could not load CUDA or cuDNN ({details or 'no details'}; {_MEND_CUDA})"
+    return None, f"onnxruntime could not load CUDA or cuDNN ({details or 'no details'}; {_FIX_CUDA})"
 
 
 @functools.cache
@@ -158,7 +158,7 @@ def _cudnn_obstacle() -> str:
         if name := _CUDNN.get(platform.system()):
             ctypes.CDLL(name)
     except OSError as error:
-        return f"cuDNN does not load ({_first_line(error)}; {_MEND_CUDA})"
+        return f"cuDNN does not load ({_first_line(error)}; {_FIX_CUDA})"
     return ""
 
 
@@ -197,7 +197,7 @@ def _warn_of_two_distributions() -> None:
         _warn_once(
             "distributions",
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; keep one: "
-            + _MEND_DISTRIBUTIONS,
+            + _FIX_DISTRIBUTIONS,
         )
 
 
