@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir._files import display_path
-from semcbir._validate import check_choice
 from semcbir.cli.console import command, note
-from semcbir.cli.options import Json, check_folder, usage
+from semcbir.cli.options import Json, check_folder, parse_choice, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
@@ -50,7 +49,7 @@ OfPrecision = Annotated[
     Any,
     typer.Option(
         "--precision",
-        parser=usage(partial(check_choice, "--precision", choices=PRECISIONS)),
+        parser=usage(partial(parse_choice, choices=PRECISIONS)),
         metavar=f"<{'|'.join(PRECISIONS)}>",
         help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.",
     ),

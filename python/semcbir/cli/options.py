@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from semcbir._files import display_path
-from semcbir._validate import check_choice
+from semcbir._validate import listed
 from semcbir.segmentation.runtime import DEVICES
 
 FOLDER_INDEX = ".semcbir"
@@ -31,6 +31,13 @@ def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
             raise typer.BadParameter(str(error)) from None
 
     return parsed
+
+
+def parse_choice(text: str, choices: Sequence[str]) -> str:
+    """Parse one of the texts ``choices``."""
+    if text not in choices:
+        raise ValueError(f"expected {listed(choices)}, got {text!r}")
+    return text
 
 
 def parse_epsilon(text: str) -> float:
@@ -111,7 +118,7 @@ OnDevice = Annotated[
     str,
     typer.Option(
         "--device",
-        parser=usage(partial(check_choice, "--device", choices=DEVICES)),
+        parser=usage(partial(parse_choice, choices=DEVICES)),
         metavar=f"<{'|'.join(DEVICES)}>",
         help="Where the model runs.",
     ),
