@@ -114,7 +114,7 @@ def test_padding_is_the_mean_colour_of_the_card(plain: dict[str, Any]) -> None:
         ("inference", 3, "inference: expected an object"),
         ("inference", {"crop": 0}, "inference.crop: expected an integer from 1"),
         ("inference", {"window": 9}, "inference.window: unknown field"),
-        ("inference", {"taxonomy": {"sky": ["clouds"]}}, "taxonomy.sky: the network has no class 'clouds'"),
+        ("inference", {"taxonomy": {"sky": ["clouds"]}}, "taxonomy.sky: the model has no class 'clouds'"),
     ],
 )
 def test_a_wrong_field_is_named(

@@ -305,7 +305,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, trained: Any, change:
 @pytest.mark.parametrize("kind", [HRNet, HRNetOCR])
 def test_another_number_of_classes_is_told(tmp_path: Path, kind: Any) -> None:
     path = files.write(tmp_path / "a.pth", files.hrnet(network(kind, 5).state_dict()))
-    with pytest.raises(ModelError, match=r"a\.pth: its network has 5 classes, tiny has 7$"):
+    with pytest.raises(ModelError, match=r"a\.pth: its model has 5 classes, tiny has 7$"):
         load(path, network(kind))
 
 

@@ -273,8 +273,8 @@ class Broken(nn.Module):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Sided(), r"the exported network differs from torch: 0\.\d+ of \d+ labels are the same"),
-        (Infinite(), "the network in torch gives scores that are not finite"),
+        (Sided(), r"the exported model differs from torch: 0\.\d+ of \d+ labels are the same"),
+        (Infinite(), "the model in torch gives scores that are not finite"),
         (Pair(), r"must give scores \(N, 3, h, w\), got tuple"),
         (nn.Conv2d(3, 4, 1), r"must give scores \(N, 3, h, w\), got \(2, 4, 67, 101\)"),
         (Broken(), "fails on images of 101 x 67: out of order"),

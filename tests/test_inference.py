@@ -342,7 +342,7 @@ def test_wrong_settings_are_named(texture: Path) -> None:
         Segmenter(texture, inference="flips")
     with pytest.raises(TypeError, match="inference: expected an InferenceSpec, a name or None, got 3"):
         Segmenter(texture, inference=3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"taxonomy\.sky: the network has no class 'clouds'"):
+    with pytest.raises(ValueError, match=r"taxonomy\.sky: the model has no class 'clouds'"):
         Segmenter(texture, inference=InferenceSpec(taxonomy={"sky": ("clouds",)}))
 
 

@@ -100,9 +100,7 @@ def test_values_too_large_for_half_precision_are_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
     for layer in (network[0], network[2]):
         nn.init.normal_(layer.weight, std=300)
-    with pytest.raises(
-        ModelError, match=r"values inside the network reach \S+, half precision ends at 65504"
-    ):
+    with pytest.raises(ModelError, match=r"values inside the model reach \S+, half precision ends at 65504"):
         export_network(network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="fp16"))
     assert not list(tmp_path.iterdir())
 

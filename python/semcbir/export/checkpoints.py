@@ -265,7 +265,7 @@ def _check_fit(state: State, own: State, name: str, path: Path) -> None:
     classifier = ("last_layer.3.", "aux_head.3.", "cls_head.")
     if not (missing or unexpected) and all(key.startswith(classifier) for key in shapes):
         came, wanted = state[shapes[-1]].shape[:1], own[shapes[-1]].shape[:1]
-        raise ModelError(f"{path}: its network has {_count(came)} classes, {name} has {_count(wanted)}")
+        raise ModelError(f"{path}: its model has {_count(came)} classes, {name} has {_count(wanted)}")
     parts = [
         _listed("missing", missing),
         _listed("unexpected", unexpected),

@@ -120,15 +120,15 @@ def export_graph(network: nn.Module, wrapping: Wrapping, n_classes: int, folder:
         with torch.no_grad():
             scores = network(torch.zeros(2, 3, 67, 101))
     except Exception as error:
-        raise ModelError(f"the network fails on images of 101 x 67: {error}") from error
+        raise ModelError(f"the model fails on images of 101 x 67: {error}") from error
     if not isinstance(scores, Tensor) or scores.ndim != 4 or scores.shape[:2] != (2, n_classes):
         came = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ModelError(f"the network must give scores (N, {n_classes}, h, w), got {came} for N = 2")
+        raise ModelError(f"the model must give scores (N, {n_classes}, h, w), got {came} for N = 2")
     wrapped.upsampled = tuple(scores.shape[2:]) != label_sides(67, 101, wrapping.label_stride)
     try:
         model = _traced(wrapped, example, folder / "traced.onnx")
     except Exception as error:
-        raise ModelError(f"torch cannot export the network: {error}") from error
+        raise ModelError(f"torch cannot export the model: {error}") from error
     return _tidied(model, n_classes, wrapping.label_stride)
 
 

@@ -76,7 +76,7 @@ def to_int8(model: onnx.ModelProto, calibration: Calibration, folder: Path) -> o
     except (ModelError, MemoryError):
         raise
     except Exception as error:
-        raise ModelError(f"onnxruntime cannot quantise the network: {error}") from error
+        raise ModelError(f"onnxruntime cannot quantise the model: {error}") from error
     finally:
         source.unlink(missing_ok=True)
         target.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class Expected:
         for batch in batches(images, size):
             scores, labels = reference(batch)
             if not np.isfinite(scores).all():
-                raise ModelError(f"the network in torch gives scores that are not finite on {batch.shape}")
+                raise ModelError(f"the model in torch gives scores that are not finite on {batch.shape}")
             expected.batches.append(batch)
             expected.scores.append(scores)
             expected.labels.append(labels)
@@ -110,7 +110,7 @@ def compare(session: Any, expected: Expected) -> Comparison:
         if SCORES in found:
             _check_shape(found[SCORES], scores, batch)
             if not np.isfinite(found[SCORES]).all():
-                raise ModelError("the exported network gives scores that are not finite")
+                raise ModelError("the exported model gives scores that are not finite")
             scale = max(1.0, float(np.abs(scores).max()))
             difference = max(difference, float(np.abs(found[SCORES] - scores).max()) / scale)
             found.setdefault(LABELS, expected.reference.labels(found[SCORES], batch.shape[1:3]))
@@ -129,7 +129,7 @@ def check_range(model: onnx.ModelProto, expected: Expected, folder: Path) -> flo
     largest = float(np.max([np.max(_run(session, batch)) for batch in expected.batches]))
     if not largest * HEADROOM <= LIMIT:
         raise ModelError(
-            f"values inside the network reach {largest:.3g}, half precision ends at {LIMIT:g} and must hold "
+            f"values inside the model reach {largest:.3g}, half precision ends at {LIMIT:g} and must hold "
             f"{HEADROOM} times as much as was seen"
         )
     return float(f"{largest:.3g}")
@@ -141,14 +141,14 @@ def _run(session: Any, batch: Image) -> list[npt.NDArray[Any]]:
     except MemoryError:
         raise
     except Exception as error:
-        raise ModelError(f"the exported network fails on {batch.shape}: {error}") from error
+        raise ModelError(f"the exported model fails on {batch.shape}: {error}") from error
     return outputs
 
 
 def _check_shape(found: npt.NDArray[Any], expected: npt.NDArray[Any], batch: Image) -> None:
     if found.shape != expected.shape:
         raise ModelError(
-            f"the exported network gives {found.shape} for {batch.shape}, in torch it gives {expected.shape}"
+            f"the exported model gives {found.shape} for {batch.shape}, in torch it gives {expected.shape}"
         )
 
 
@@ -156,7 +156,7 @@ def check(comparison: Comparison) -> None:
     """Refuse a float32 graph that is not the network: ModelError with what was measured."""
     if comparison.identical < MIN_IDENTICAL or comparison.difference > MAX_DIFFERENCE:
         raise ModelError(
-            "the exported network differs from torch: "
+            "the exported model differs from torch: "
             f"{comparison.identical:.6f} of {comparison.pixels} labels are the same (expected at least "
             f"{MIN_IDENTICAL}), scores differ by up to {comparison.difference:.2g} (expected at most "
             f"{MAX_DIFFERENCE:g} of the largest); nothing was written"

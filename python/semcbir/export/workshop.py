@@ -56,7 +56,7 @@ class Workshop:
             label_stride=self.options.label_stride,
         )
         network = network.eval()
-        step("exporting the network")
+        step("exporting the model")
         model = export_graph(network, wrapping, len(draft.classes), self.folder)
         step(f"comparing it with torch on {len(images)} pictures")
         expected = verify.Expected.of(Reference(network, wrapping), images, draft.size)

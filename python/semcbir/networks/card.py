@@ -44,7 +44,7 @@ class ModelCard:
     in the order of the channels (or labels); two may have the same name. Channels in ``masked`` are struck
     out before the argmax and so are never a label; only a model that gives logits can have any. Pixels of
     the label ``void`` do not count; it may lie beyond the classes. ``inference`` says how a photo goes
-    through a network that gives logits, where that is not once and as it is; it may give the labels other
+    through a model that gives logits, if not just once and as it is; it may give the labels other
     classes. ``licence``, ``source`` and ``notes`` are free text, ``measured`` is any JSON object: what was
     measured of the network.
     """
@@ -106,7 +106,7 @@ class ModelCard:
             )
         for name, parts in (self.inference.taxonomy or {}).items():
             if unknown := [part for part in parts if part not in self.classes]:
-                raise ValueError(f"inference.taxonomy.{name}: the network has no class {unknown[0]!r}")
+                raise ValueError(f"inference.taxonomy.{name}: the model has no class {unknown[0]!r}")
 
     @property
     def labels(self) -> tuple[str, ...]:
