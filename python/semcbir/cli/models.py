@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
-from semcbir.cli.options import Json, check_folder, parse_choice, usage
+from semcbir.cli.options import Json, check_folder, choice_option, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
@@ -47,12 +46,7 @@ def parse_folder(text: str) -> Path:
 Name = Annotated[str, typer.Argument(help="A name of `semcbir models list`.", metavar="NAME")]
 OfPrecision = Annotated[
     Any,
-    typer.Option(
-        "--precision",
-        parser=usage(partial(parse_choice, choices=PRECISIONS)),
-        metavar=f"<{'|'.join(PRECISIONS)}>",
-        help="fp32; fp16 for CUDA; int8 for the CPU, with --calibration.",
-    ),
+    choice_option("--precision", PRECISIONS, "fp32; fp16 for CUDA; int8 for the CPU, with --calibration."),
 ]
 Logits = Annotated[
     bool, typer.Option("--logits", help="Scores at stride 4 in place of labels: for flips, scales, windows.")

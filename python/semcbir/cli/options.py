@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -38,6 +38,12 @@ def parse_choice(text: str, choices: Sequence[str]) -> str:
     if text not in choices:
         raise ValueError(f"expected {listed(choices)}, got {text!r}")
     return text
+
+
+def choice_option(flag: str, choices: Sequence[str], explained: str) -> Any:
+    """Return the option ``flag`` that takes one of the texts ``choices``."""
+    parser = usage(partial(parse_choice, choices=choices))
+    return typer.Option(flag, parser=parser, metavar=f"<{'|'.join(choices)}>", help=explained)
 
 
 def parse_epsilon(text: str) -> float:
@@ -116,12 +122,7 @@ FeatureName = Annotated[
 ]
 OnDevice = Annotated[
     str,
-    typer.Option(
-        "--device",
-        parser=usage(partial(parse_choice, choices=DEVICES)),
-        metavar=f"<{'|'.join(DEVICES)}>",
-        help="Where the model runs.",
-    ),
+    choice_option("--device", DEVICES, "Where the model runs."),
 ]
 Threads = Annotated[
     int | None,
