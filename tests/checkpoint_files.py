@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checkpoint files in the layouts of those who publish them, made of any network; needs torch."""
+"""Makes checkpoint files in the published layouts from any network; needs torch."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def mmsegmentation(state: State) -> Any:
 
 
 def write(path: Path, content: Any, *, zipped: bool = True) -> Path:
-    """Save as torch does, or did before 1.6 (not ``zipped``); return ``path``."""
+    """Save as torch does, or as it did before 1.6 (not ``zipped``); return ``path``."""
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A web server in a thread that serves files well or badly, and remembers what it was asked."""
+"""A web server in a thread that serves files well or badly, and records the requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Asked:
 
 
 class Answer:
-    """What a path is answered with; the base serves a short body with a status and headers."""
+    """The answer for a path; this base class serves a short body with a status and headers."""
 
     def __init__(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
         self.body, self.status = body, status
@@ -39,10 +39,11 @@ class Answer:
 
 @dataclass
 class File(Answer):
-    """A file. ``cuts``: after how many bytes of the body the next answers end, one each; then none does.
+    """A file.
 
-    ``ignores_if_range``: a server that goes on with whatever it has now. ``says_length`` false: the end of
-    the connection is the end of the file.
+    ``cuts``: the next answers end after these numbers of bytes of the body; later ones are complete.
+    ``ignores_if_range``: the server continues with whatever it has now. ``says_length`` false: the file ends
+    where the connection ends.
     """
 
     content: bytes
@@ -116,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """``answers``: path -> what it is answered with; of a list each once, the last for ever."""
+    """``answers`` maps paths to answers, or to lists of answers: one per request, the last one repeated."""
 
     daemon_threads = True
 
@@ -126,7 +127,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[Asked] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away in the middle."""
+        """Keep silent about clients that disconnected in the middle."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -146,7 +147,7 @@ def running_server() -> Iterator[Server]:
 
 
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A second reading of HRNet's definition, written on parameter names alone; needs torch."""
+"""An independent implementation of HRNet, written from the parameter names alone; needs torch."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Reading:
 
 
 def shaken(model: Any) -> Any:
-    """The network with batch statistics and scales that are not those of a fresh one."""
+    """Give the network batch statistics and scales other than a new network's."""
     torch.manual_seed(3)
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
@@ -143,7 +143,7 @@ def shaken(model: Any) -> Any:
 
 
 def balanced(model: Any, inputs: Any) -> Any:
-    """The network with its last convolution such that every class scores 0 +- 1 over ``inputs``."""
+    """Change the last convolution so that every class scores 0 +- 1 over ``inputs``."""
     last = model.cls_head if hasattr(model, "cls_head") else model.last_layer[3]
     with torch.no_grad():
         scores = model(inputs)

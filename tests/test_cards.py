@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Model cards and the way from what a user names to the files."""
+"""Model cards, and finding the files of the model that a user names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CARDS = Path(__file__).parent / "cards"
 
 @pytest.fixture
 def plain(tmp_path: Path) -> dict[str, Any]:
-    """A card as JSON holds it, that of the tiny logits network."""
+    """The card of the tiny logits network, as JSON values."""
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"any")
     return card_of(path, "logits")
@@ -132,14 +132,14 @@ def test_a_wrong_field_is_named(
     [b"", b"{", b"\xff\xfe", b"[]", b"3", b"null", b"[" * 100_000],
     ids=["empty", "cut", "not UTF-8", "list", "number", "null", "deep"],
 )
-def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_card_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "card.json"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"card\.json: not a"):
         ModelCard.load(path)
 
 
-def test_what_says_nothing_is_not_written(plain: dict[str, Any]) -> None:
+def test_empty_inference_settings_are_not_written(plain: dict[str, Any]) -> None:
     card = ModelCard.from_dict(plain | {"inference": None, "measured": {}})
     assert not {"inference", "measured"} & set(card.to_dict())
     assert hash(card) == hash(ModelCard.from_dict(plain | {"measured": {"miou": 0.5}}))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Published checkpoint layouts into networks, and files that are none; needs torch."""
+"""Reading checkpoints of every published layout, and refusing other files; needs torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def network(kind: Any = HRNet, classes: int = CLASSES) -> Any:
 
 @pytest.fixture(scope="module")
 def trained() -> Any:
-    """A network whose scales of batch normalisation are all positive, as those of standard training."""
+    """A network whose scales of batch normalisation are all positive, as after standard training."""
     model = shaken(network())
     for name, value in model.state_dict().items():
         if name.endswith("weight") and value.ndim == 1:
@@ -129,10 +129,10 @@ def test_the_file_decides_how_it_was_trained(tmp_path: Path, trained: Any) -> No
     state = trained.state_dict()
     _, report = load(files.write(tmp_path / "a.pth", files.hrnet_torch04(state)), expected="standard")
     assert report.batch_norm == "inplace_abn"
-    assert "the registry expects plain batch normalisation" in report.notes[1]
+    assert "expected plain batch normalisation, but the file has InPlaceABNSync" in report.notes[1]
     _, report = load(files.write(tmp_path / "b.pth", files.hrnet(state)), expected="inplace_abn")
     assert (report.batch_norm, report.corrected) == ("standard", 0)
-    assert "the registry expects InPlaceABNSync" in report.notes[0]
+    assert "expected InPlaceABNSync, but the file has plain batch normalisation" in report.notes[0]
 
 
 def made_model(**architecture: Any) -> PublishedModel:
@@ -150,7 +150,7 @@ def made_model(**architecture: Any) -> PublishedModel:
     )
 
 
-def test_load_checkpoint_builds_what_the_registry_says(tmp_path: Path) -> None:
+def test_load_checkpoint_builds_what_was_published(tmp_path: Path) -> None:
     model = made_model(head_bias=False)
     source = shaken(build_network(model.architecture))
     source.load_state_dict(source.state_dict() | {"last_layer.0.bias": torch.zeros(60)})
@@ -174,7 +174,7 @@ def test_every_published_network_can_be_built(name: str) -> None:
 
 
 class Payload:
-    """A pickle that runs a command when it is loaded without care."""
+    """A pickle that runs a command when it is loaded carelessly."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -238,7 +238,7 @@ def noise(path: Path) -> None:
         (lambda path: torch.save({1: torch.ones(1)}, path), "1 is of type Tensor"),
     ],
 )
-def test_what_is_no_checkpoint_says_what_it_is(
+def test_other_files_are_refused_with_what_they_are(
     tmp_path: Path, make: Callable[[Path], Any], message: str
 ) -> None:
     path = tmp_path / "a.pth"
@@ -249,7 +249,7 @@ def test_what_is_no_checkpoint_says_what_it_is(
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
-def test_a_cut_off_file_is_told(tmp_path: Path, trained: Any, share: float, zipped: bool) -> None:
+def test_a_cut_off_file_is_reported(tmp_path: Path, trained: Any, share: float, zipped: bool) -> None:
     path = files.write(tmp_path / "a.pth", files.hrnet(trained.state_dict()), zipped=zipped)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -303,13 +303,13 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, trained: Any, change:
 
 
 @pytest.mark.parametrize("kind", [HRNet, HRNetOCR])
-def test_another_number_of_classes_is_told(tmp_path: Path, kind: Any) -> None:
+def test_another_number_of_classes_is_reported(tmp_path: Path, kind: Any) -> None:
     path = files.write(tmp_path / "a.pth", files.hrnet(network(kind, 5).state_dict()))
     with pytest.raises(ModelError, match=r"a\.pth: its model has 5 classes, tiny has 7$"):
         load(path, network(kind))
 
 
-def test_another_head_is_told(tmp_path: Path) -> None:
+def test_another_head_is_reported(tmp_path: Path) -> None:
     path = files.write(tmp_path / "a.pth", files.hrnet(network(HRNetOCR).state_dict()))
     with pytest.raises(ModelError, match=r"9 missing \(last_layer\.0\.weight, .*; 60 unexpected \(aux_head"):
         load(path)
@@ -326,7 +326,7 @@ def test_numpy_numbers_are_taken_where_numpy_is_older(
     tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = files.write(tmp_path / "a.pth", files.mseg(trained.state_dict()))
-    monkeypatch.delattr(np, "_core", raising=False)  # NumPy 1 has it in another place
+    monkeypatch.delattr(np, "_core", raising=False)  # as in NumPy 1
     found, _ = load(path, layout="mseg")
     torch.testing.assert_close(scores(found), scores(trained), rtol=0, atol=0)
 
@@ -343,7 +343,8 @@ def test_our_own_mistakes_are_not_called_damage(
         load(path)
 
 
-HUGE = 10**12  # of them, at stride 0: no bytes in the file, terabytes once something is computed
+# Elements at stride 0: no bytes in the file, but terabytes once something is computed with them.
+HUGE = 10**12
 
 
 @pytest.mark.parametrize("counted", [True, False])

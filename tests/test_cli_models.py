@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``semcbir models``: exporting is stood in for here, so that torch is not needed."""
+"""``semcbir models``, with a stand-in for the export, so that torch is not needed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """The server that ``NAME`` is published on, with a small file."""
+    """The server that publishes ``NAME``, with a small file."""
     with running_server() as server:
         server.answers["/file.pth"] = File(CONTENT)
         model = published.PUBLISHED[NAME]
@@ -55,7 +55,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def exporter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stands in for the export: writes the tiny network, and keeps what it was asked for."""
+    """Stands in for the export: writes the tiny network, and records what it was asked for."""
     asked: list[dict[str, Any]] = []
 
     def export_model(model: Any, checkpoint: Path, output: Path, options: ExportOptions) -> ModelCard:
@@ -111,7 +111,7 @@ def test_list_has_the_network_that_ships(
     assert (listed["classes"], listed["exports"]) == (5, ["default"])
 
 
-def test_show_tells_what_is_known(run: Run) -> None:
+def test_show_describes_a_model(run: Run) -> None:
     shown = run("models", "show", "hrnet-w48-mseg")
     assert (shown.code, shown.err) == (0, "")
     for word in (
@@ -150,7 +150,7 @@ def test_show_default(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("verb", ["show", "fetch", "export"])
-def test_a_slip_gets_the_right_name(run: Run, verb: str, tmp_path: Path) -> None:
+def test_a_misspelt_name_gets_the_right_one(run: Run, verb: str, tmp_path: Path) -> None:
     more = ("--checkpoint", "x.pth", "-o", tmp_path / "x.onnx") if verb == "export" else ()
     failed = run("models", verb, "hrnet-w48-cocostuf", *more)
     assert (failed.code, failed.out) == (1, "")
@@ -167,7 +167,7 @@ def test_a_damaged_pin_does_not_hide_the_list(run: Run, cache: Path) -> None:
     assert run("models", "show", NAME).code == 0
 
 
-def test_show_tells_a_whole_sha256(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_has_a_whole_sha256(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     model = published.PUBLISHED[NAME]
     for prefix in (None, "abab"):
         checkpoint = dataclasses.replace(model.checkpoint, sha256="ab" * 32, sha256_prefix=prefix)
@@ -176,7 +176,7 @@ def test_show_tells_a_whole_sha256(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         assert re.search(r"^sha256 +(ab){32}$", run("models", "show", NAME).out, re.MULTILINE)
 
 
-def test_show_default_tells_the_card(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_default_describes_the_card(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = {
         "held_out": {"pixel_accuracy": 0.6983214, "on": "photos\nof towns"},
         "curve": [[step, 0.5] for step in range(3)],
@@ -286,7 +286,7 @@ def test_fetch_says_that_photos_come_too_late(
     assert (again.code, len(exporter)) == (0, 1)
     assert one_line(again.err)
     target = cache / "models" / f"{NAME}-int8.onnx"
-    assert f"kept as it was exported; to use these photos, delete {target}" in again.err
+    assert f"it was exported before; to export it with these photos, delete {target}" in again.err
     assert run(*command).err == ""
 
 
@@ -382,7 +382,7 @@ def test_a_failed_export_keeps_the_checkpoint(
     assert len(server.asked) == 1
 
 
-def test_default_needs_no_fetching(run: Run, server: Server) -> None:
+def test_default_does_not_need_fetching(run: Run, server: Server) -> None:
     done = run("models", "fetch", "default")
     assert (done.code, done.err, "ships with semcbir" in done.out) == (0, "", True)
 

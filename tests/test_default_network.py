@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The network that ships: it is there, it knows everyday scenes, and search works with nothing else given."""
+"""The model that ships: it is there, knows everyday scenes, and makes search work without any options."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def share(segmenter: Segmenter, image: np.ndarray, *names: str) -> float:
-    """Part of the image that has one of these labels."""
+    """The share of the image that has one of these labels."""
     labels = [i for i, name in enumerate(segmenter.card.classes) if name in names]
     return float(np.isin(segmenter.segment([image])[0], labels).mean())
 

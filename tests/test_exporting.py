@@ -71,7 +71,7 @@ def textured(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read(model: Any, batch: np.ndarray, align_corners: bool) -> torch.Tensor:
-    """Stride-4 scores by the second reading of HRNet's definition."""
+    """Scores at stride 4 from the independent implementation of HRNet."""
     x = (torch.from_numpy(batch).double() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
     reading = Reading({k: v.double() for k, v in model.state_dict().items()}, align_corners)
     with torch.no_grad():
@@ -106,7 +106,7 @@ def test_the_graph_is_the_network(tmp_path: Path, kind: Any, inside: bool, final
     assert same / pixels >= 0.9999
 
 
-def test_what_lies_beside_the_model(tmp_path: Path) -> None:
+def test_the_card_beside_the_model(tmp_path: Path) -> None:
     said: list[str] = []
     card = export_network(
         colour_network(), colour_draft(), tmp_path / "m.onnx", ExportOptions(on_step=said.append)
@@ -244,7 +244,7 @@ def test_what_was_known_before_stays_in_the_card(tmp_path: Path) -> None:
 
 
 class Sided(nn.Module):
-    """Decides in Python, which tracing cannot follow: the graph only has what was true of its example."""
+    """Decides in Python, which tracing cannot follow: the graph keeps the decision made for its example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -432,7 +432,7 @@ def test_a_model_of_dynamic_rank_is_refused(tmp_path: Path, place: str) -> None:
     network = labels_network("N")
     getattr(network.graph, place)[0].type.tensor_type.ClearField("shape")
     path = tmp_path / "m.onnx"
-    if place == "output":  # a shape that only the run decides: its rank is an input's business
+    if place == "output":  # a shape that is only known at run time, because its rank comes from an input
         network.graph.node.append(onnx.helper.make_node("Unsqueeze", ["labels", "axes"], ["spread"]))
         axes = np.array([0, 1], np.int64)
         network.graph.initializer.append(onnx.numpy_helper.from_array(axes, "axes"))

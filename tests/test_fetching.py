@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Downloads over a real server on this machine: cut, slow, moved, changed, refused, and plain wrong ones."""
+"""Downloads from a real server on this machine: cut, slow, moved, changed, refused, or simply wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def model(server: Server, path: str = "/file.pth", **facts: Any) -> PublishedModel:
-    """A model whose checkpoint is at ``path``, published with ``facts`` and no others."""
+    """A model whose checkpoint is at ``path``; only ``facts`` are published about it."""
     given = published("hrnet-w48-cocostuff")
     nothing = {
         "size": None,
@@ -145,7 +145,7 @@ def test_the_first_download_pins_the_file(server: Server, cache: Path) -> None:
     }
     place.unlink()
     server.answers["/file.pth"] = File(OTHER)
-    with pytest.raises(ModelError, match=f"another file came than the first time.*delete {pin}"):
+    with pytest.raises(ModelError, match=f"not the file of the first download.*delete {pin}"):
         fetch(wanted, cache)
     assert names(place.parent) == {pin.name}
     pin.unlink()
@@ -172,7 +172,7 @@ def test_a_damaged_pin_is_named_and_does_not_count(server: Server, cache: Path, 
 
 
 def test_a_pin_is_whole_or_not_there(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Stopped in the middle of writing it: the next fetch must not be refused for half a pin.
+    # Stopped while writing the pin: half a pin must not make the next fetch fail.
     server.answers["/file.pth"] = File(CONTENT)
     wanted = model(server)
     pin = checkpoint_file(cache, wanted).with_name(wanted.checkpoint.file + ".json")
@@ -216,7 +216,7 @@ def test_a_cut_download_asks_for_the_rest_only(server: Server, cache: Path) -> N
     assert {each.total for each in seen} == {len(CONTENT)}
 
 
-def test_a_date_will_do_in_place_of_an_entity_tag(server: Server, cache: Path) -> None:
+def test_a_date_replaces_a_missing_entity_tag(server: Server, cache: Path) -> None:
     date = "Mon, 01 Jun 2020 10:00:00 GMT"
     server.answers["/file.pth"] = File(CONTENT, etag='W/"weak"', modified=date, cuts=[HALF])
     assert fetch(model(server), cache).read_bytes() == CONTENT
@@ -242,7 +242,7 @@ def test_a_file_that_changes_between_tries_is_not_joined(server: Server, cache: 
 
 
 @pytest.mark.parametrize("new", [OTHER, CONTENT + b"longer"], ids=["same length", "longer"])
-def test_nor_by_a_server_that_ignores_the_condition(server: Server, cache: Path, new: bytes) -> None:
+def test_nor_by_a_server_that_ignores_if_range(server: Server, cache: Path, new: bytes) -> None:
     server.answers["/file.pth"] = [
         File(CONTENT, cuts=[HALF]),
         File(new, '"two"', ignores_if_range=True),
@@ -302,7 +302,7 @@ def test_a_part_that_is_whole_needs_no_server(server: Server, cache: Path) -> No
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"address": 5, "etag": "x"}'])
-def test_a_part_of_unknown_origin_is_not_gone_on_with(server: Server, cache: Path, record: str) -> None:
+def test_a_part_of_unknown_origin_is_not_continued(server: Server, cache: Path, record: str) -> None:
     server.answers["/file.pth"] = File(CONTENT)
     wanted = model(server)
     part = part_of(wanted, cache)
@@ -359,7 +359,9 @@ def test_final_errors_are_not(server: Server, cache: Path, status: int) -> None:
     assert len(server.asked) == 1
 
 
-def test_nobody_there_is_said_at_once(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_reported_at_once(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = model(server)
     nobody = dataclasses.replace(wanted.checkpoint, url=f"http://127.0.0.1:{closed_port()}/file.pth")
     monkeypatch.setattr(downloading.time, "sleep", lambda _seconds: pytest.fail("waited"))
@@ -367,7 +369,9 @@ def test_nobody_there_is_said_at_once(server: Server, cache: Path, monkeypatch: 
         fetch(dataclasses.replace(wanted, checkpoint=nobody), cache)
 
 
-def test_no_network_is_said_at_once(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_reported_at_once(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*_arguments: object, **_settings: object) -> None:
         raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
 
@@ -393,7 +397,7 @@ def test_an_interrupt_leaves_a_part_to_go_on_from(server: Server, cache: Path) -
 
 
 @pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN])
-def test_no_way_there_is_said_at_once(
+def test_an_unreachable_host_is_reported_at_once(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def no_way(*_arguments: object, **_settings: object) -> None:
@@ -505,14 +509,14 @@ def test_a_small_file_on_drive_comes_at_once(server: Server, cache: Path, on_dri
 
 def test_drives_quota_is_explained(server: Server, cache: Path, on_drive: PublishedModel) -> None:
     server.answers["/uc"] = Answer(QUOTA, Content_Type="text/html")
-    with pytest.raises(ModelError, match="too many have downloaded.*after a day.*models export"):
+    with pytest.raises(ModelError, match="too many users have downloaded.*after a day.*models export"):
         fetch(on_drive, cache)
     assert names(checkpoint_file(cache, on_drive).parent) == set()
 
 
 def test_a_question_without_end_ends(server: Server, cache: Path, on_drive: PublishedModel) -> None:
     server.answers["/download"] = server.answers["/uc"]
-    with pytest.raises(ModelError, match="confirmation without end"):
+    with pytest.raises(ModelError, match="confirmation again and again"):
         fetch(on_drive, cache)
     assert len(server.asked) < 5
 
@@ -523,7 +527,7 @@ def test_a_question_that_leads_elsewhere_is_not_answered(
 ) -> None:
     page = WARNING.replace(b"/download?old=1", target)
     server.answers["/uc"] = Answer(page, Content_Type="text/html")
-    with pytest.raises(ModelError, match="a web page came in place of the file"):
+    with pytest.raises(ModelError, match="a web page came instead of the file"):
         fetch(on_drive, cache)
 
 
@@ -532,7 +536,7 @@ def test_a_web_page_is_never_saved(server: Server, cache: Path, kind: str) -> No
     page = b"\n <html><head><title>Sign in\n please</title></head></html>"
     server.answers["/file.pth"] = Answer(page, Content_Type=kind)
     wanted = model(server)
-    with pytest.raises(ModelError, match="a web page came in place of the file, titled 'Sign in please'"):
+    with pytest.raises(ModelError, match="a web page came instead of the file, titled 'Sign in please'"):
         fetch(wanted, cache)
     assert names(checkpoint_file(cache, wanted).parent) == set()
 
@@ -547,7 +551,7 @@ def test_a_disk_without_room_is_noticed_before_the_download(
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _place: usage)
     server.answers["/file.pth"] = File(CONTENT)
     wanted = model(server)
-    with pytest.raises(ModelError, match=f"needs {len(CONTENT)} bytes more, and 1000 are free"):
+    with pytest.raises(ModelError, match=f"{len(CONTENT)} more bytes are needed there, and 1000 are free"):
         fetch(wanted, cache)
     assert not part_of(wanted, cache).exists()
 
@@ -614,7 +618,7 @@ def test_a_second_fetch_of_the_same_is_told_of_the_first(server: Server, cache: 
     assert fetch(wanted, cache).read_bytes() == CONTENT
 
 
-def test_many_at_once_do_no_harm(server: Server, cache: Path) -> None:
+def test_many_fetches_at_once_do_no_harm(server: Server, cache: Path) -> None:
     server.answers["/file.pth"] = File(CONTENT, cuts=[HALF])
     wanted = model(server)
     outcomes: list[bytes | str] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""HRNet against a second reading of its definition (hrnet_reading.py); needs torch."""
+"""HRNet compared with an independent implementation (hrnet_reading.py); needs torch."""
 
 from __future__ import annotations
 

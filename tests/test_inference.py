@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Flips, scales, windows and other classes, against a plain float64 reading of the published testers."""
+"""Flips, scales, windows and other classes, compared with plain float64 versions of the published testers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TAXONOMY = {"warm": ("red",), "cold": ("blue", "green"), "none": ()}
 
 
 def network_of_texture(batch: str | int = "N") -> onnx.ModelProto:
-    """(N, 3, H, W) normalised -> scores at stride 4, each of a 3 x 3 neighbourhood."""
+    """Maps normalised (N, 3, H, W) to scores at stride 4, each from a 3 x 3 neighbourhood."""
     shape = {"kernel_shape": [3, 3], "strides": [4, 4], "pads": [1, 1, 1, 1]}
     node = helper.make_node("Conv", ["image", "w", "b"], ["s"], **shape)
     graph = helper.make_graph(
@@ -139,7 +139,7 @@ def reference(image: np.ndarray, card: ModelCard) -> np.ndarray:
 
 
 def assert_best(labels: np.ndarray, expected: np.ndarray) -> None:
-    """Every label's probability is the greatest, to rounding."""
+    """Assert that every label has the greatest probability, up to rounding."""
     assert labels.shape == expected.shape[1:]
     reached = np.take_along_axis(expected, labels[None].astype(np.intp), axis=0)[0]
     np.testing.assert_allclose(reached, expected.max(axis=0), rtol=0, atol=3e-6)
@@ -216,7 +216,7 @@ def test_flips_of_a_symmetric_image_are_symmetric(texture: Path) -> None:
     np.testing.assert_array_equal(labels, labels[:, ::-1])
 
 
-def test_settings_that_change_nothing_are_none(texture: Path) -> None:
+def test_default_settings_are_stored_as_none(texture: Path) -> None:
     plain = Segmenter(texture)
     image = photo(30, 44)
     for inference in (InferenceSpec(), "single-scale"):
@@ -259,7 +259,7 @@ def test_as_many_images_at_once_as_fit(
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.1)  # for the others to come in
+        time.sleep(0.1)  # so that the others arrive
         with lock:
             running -= 1
         return really(self, canvases, whole=whole)
@@ -279,7 +279,7 @@ def test_an_image_takes_the_memory_that_it_is_let_in_for(texture: Path, shape: t
     asked: list[int] = []
     really = averager._room.of
     averager._room.of = lambda need: asked.append(need) or really(need)  # type: ignore[method-assign,func-returns-value]
-    segmenter.segment([photo(*shape)])  # what the network gives is known then
+    segmenter.segment([photo(*shape)])  # now it is known what the network gives
     tracemalloc.start()
     try:
         segmenter.segment([photo(*shape)])
@@ -363,7 +363,7 @@ def test_wrong_settings_are_named(texture: Path) -> None:
         ({"taxonomy": {}}, "inference.taxonomy: expected at least one class with a part"),
         ({"taxonomy": {"a": "red"}}, "inference.taxonomy.a: expected a list"),
         ({"taxonomy": {"a": ["red"], "b": ["red"]}}, "taxonomy.b: 'red' is in 'a' already"),
-        ({"void": "a"}, "inference.void: without a taxonomy"),
+        ({"void": "a"}, "inference.void: expected null, as without a taxonomy"),
         ({"taxonomy": {"a": ["red"]}, "void": "b"}, "inference.void: expected a class of the taxonomy"),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From the name of a model to its files; paths are tested with the cards."""
+"""Finding the files of a named model; test_cards.py has the tests with paths."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_default_is_the_network_in_the_package(
 def test_a_package_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_SHIPPED", tmp_path)
     for model in (None, "default"):
-        with pytest.raises(ModelError, match=r"no model of its own.*--model"):
+        with pytest.raises(ModelError, match=r"comes without a model.*--model"):
             resolve(model)
 
 
@@ -69,7 +69,7 @@ def test_a_name_that_was_not_fetched_says_how() -> None:
         resolve("hrnet-w48-mseg")
 
 
-def test_a_slip_in_a_name_gets_the_right_one() -> None:
+def test_a_misspelt_name_gets_the_right_one() -> None:
     with pytest.raises(ModelError, match="did you mean fcn-hr48-ade20k"):
         resolve("fcn-hr48-ade20")
 

@@ -95,12 +95,12 @@ def test_a_weight_too_large_for_half_precision_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_values_too_large_for_half_precision_are_told(tmp_path: Path) -> None:
+def test_values_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 5, 4, 4))
     torch.manual_seed(0)
     for layer in (network[0], network[2]):
         nn.init.normal_(layer.weight, std=300)
-    with pytest.raises(ModelError, match=r"values inside the model reach \S+, half precision ends at 65504"):
+    with pytest.raises(ModelError, match=r"values inside the model reach \S+; half precision ends at 65504"):
         export_network(network, colour_draft(), tmp_path / "m.onnx", ExportOptions(precision="fp16"))
     assert not list(tmp_path.iterdir())
 
@@ -129,7 +129,7 @@ def red_photos(folder: Path, levels: list[int]) -> Path:
     [
         ([255], 0.45 * 65504 / 2.2489, None),
         ([255], 0.55 * 65504 / 2.2489, r"must hold 2 times as much"),
-        ([128, 128, 128, 128, 255, 128], 1.1 * 65504 / 2.2489, r"reach 7\.2\S+e\+04, half"),
+        ([128, 128, 128, 128, 255, 128], 1.1 * 65504 / 2.2489, r"reach 7\.2\S+e\+04; half"),
     ],
 )
 def test_half_precision_needs_headroom_on_every_photo(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is said of the published networks: pinned, as read in their publishers' code."""
+"""The facts about published models, written down here a second time from their publishers' code."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_canvas_is_that_of_the_training() -> None:
 @pytest.mark.parametrize(
     ("name", "spots"),
     [
-        # The paper's ids of COCO-Stuff, 1..182, less those below that no picture has: 12, 26, 29, ...
+        # The paper's ids of COCO-Stuff, 1..182, without those that no picture has: 12, 26, 29, ...
         ("hrnet-w48-cocostuff", {1 - 1: "person", 13 - 2: "stop sign", 14 - 2: "parking meter"}),
         ("hrnet-w48-cocostuff", {90 - 11: "toothbrush", 92 - 12: "banner", 124 - 12: "grass"}),
         ("hrnet-w48-cocostuff", {155 - 12: "sea", 157 - 12: "sky-other", 169 - 12: "tree", 182 - 12: "wood"}),
@@ -150,7 +150,7 @@ def test_both_coco_stuff_networks_have_eighty_things_and_no_unlabeled() -> None:
 
 
 def test_ade20k_agrees_with_a_network_of_another_maker() -> None:
-    # Its card shortens every name to the first word, and has a channel for "other" before.
+    # Its card shortens every name to its first word, and has a channel for "other" in front.
     names = json.loads((CARDS / "ade150.json").read_text(encoding="utf-8"))["classes"]
     assert [name.split()[0] for name in published("fcn-hr48-ade20k").card.classes] == names[1:]
 
@@ -178,7 +178,7 @@ def test_an_alias_is_another_name() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["hrnet-w48-cocostuf", "HRNet-W48-CocoStuff", "hrnetw48-cocostuff"])
-def test_a_slip_gets_the_right_name(wrong: str) -> None:
+def test_a_misspelt_name_gets_the_right_one(wrong: str) -> None:
     with pytest.raises(ModelError, match=f"'{wrong}'; did you mean hrnet-w48-cocostuff"):
         published(wrong)
 

@@ -2,7 +2,7 @@
 """Tiny segmentation networks with known answers: they name the colour of a pixel.
 
 Classes 1..4 are red, green, blue and dark (grey below a quarter); class 0, "nothing", always scores far above
-the others and is masked by the logits model's card, so a Segmenter that forgets the mask is found out. The
+the others and is masked by the logits model's card, which exposes a Segmenter that forgets the mask. The
 labels model never gives class 0.
 """
 
@@ -22,7 +22,8 @@ NOTHING, RED, GREEN, BLUE, DARK = range(5)
 MEAN = [0.485, 0.456, 0.406]
 STD = [0.229, 0.224, 0.225]
 
-# score = WEIGHTS @ (r, g, b) + BIAS for r, g, b in [0, 1]; "dark", constant, wins where no colour stands out
+# score = WEIGHTS @ (r, g, b) + BIAS for r, g, b in [0, 1]; "dark" is constant, and wins unless a colour
+# stands out
 WEIGHTS = np.array([[0, 0, 0], [2, -1, -1], [-1, 2, -1], [-1, -1, 2], [0, 0, 0]], np.float32)
 BIAS = np.array([9, 0, 0, 0, 0.25], np.float32)
 
@@ -44,8 +45,8 @@ def tiny_model(
 
     "logits": float32 NCHW in, fixed batch of 1, logits at stride 4 (align_corners), normalisation in the
     card. "labels": uint8 NHWC in, dynamic batch, uint8 labels (N, H, W) out, normalisation and argmax in
-    the graph. ``batch`` is the batch size where it is to be another, a text for any; ``network`` one to write
-    instead; ``changes`` replace fields of the card at its top level.
+    the graph. ``batch`` is another batch size, or a text for any; ``network`` is written instead;
+    ``changes`` replace fields at the top level of the card.
     """
     model = network or (logits_network(batch or 1) if kind == "logits" else labels_network(batch or "N"))
     onnx.checker.check_model(model, full_check=True)
@@ -99,7 +100,7 @@ def logits_network(batch: str | int) -> onnx.ModelProto:
 def labels_network(batch: str | int) -> onnx.ModelProto:
     """(N, H, W, 3) uint8 -> (N, H, W) uint8 labels."""
     bias = BIAS.copy()
-    bias[NOTHING] = -9.0  # nothing strikes channels out of a graph that ends in an argmax
+    bias[NOTHING] = -9.0  # channels cannot be masked in a graph that ends in an argmax
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),

@@ -37,7 +37,7 @@ def parse_onnx(text: str) -> Path:
 
 
 def parse_folder(text: str) -> Path:
-    """Parse the name of a folder that has to be there."""
+    """Parse the name of a folder that must exist."""
     path = Path(text)
     check_folder(path)
     return path
@@ -57,7 +57,7 @@ Photos = Annotated[
         "--photos",
         parser=usage(parse_folder),
         metavar="DIR",
-        help="Photos to check the export on (made pictures).",
+        help="Photos to check the export on (else generated pictures).",
     ),
 ]
 CalibrationPhotos = Annotated[
@@ -153,7 +153,7 @@ def show(name: Name, as_json: Json = False) -> None:
 
 
 def _model(name: str) -> PublishedModel:
-    """Return the model that ``name`` or an export of that name means."""
+    """Return the model that ``name``, or the name of an export, stands for."""
     model, _ = parse_name(name)
     return model
 
@@ -179,7 +179,7 @@ def _values(model: PublishedModel) -> dict[str, Any]:
 
 
 def _text(model: PublishedModel) -> str:
-    """Return what is known about a published model, a line for each thing."""
+    """Return what is known about a published model, one line for each fact."""
     from semcbir.networks.describe import size_words
 
     checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
@@ -205,7 +205,7 @@ def _text(model: PublishedModel) -> str:
 
 
 def _card_text(card: ModelCard) -> str:
-    """Return what a card says, a line for each thing."""
+    """Return what a card says, one line for each fact."""
     from semcbir.networks.describe import card_facts
 
     return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in card_facts(card))
@@ -237,10 +237,12 @@ def fetch(
     target = exported_file(cache, full)
     if _is_sound(target):
         if photos or calibration:
-            note(f"it is kept as it was exported; to use these photos, delete {display_path(target)}")
+            note(f"it was exported before; to export it with these photos, delete {display_path(target)}")
     else:
         options = _ready_options(precision, logits, photos, calibration)
-        note(f"weights are their publishers': {model.card.licence} ({model.checkpoint.published_at})")
+        note(
+            f"the weights belong to their publishers: {model.card.licence} ({model.checkpoint.published_at})"
+        )
         from semcbir.export.export import export_model
 
         with TransferMeter() as meter:
@@ -252,7 +254,7 @@ def fetch(
 
 
 def _is_sound(model: Path) -> bool:
-    """Return whether an exported model and its card are there, and belong together."""
+    """Return whether an exported model and its card exist and belong together."""
     from semcbir.networks.names import resolve
 
     try:
@@ -288,8 +290,8 @@ def export(
 ) -> None:
     """Make a model from a published checkpoint that you have.
 
-    NAME says which it is; a file of another model is refused. Needs the extra: pip install
-    'semcbir[export]'.
+    NAME is the model that the checkpoint is of; a file of another model is refused. Needs the extra: pip
+    install 'semcbir[export]'.
     """
     model = _model(name)
     if not checkpoint.is_file():
@@ -307,7 +309,7 @@ def _kind(logits: bool) -> Kind:
 
 
 def _check_calibration(precision: Precision, calibration: Path | None) -> None:
-    """Refuse what would have no effect, whether or not there is anything to do."""
+    """Refuse an option that would have no effect, whether or not there is anything to do."""
     if precision != "int8" and calibration is not None:
         raise ValueError("--calibration is for --precision int8")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an exported model's card says, and how the card gets into the ONNX file."""
+"""The card of an exported model, and its copy inside the ONNX file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from semcbir.networks.specs import Kind, OutputSpec
 
 METADATA_KEY = "semcbir.card"
 NOT_TRAVELLING = ("file", "sha256", "measured")
-"""What the card in the file is without: a file cannot hold its own hash; for the others see ``sign``."""
+"""Fields that the copy in the file lacks: a file cannot hold its own hash; for the others see ``sign``."""
 
 
 def card_of(draft: CardDraft, kind: Kind, measured: Mapping[str, Any], file: str) -> ModelCard:
-    """Make the card of a file that is not written yet, with a hash of zeros."""
+    """Make the card of a file that is not written yet; its hash is zeros."""
     return ModelCard(
         name=draft.name,
         file=file,
@@ -45,10 +45,10 @@ def card_of(draft: CardDraft, kind: Kind, measured: Mapping[str, Any], file: str
 
 
 def sign(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Name the graph and its maker, and put the card into the metadata.
+    """Name the graph and its producer, and put the card into the metadata.
 
-    Indexes know a network by the file's hash, so nothing goes in that another export of the same network has
-    otherwise: neither versions nor what was measured.
+    An index knows a model by the hash of its file. So nothing is put in that could differ in another export
+    of the same network, such as versions and measurements.
     """
     model.producer_name, model.producer_version = "semcbir", ""
     model.graph.name = re.sub(r"[^\w.-]+", "_", card.name)
@@ -57,7 +57,7 @@ def sign(model: onnx.ModelProto, card: ModelCard) -> None:
 
 
 def conditions(what: str, expected: Expected, precision: str) -> dict[str, Any]:
-    """Say on what and with what it was measured."""
+    """Return the conditions of the measurement, as the card records them."""
     return {
         "precision": precision,
         "on": what,
@@ -68,7 +68,7 @@ def conditions(what: str, expected: Expected, precision: str) -> dict[str, Any]:
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
-    """Say what was measured of the float32 graph."""
+    """Return the measurements of the float32 graph, as the card records them."""
     return {
         "pixels": comparison.pixels,
         "labels_identical": rounded(comparison.identical),
@@ -78,12 +78,12 @@ def figures(comparison: Comparison) -> dict[str, Any]:
 
 
 def rounded(share: float) -> float:
-    """Cut a share to six digits."""
+    """Round a share to six digits."""
     return round(share, 6)
 
 
 def draft_of(model: PublishedModel, report: CheckpointReport) -> CardDraft:
-    """Draft the card of a published model of which ``report`` says what was read."""
+    """Draft the card of a published model; ``report`` says what was read from its checkpoint."""
     checkpoint, card = model.checkpoint, model.card
     source = [checkpoint.source, *([f"({checkpoint.published_at})"] if checkpoint.published_at else [])]
     notes = [*([f"trained on {model.trained_on}"] if model.trained_on else []), *filter(None, [card.notes])]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Published checkpoint files -> networks: strictly, and without running what a file may hold.
+"""Read published checkpoint files into networks: strictly, and without running code from a file.
 
-The official loaders drop whatever does not fit (one keeps none of 1839 entries where a prefix is missing);
-here every entry has its place, or the file is refused and the first ones that differ are named.
+The official loaders drop whatever does not fit (one of them keeps none of 1839 entries if a prefix is
+missing). Here every entry must have its place; otherwise the file is refused, and the error names the first
+entries that differ.
 """
 
 from __future__ import annotations
@@ -51,11 +52,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointReport:
-    """What was read from a checkpoint, and what was done to it.
+    """What was read from a checkpoint, and what was changed.
 
-    ``sha256`` of the file; ``batch_norm``: the layers it was trained with; ``corrected``: how many scales of
-    batch normalisation became |scale| + 1e-5; ``dropped``: how many entries of the file were not needed;
-    ``notes``: sentences for the user.
+    - ``sha256``: hash of the file
+    - ``batch_norm``: the kind of layers it was trained with
+    - ``corrected``: how many scales of batch normalisation became |scale| + 1e-5
+    - ``dropped``: how many entries of the file were not needed
+    - ``notes``: sentences for the user
     """
 
     sha256: str
@@ -75,10 +78,10 @@ def build_network(architecture: Architecture) -> HRNet:
 
 
 def load_checkpoint(path: str | os.PathLike[str], model: PublishedModel) -> tuple[HRNet, CheckpointReport]:
-    """Read the published checkpoint ``path`` of ``model``: the network in evaluation mode, and a report.
+    """Read a published checkpoint of ``model``; return the network in evaluation mode, and a report.
 
-    Whether the file was trained with InPlaceABNSync (see ``load_weights``) is decided by the file; the report
-    says where the registry had it otherwise. ModelError as ``load_weights``.
+    The file decides whether it was trained with InPlaceABNSync (see ``load_weights``); the report says so if
+    ``published.json`` expected something else. Raises ModelError as ``load_weights`` does.
     """
     network = build_network(model.architecture)
     report = load_weights(
@@ -101,17 +104,18 @@ def load_weights(
     expected: BatchNorm = "standard",
     head_bias: bool = True,
 ) -> CheckpointReport:
-    """Fill ``network`` with the checkpoint ``path`` and put it into evaluation mode.
+    """Load the checkpoint ``path`` into ``network``, and put it into evaluation mode.
 
-    ``layout``: "hrnet" ``model.<name>``, flat or under "state_dict"; "mseg" ``module.<name>`` under
-    "state_dict", beside the optimiser's state; "mmsegmentation" ``backbone.<name>`` and ``decode_head.*``.
-    With ``head_bias`` false the head's first convolution has none in the file, and is given zeros.
+    ``layout`` says how the entries are named: "hrnet" ``model.<name>``, at the top or under "state_dict";
+    "mseg" ``module.<name>`` under "state_dict", beside the optimiser's state; "mmsegmentation"
+    ``backbone.<name>`` and ``decode_head.*``. If ``head_bias`` is false, the file has no bias for the head's
+    first convolution, and zeros are used.
 
     A file without any ``num_batches_tracked`` was trained with InPlaceABNSync, which scales by |gamma| + 1e-5
-    where batch normalisation scales by gamma: its gammas are made so.
+    where batch normalisation scales by gamma; the gammas are changed accordingly.
 
-    ModelError where the file is not there, not a checkpoint, cut short, would run code, or holds another
-    network, another number of classes, or weights that are not finite in float32.
+    Raises ModelError if the file is missing, is not a checkpoint, is cut short or would run code, or if it
+    holds another network, another number of classes, or weights that are not finite in float32.
     """
     path = Path(path)
     state, dropped = _renamed(_state_dict(_unpickled(path), path), layout, path)
@@ -123,10 +127,10 @@ def load_weights(
         state |= counters
     if not head_bias and _HEAD_BIAS in own:
         state.setdefault(_HEAD_BIAS, torch.zeros_like(own[_HEAD_BIAS]))
-    # Nothing is computed of a file's tensors before their kinds and shapes are known to be the network's.
+    # Compute nothing with a file's tensors until their types and shapes are known to be the network's.
     _check_kinds(state, own, path)
     _check_fit(state, own, name, path)
-    state = _values(state, path) | counters  # an evaluation does not read the counters
+    state = _values(state, path) | counters  # evaluation does not use the counters
     corrected = _correct_scales(state) if found == "inplace_abn" else 0
     network.load_state_dict(state, strict=True)
     network.eval()
@@ -149,7 +153,7 @@ def _unpickled(path: Path) -> Any:
     if start.lstrip()[:1] == b"<":
         raise ModelError(f"{path}: this is a web page, not a checkpoint; the download went wrong")
     with warnings.catch_warnings(), _safe_globals():
-        warnings.simplefilter("ignore")  # about formats that are refused below
+        warnings.simplefilter("ignore")  # They are about formats that are refused below.
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except MemoryError:
@@ -159,7 +163,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _why(error: Exception, start: bytes) -> str:
-    """Say what is wrong with a file that starts with ``start`` and that torch refused with ``error``."""
+    """Return what is wrong with a file that begins with ``start`` and that torch refused with ``error``."""
     message = str(error)
     if culprit := re.search(r"GLOBAL ([\w.]+)", message):
         return f"refused: to load it would run {culprit[1]}, and a checkpoint holds numbers only"
@@ -171,8 +175,8 @@ def _why(error: Exception, start: bytes) -> str:
 
 
 def _safe_globals() -> AbstractContextManager[Any]:
-    """NumPy scalars beside the weights (epochs, scores) are harmless, under their old and new names."""
-    scalar = np.float64().__reduce__()[0]  # it lies in np.core, or from NumPy 2 on in np._core
+    """Allow NumPy scalars beside the weights (epochs, scores), under their old and new names."""
+    scalar = np.float64().__reduce__()[0]  # in np.core, and since NumPy 2 in np._core
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = {type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")}
     allowed: list[Any] = [*((scalar, name) for name in names), np.dtype, *kinds]
@@ -185,7 +189,7 @@ def _state_dict(content: Any, path: Path) -> Mapping[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(
-            f"{path}: expected named weights, or such under 'state_dict', got {_outline(content)}"
+            f"{path}: expected named weights, at the top or under 'state_dict', got {_outline(content)}"
         )
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
@@ -201,7 +205,7 @@ def _outline(content: Any) -> str:
 
 
 def _renamed(state: Mapping[str, Tensor], layout: Layout, path: Path) -> tuple[State, int]:
-    """Return the entries under the network's own names, and the number of those not needed."""
+    """Return the entries under the network's own names, and how many entries were not needed."""
     rename: Callable[[str], str] = _mmsegmentation_name if layout == "mmsegmentation" else _hrnet_name
     renamed: State = {}
     dropped = 0
@@ -232,7 +236,7 @@ def _mmsegmentation_name(key: str) -> str:
 
 
 def _correct_scales(state: State) -> int:
-    """Make the scales of batch normalisation |gamma| + epsilon, as InPlaceABNSync reads them, in place."""
+    """Change the scales of batch normalisation to InPlaceABNSync's |gamma| + epsilon, in place."""
     corrected = 0
     for key in [key for key in state if key.endswith(".running_mean")]:
         scale = key.removesuffix("running_mean") + "weight"
@@ -242,12 +246,12 @@ def _correct_scales(state: State) -> int:
 
 
 def _check_kinds(state: State, own: State, path: Path) -> None:
-    """Refuse what is not plain; counters may be of any type."""
+    """Refuse tensors that are not plain floating-point ones; counters may have any type."""
     for key in own:
         if key not in state:
             continue
         value = state[key]
-        # A nested tensor may have no shape to ask for.
+        # A nested tensor may have no shape.
         plain = value.device.type == "cpu" and value.layout == torch.strided and not value.is_nested
         if not plain or not (value.dtype in _FLOATS or key.endswith(_COUNTER)):
             kind = f"{value.dtype}, {value.layout}, on {value.device.type}"
@@ -287,7 +291,7 @@ def _listed(what: str, keys: list[str]) -> str:
 
 
 def _values(state: State, path: Path) -> State:
-    """Return the weights in float32; ModelError where one is not finite there, or a variance below 0."""
+    """Return the weights in float32; ModelError if one is not finite in it, or a variance is below 0."""
     values: State = {}
     for key, value in state.items():
         if key.endswith(_COUNTER):
@@ -305,9 +309,9 @@ def _notes(found: BatchNorm, expected: BatchNorm, corrected: int) -> tuple[str, 
     if corrected:
         notes.append(
             f"trained with InPlaceABNSync (the file has no num_batches_tracked): {corrected} scales of batch "
-            f"normalisation were made |scale| + {INPLACE_ABN_EPSILON:g}"
+            f"normalisation were changed to |scale| + {INPLACE_ABN_EPSILON:g}"
         )
     if found != expected:
         kinds = {"standard": "plain batch normalisation", "inplace_abn": "InPlaceABNSync"}
-        notes.append(f"the registry expects {kinds[expected]}, the file has {kinds[found]}: the file decides")
+        notes.append(f"expected {kinds[expected]}, but the file has {kinds[found]}: the file decides")
     return tuple(notes)

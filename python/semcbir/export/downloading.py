@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Downloading one large file into a part file, in as many tries as it takes, without starting over each time.
+"""Download one large file into a part file, in several tries if need be, without starting over each time.
 
-``download`` knows nothing of checkpoints: ``fetching`` decides what to download and whether it is right, and
-``web`` makes each request. Beside the part file a small JSON file records the address and the version of the
-file (RFC 9110: a strong entity tag, or the date of the last change). A later try asks for the rest of that
-very version (Range, If-Range). Where the server has another version, or cannot send a rest, it starts over.
+``download`` knows nothing about checkpoints: ``fetching`` decides what to download and whether it is right,
+and ``web`` makes each request. Beside the part file, a small JSON file records the address and the version of
+the file (RFC 9110: a strong entity tag, or the date of the last change). A later try asks for the rest of
+exactly that version (Range, If-Range). If the server has another version, or cannot send just the rest, the
+download starts over.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from semcbir.export.web import Cut, Session, Stale
 
 TRIES = 8
 PAUSE = 1.0
-"""Seconds before the second try; doubled from try to try, up to LONGEST_PAUSE."""
+"""Seconds before the second try; doubled for each further try, up to LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """How far a download has come, in bytes; ``total`` is None where the server did not say."""
+    """How far a download has come, in bytes; ``total`` is None if the server did not say."""
 
     done: int
     total: int | None
@@ -56,8 +57,8 @@ class Version:
 def download(address: str, part: Path, *, on_progress: OnProgress = None) -> None:
     """Download ``address`` into ``part``, continuing where an earlier try stopped.
 
-    Raises ModelError where the server does not have the file, sends something else, or cuts the connection
-    TRIES times; what has arrived by then is kept.
+    Raises ModelError if the server does not have the file, sends something else, or cuts the connection TRIES
+    times; what has arrived until then is kept.
     """
     session = Session()
     for number in range(TRIES):
@@ -101,7 +102,7 @@ def _attempt(session: Session, address: str, part: Path, on_progress: OnProgress
 
 
 def _rest(response: http.client.HTTPResponse, old: Version, start: int) -> Version:
-    """Return ``old``, of which the answer is the rest from byte ``start`` on. Raises Stale if it is not."""
+    """Return ``old`` if the answer is its rest, from byte ``start`` on. Raises Stale if it is not."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", (response.headers["Content-Range"] or "").strip())
     if (
         not found
@@ -114,7 +115,7 @@ def _rest(response: http.client.HTTPResponse, old: Version, start: int) -> Versi
 
 
 def _whole(response: http.client.HTTPResponse, address: str) -> Version:
-    """Return what the answer is, which has the whole file."""
+    """Return the version of the file that the answer holds from its beginning."""
     if response.length is None and not response.chunked:
         raise ModelError(
             f"cannot download {address}: the server does not say how long the file is, so a cut connection "
@@ -131,7 +132,7 @@ def _validator(response: http.client.HTTPResponse) -> str | None:
 def _require_room(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < needed:
-        raise ModelError(f"cannot write {part}: it needs {needed} bytes more, and {free} are free there")
+        raise ModelError(f"cannot write {part}: {needed} more bytes are needed there, and {free} are free")
 
 
 def _store(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Google Drive's web pages: the form before a large file, and the pages that mean it will not come.
+"""Google Drive's web pages: the form before a large file, and the pages that come when it is refused.
 
-Drive does not scan large files for viruses, and asks first whether to download them all the same. ``web``
-makes the requests; here is only where to ask, and where a page leads.
+Drive does not scan large files for viruses, and asks whether to download them anyway. ``web`` makes the
+requests; this module knows the address to start from and where each page leads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def file_address(gdrive_id: str) -> str:
 
 
 class _Page(HTMLParser):
-    """Finds the title and the form with Drive's question."""
+    """Finds a page's title, and the form with Drive's question."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -55,16 +55,16 @@ class _Page(HTMLParser):
 
 
 def confirmed_address(came_from: str, page: str) -> str:
-    """Return the address that the form of Drive's question leads to.
+    """Return the address that the form with Drive's question leads to.
 
-    ``page`` is what came from ``came_from`` in place of a file. Raises ModelError if it is another page: the
-    quota is used up, one has to sign in, or it is not Drive's.
+    ``page`` is what came from ``came_from`` instead of a file. Raises ModelError if it is any other page: the
+    quota is used up, signing in is required, or it is not Drive's.
     """
     found = _Page(page)
     said = " ".join(page.lower().split())
     if "quota exceeded" in said or "too many users have" in said:
         raise ModelError(
-            f"cannot download {came_from}: Google Drive says that too many have downloaded the file lately. "
+            f"cannot download {came_from}: Google Drive says that too many users have downloaded it lately. "
             "Try again after a day, or download it with a browser and use `semcbir models export NAME "
             "--checkpoint FILE`"
         )
@@ -77,7 +77,7 @@ def confirmed_address(came_from: str, page: str) -> str:
                 return f"{path}?{urlencode(found.fields)}"
     title = " ".join(found.title.split())
     raise ModelError(
-        f"cannot download {came_from}: a web page came in place of the file"
+        f"cannot download {came_from}: a web page came instead of the file"
         + (f", titled {title[:80]!r}" if title else "")
-        + "; look at it with a browser"
+        + "; open the address in a browser to see it"
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""From a torch network or a published checkpoint to an ONNX file and its card, checked before they are there.
+"""Write a torch network or a published checkpoint as an ONNX file with its card, after checking both.
 
-torch and onnx are imported on use: without the extra ``export`` this module loads, and what needs it raises a
-ModelError that says so.
+torch and onnx are imported when they are used: without the extra ``export`` this module can be imported, and
+its functions raise a ModelError that says what is missing.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _STALE = 24 * 3600.0  # seconds
 def export_model(
     model: PublishedModel, checkpoint: PathLike, output: PathLike, options: ExportOptions | None = None
 ) -> ModelCard:
-    """Write the network of a published checkpoint as ``output`` (.onnx), its card beside it; return the card.
+    """Write a published checkpoint as ``output`` (.onnx), with its card beside it; return the card.
 
-    ModelError where the checkpoint is not this model's (see ``checkpoints.load_weights``), and as
-    ``export_network``.
+    Raises ModelError if the checkpoint is not this model's (see ``checkpoints.load_weights``), and as
+    ``export_network`` does.
     """
     options = options or ExportOptions()
     target = _checked(output)
@@ -53,30 +53,31 @@ def export_model(
 def export_network(
     network: nn.Module, draft: CardDraft, output: PathLike, options: ExportOptions | None = None
 ) -> ModelCard:
-    """Write a torch network on the CPU as ``output`` (.onnx), its card beside it (.json); return the card.
+    """Write a torch network on the CPU as ``output`` (.onnx), with its card beside it; return the card.
 
-    The graph takes ``image``, uint8 (N, H, W, 3) RGB of any N, H and W, and normalises itself. Of kind
-    "labels" it gives ``labels``, uint8 or, of more than 256 classes, uint16 (N, H, W), or by the label stride
-    coarser; of kind "logits" ``scores``, float32 (N, C, h, w), as the network gives them.
+    The graph takes ``image``, uint8 (N, H, W, 3) RGB of any N, H and W, and normalises it. For the kind
+    "labels" it gives ``labels`` (N, H, W), coarser by the label stride if there is one: uint8, or uint16 for
+    more than 256 classes. For the kind "logits" it gives ``scores``, float32 (N, C, h, w), just as the
+    network gives them.
 
     The float32 graph is compared with torch, on at most 16 photos or on generated pictures: labels must agree
-    on 99.99 % of the pixels, and scores to 1e-3 of the largest one in the batch, or of 1 where that is less.
-    The card's ``measured["export"]`` says what was measured and on what; for the other precisions, how far
-    their labels agree with torch's in float32. Below 90 % fp16 is refused, as where values inside the network
-    come near the end of half precision, and int8 is written with a "warning".
+    on 99.99 % of the pixels, and scores to 1e-3 of the largest in the batch (or of 1 if that is larger). The
+    card's ``measured["export"]`` records the measurements and what they were made on; for fp16 and int8 also
+    how many labels agree with torch's in float32. Below 90 %, fp16 is refused, and int8 is written with a
+    "warning". fp16 is also refused if values inside the network come near the limit of half precision.
 
-    The card travels in the file too, under ``semcbir.card`` of its metadata, less ``file``, ``sha256`` and
-    ``measured``. The same network and calibration give the same bytes, whatever it is compared on, with the
-    same torch, onnx and onnxruntime.
+    A copy of the card, without ``file``, ``sha256`` and ``measured``, is in the file's metadata under
+    ``semcbir.card``. With the same versions of torch, onnx and onnxruntime, the same network and calibration
+    give the same bytes, whatever the comparison was made on.
 
-    ValueError for wrong arguments; ModelError where something cannot be read or done, or the graph is not the
-    network: then nothing is written.
+    Raises ValueError for wrong arguments, and ModelError if something cannot be read or done, or if the graph
+    does not match the network; then nothing is written.
     """
     options = options or ExportOptions()
     target = _checked(output)
     from semcbir.export.workshop import Workshop
 
-    # Beside the output, so that what is made there can be renamed into place.
+    # In the same folder as the output, so that the files can be renamed into place.
     try:
         _sweep(target.parent)
         with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=target.parent) as folder:
@@ -86,7 +87,7 @@ def export_network(
 
 
 def _checked(output: PathLike) -> Path:
-    """Refuse, before the long work, what can be refused; return ``output`` as a path."""
+    """Refuse what can be refused before the long work; return ``output`` as a path."""
     target = Path(output)
     if target.suffix.lower() != ".onnx":
         raise ModelError(f"{target}: expected the name of an .onnx file to write")
@@ -99,7 +100,7 @@ def _checked(output: PathLike) -> Path:
 
 
 def check_packages() -> None:
-    """Raise a ModelError where a package of the extra ``export`` is not installed."""
+    """Raise a ModelError if a package of the extra ``export`` is not installed."""
     if missing := [name for name in ("torch", "onnx") if find_spec(name) is None]:
         raise ModelError(
             f"exporting needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
@@ -108,7 +109,7 @@ def check_packages() -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the workshops of exports that were killed: those not written to for a day."""
+    """Remove what exports that were killed left behind: folders not written to for a day."""
     for left in folder.glob(f"{_WORKSHOP}*"):
         try:
             stale = left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > _STALE

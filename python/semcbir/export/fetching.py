@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fetching a published checkpoint into the user's cache, once, and making sure that it is the right file.
+"""Fetch a published checkpoint into the user's cache, once, and make sure that it is the right file.
 
 Four modules do this, each using those after it: ``fetching`` knows checkpoints and the cache,
 ``downloading`` transfers one large file and resumes after a cut, ``web`` makes one request, and ``drive``
@@ -25,7 +25,7 @@ _BEGINNINGS = (b"PK\x03\x04", b"\x80")  # torch.save: a zip file, and before tor
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file was like when it was first downloaded, so that a different one is noticed later."""
+    """Hash and size of a file when it was first downloaded, so that a different one is noticed later."""
 
     sha256: str
     size: int
@@ -33,11 +33,11 @@ class Pin:
 
 
 def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None) -> Path:
-    """Return the checkpoint of ``model``, downloaded into ``cache`` where it is not there yet.
+    """Return the checkpoint of ``model``, downloading it into ``cache`` if it is not there yet.
 
-    Size and sha256 are checked where they are published. The first download also pins them, in a JSON file
+    Size and sha256 are checked if they are published. The first download also pins them, in a JSON file
     beside the checkpoint, and any other file is refused from then on. An interrupted download continues where
-    it stopped. Raises ModelError, which says what to do, where fetching fails.
+    it stopped. Raises ModelError, which says what to do, if fetching fails.
     """
     place = checkpoint_file(cache, model)
     with fetch_lock(place.parent):
@@ -50,7 +50,7 @@ def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None)
 
 
 def is_downloaded(model: PublishedModel, cache: Path) -> bool:
-    """Return whether the checkpoint of ``model`` is in ``cache``, by its size alone.
+    """Return whether the checkpoint of ``model`` is in ``cache``, judging by its size alone.
 
     False if its pin is damaged or unreadable, which ``fetch`` reports.
     """
@@ -63,7 +63,7 @@ def is_downloaded(model: PublishedModel, cache: Path) -> bool:
 
 
 def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
-    """Return whether the right file is in the cache already; a damaged one does not count."""
+    """Return whether the right file is in the cache already; a damaged file does not count."""
     pin = _read_pin(place)
     if pin is None or not place.is_file():
         return False
@@ -80,7 +80,7 @@ def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> N
     objection = _objection(found, part, checkpoint) or _changed(found, place)
     if objection:
         discard(part)
-        if resumed:  # The part may have been damaged, by a power cut for one: start over, once.
+        if resumed:  # A power cut, for example, may have damaged the part: start over, once.
             _download(place, checkpoint, on_progress)
             return
         raise ModelError(f"{checkpoint.source}: {objection}")
@@ -91,7 +91,7 @@ def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> N
 
 
 def _objection(found: Pin, file: Path, checkpoint: Checkpoint) -> str | None:
-    """Return what is wrong with a file, given what is published about it, or None."""
+    """Return in what the file differs from what is published about it, or None."""
     if checkpoint.size is not None and found.size != checkpoint.size:
         return f"it has {found.size} bytes, expected {checkpoint.size}; it was deleted"
     expected = checkpoint.sha256 or checkpoint.sha256_prefix
@@ -108,12 +108,12 @@ def _objection(found: Pin, file: Path, checkpoint: Checkpoint) -> str | None:
 
 
 def _changed(found: Pin, place: Path) -> str | None:
-    """Return what is wrong with a file, given what came the first time, or None."""
+    """Return in what the file differs from the one that came first, or None."""
     pin = _read_pin(place)
     if pin is None or (pin.sha256, pin.size) == (found.sha256, found.size):
         return None
     return (
-        f"another file came than the first time (sha256 {found.sha256[:12]}..., {found.size} bytes; then "
+        f"not the file of the first download (sha256 {found.sha256[:12]}..., {found.size} bytes; then "
         f"{pin.sha256[:12]}..., {pin.size} bytes); it was deleted. If its publisher has replaced it and you "
         f"trust the new one, delete {_pin_file(place)} and fetch again"
     )

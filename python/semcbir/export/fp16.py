@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Half precision for CUDA, made of a float32 graph.
+"""Half precision for CUDA, made from a float32 graph.
 
-onnxruntime's own converter names two nodes alike where a tensor has two readers that stay in float32, as the
-scores have here; so this one.
+onnxruntime's own converter gives two nodes the same name if a tensor has two consumers that stay in float32,
+as the scores have here; hence this one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _SUFFIX = "/half"
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with the network in half precision; what is around it (normalisation, argmax) stays.
+    """Return ``model`` with the network in half precision; normalisation and argmax stay in float32.
 
-    A softmax and what weighs with it stay in float32 as well: OCR's runs over all pixels, and half precision
-    holds shares of one in ten thousand badly. ModelError where a weight is beyond what it holds.
+    Every softmax, and the nodes that use its result, also stay in float32: OCR's softmax runs over all
+    pixels, and half precision is too coarse for shares of one in ten thousand. Raises ModelError if a weight
+    is too large for half precision.
     """
     converted = copy.deepcopy(model)
     graph = converted.graph
@@ -66,9 +67,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_largest_values(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` giving only the largest absolute value of each tensor that would be halved.
+    """Return ``model`` giving only the largest absolute value of each tensor that fp16 would convert.
 
-    The CPU computes in float32 even where a graph says half, so that there nothing overflows.
+    onnxruntime on the CPU computes half-precision graphs in float32, so an overflow would not show there.
     """
     probe = copy.deepcopy(model)
     graph = probe.graph
@@ -93,7 +94,7 @@ def _float_names(model: onnx.ModelProto) -> set[str]:
 
 
 def _inside(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes that go to half precision."""
+    """Return the names of the nodes that become half precision."""
     softmax = {node.output[0] for node in graph.node if node.op_type == "Softmax"}
     return {
         node.name
@@ -103,7 +104,7 @@ def _inside(graph: onnx.GraphProto) -> set[str]:
 
 
 def _float_places(node: NodeProto, floats: set[str]) -> list[int]:
-    """Places of the inputs that become half; the regions and scales of a Resize stay float."""
+    """Return which inputs become half precision; the regions and scales of a Resize stay float32."""
     places = range(min(1, len(node.input))) if node.op_type == "Resize" else range(len(node.input))
     return [place for place in places if node.input[place] in floats]
 

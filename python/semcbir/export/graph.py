@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A torch network -> one ONNX graph from bytes to labels, normalisation and argmax inside."""
+"""Export a torch network as one ONNX graph from bytes to labels, with normalisation and argmax inside."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from semcbir.errors import ModelError
 from semcbir.networks.specs import InputSpec
 
 OPSET = 18
-"""Resize-18: onnxruntime runs Resize-19 on CUDA only since 2026."""
+"""The opset with Resize-18: onnxruntime runs Resize-19 on CUDA only since 2026."""
 
 IMAGE, SCORES, LABELS = "image", "scores", "labels"
 INPUT = InputSpec(layout="NHWC", dtype="uint8")
 """What every exported graph takes."""
 NETWORK = "/network/"
-"""What the names of the nodes of the network itself start with."""
+"""What the names of the network's own nodes begin with."""
 
 Array = npt.NDArray[Any]
 
@@ -36,8 +36,8 @@ Array = npt.NDArray[Any]
 class Wrapping:
     """What is put around a network.
 
-    It is given (x / 255 - mean) / std, RGB; its scores are upsampled to 1 / ``label_stride`` of the canvas,
-    rounded up, before the argmax.
+    The network is given (x / 255 - mean) / std, RGB; its scores are upsampled to 1 / ``label_stride`` of the
+    canvas, rounded up, before the argmax.
     """
 
     mean: tuple[float, float, float]
@@ -47,7 +47,7 @@ class Wrapping:
 
 
 class Wrapped(nn.Module):
-    """Bytes (N, H, W, 3), RGB -> the network's scores, and labels int64 (N, ceil(H/s), ceil(W/s))."""
+    """Maps bytes (N, H, W, 3), RGB, to the network's scores and to labels int64 (N, ceil(H/s), ceil(W/s))."""
 
     gain: Tensor
     shift: Tensor
@@ -74,17 +74,17 @@ class Wrapped(nn.Module):
 
 
 def upsampled(scores: Tensor, sides: Any, wrapping: Wrapping) -> Tensor:
-    """Interpolate scores to the height and width ``sides`` as ``wrapping`` says."""
+    """Interpolate scores to the height and width ``sides``, as ``wrapping`` says."""
     return functional.interpolate(scores, tuple(sides), mode="bilinear", align_corners=wrapping.align_corners)
 
 
 def label_sides(height: int, width: int, stride: int) -> tuple[int, int]:
-    """Height and width of the labels of a canvas."""
+    """Return the height and width of the labels of a canvas."""
     return -(-height // stride), -(-width // stride)
 
 
 class Reference:
-    """The network in torch, in float32: what a graph is checked against."""
+    """The network in torch, in float32: graphs are compared with it."""
 
     def __init__(self, network: nn.Module, wrapping: Wrapping) -> None:
         self.network = network
@@ -99,7 +99,7 @@ class Reference:
         return scores.numpy(), self.labels(scores.numpy(), batch.shape[1:3])
 
     def labels(self, scores: Array, canvas: tuple[int, ...]) -> Array:
-        """Return the labels that ``scores`` of a canvas of (height, width) come to."""
+        """Return the labels that result from the ``scores`` of a canvas of (height, width)."""
         sides = label_sides(canvas[0], canvas[1], self.wrapping.label_stride)
         tensor = torch.from_numpy(np.ascontiguousarray(scores, np.float32))
         if tensor.shape[2:] != sides:
@@ -111,8 +111,8 @@ class Reference:
 def export_graph(network: nn.Module, wrapping: Wrapping, n_classes: int, folder: Path) -> onnx.ModelProto:
     """Export with both outputs, ``scores`` float32 (N, C, h, w) and ``labels`` uint8 or uint16 (N, H', W').
 
-    One input ``image``: uint8 (N, H, W, 3), any N, H and W. ``folder`` takes a temporary file. ModelError
-    where the network does not give one tensor (N, ``n_classes``, h, w), or cannot be exported.
+    The one input is ``image``: uint8 (N, H, W, 3), any N, H and W. ``folder`` is for a temporary file. Raises
+    ModelError if the network does not give one tensor (N, ``n_classes``, h, w), or cannot be exported.
     """
     wrapped = Wrapped(network, wrapping).eval()
     example = torch.zeros(2, 67, 101, 3, dtype=torch.uint8)  # no side is a multiple of anything
@@ -136,7 +136,7 @@ def _traced(wrapped: Wrapped, example: Tensor, file: Path) -> onnx.ModelProto:
     """Export by tracing.
 
     torch's newer exporter gives the same numbers, but takes five to ten times as long on HRNet-W48 and needs
-    onnxscript; this one is deprecated, and says so at every call.
+    onnxscript. This one is deprecated and warns about it at every call.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -161,7 +161,7 @@ def _traced(wrapped: Wrapped, example: Tensor, file: Path) -> onnx.ModelProto:
 
 
 def _tidied(model: onnx.ModelProto, n_classes: int, stride: int) -> onnx.ModelProto:
-    """Name the sides, and cast the labels to the smallest type that holds them."""
+    """Name the sides of the outputs, and cast the labels to the smallest type that holds them."""
     graph = model.graph
     for node in graph.node:
         node.doc_string = ""
@@ -182,7 +182,7 @@ def _tidied(model: onnx.ModelProto, n_classes: int, stride: int) -> onnx.ModelPr
 
 
 def with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    """Return a copy of ``model`` that gives ``names`` only, in that order, without what is then of no use."""
+    """Return a copy of ``model`` that gives only ``names``, in that order, without unneeded nodes."""
     pruned = copy.deepcopy(model)
     graph = pruned.graph
     outputs = {output.name: output for output in graph.output}

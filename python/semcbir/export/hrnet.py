@@ -2,7 +2,7 @@
 """HRNet for semantic segmentation in torch, with the parameter names of the official checkpoints.
 
 After Sun et al., "High-resolution representations for labeling pixels and regions" (arXiv:1904.04514):
-branches of halving resolution run side by side and exchange what they see after every module.
+branches, each at half the resolution of the one before, run in parallel and are fused after every module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage: how many modules, and per branch its blocks and its channels."""
+    """A stage: its number of modules, and the blocks and channels of each branch."""
 
     modules: int
     blocks: tuple[int, ...]
@@ -26,7 +26,7 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class HRNetSpec:
-    """An architecture: the stem's bottlenecks and their width, and stages 2 to 4."""
+    """An architecture: the number and width of the stem's bottlenecks, and stages 2 to 4."""
 
     stem_blocks: int
     stem_width: int
@@ -105,7 +105,7 @@ class Bottleneck(nn.Module):
 
 
 class HighResolutionModule(nn.Module):
-    """Branches side by side, then every branch the sum of all, resampled to its own resolution."""
+    """Parallel branches; then each becomes the sum of all, resampled to its resolution."""
 
     def __init__(self, spec: StageSpec, *, align_corners: bool) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def resized(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
 
 
 def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
-    """Return what brings the branches of one stage to those of the next, which has one more at its end."""
+    """Return the layers from one stage's branches to the next stage's, which has one more at the end."""
     layers: list[nn.Module] = []
     for branch, width in enumerate(after):
         if branch < len(before):
@@ -164,10 +164,10 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
 
 
 class HRNet(nn.Module):
-    """The network: RGB, normalised (N, 3, H, W) float -> scores (N, n_classes, ceil(H/4), ceil(W/4)).
+    """HRNet: maps normalised RGB (N, 3, H, W) to scores (N, n_classes, ceil(H/4), ceil(W/4)).
 
-    ``align_corners`` is the switch inside (fuse layers and the concatenation); the upsampling to the image is
-    the caller's.
+    ``align_corners`` is for the upsampling inside (fuse layers and concatenation). Upsampling the scores to
+    the image is left to the caller.
     """
 
     def __init__(self, spec: HRNetSpec, n_classes: int, *, align_corners: bool) -> None:

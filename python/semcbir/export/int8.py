@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""8-bit integers for the CPU, made of a float32 graph."""
+"""8-bit integers for the CPU, made from a float32 graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from semcbir.networks.specs import SizeSpec
 from semcbir.segmentation.canvas import lay_whole
 
 MAX_CALIBRATION = 128
-QUANTIZED = ("Conv", "Relu")  # a ReLU right behind a convolution becomes part of it, and halves its range
+QUANTIZED = ("Conv", "Relu")  # A ReLU right after a convolution is fused into it, and halves its range.
 
 
 class Calibration:
-    """Canvases of at most 128 photos of a folder, one at a time, for onnxruntime's calibration.
+    """Gives onnxruntime's calibration the canvases of at most 128 photos of a folder, one at a time.
 
-    ``count``: how many have been read. onnxruntime keeps two numbers for each tensor and photo.
+    ``count`` is the number of photos read so far. onnxruntime keeps two numbers for each tensor and photo.
     """
 
     def __init__(self, folder: Path, size: SizeSpec) -> None:
@@ -38,7 +38,7 @@ class Calibration:
             yield lay_whole(image, INPUT, size)[None]
 
     def get_next(self) -> dict[str, Any] | None:
-        """Return the next input, None after the last."""
+        """Return the next input, or None after the last one."""
         canvas = next(self._canvases, None)
         return None if canvas is None else {IMAGE: canvas}
 
@@ -46,16 +46,17 @@ class Calibration:
 def to_int8(model: onnx.ModelProto, calibration: Calibration, folder: Path) -> onnx.ModelProto:
     """Return ``model`` with its convolutions in 8 bits (static, QDQ), calibrated on photos.
 
-    Weights are signed, with a scale for each channel, and of 7 bits: processors without VNNI add up products
-    of 8 in 16 bits, which can overflow. Activations are unsigned, with the range seen in calibration. The
-    convolution that gives the scores stays in float32: its rounding would go straight into the argmax.
-    ``folder`` takes temporary files. ModelError where there is no photo, or it cannot be done.
+    Weights are signed, with a scale for each channel, and have 7 bits: processors without VNNI add up
+    products of 8-bit numbers in 16 bits, which can overflow. Activations are unsigned, with the range seen in
+    calibration. The convolution that gives the scores stays in float32, because its rounding would affect the
+    argmax directly. ``folder`` is for temporary files. Raises ModelError if there is no photo, or if
+    onnxruntime cannot quantise the model.
     """
     from onnxruntime import quantization
 
     source, target = folder / "float32.onnx", folder / "int8.onnx"
     prepared = copy.deepcopy(model)
-    # onnxruntime would advise on the root logger, configuring it, where this mark is not there.
+    # Without this mark, onnxruntime configures the root logger and writes advice to it.
     onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})
     source.write_bytes(prepared.SerializeToString())
     try:
@@ -85,7 +86,7 @@ def to_int8(model: onnx.ModelProto, calibration: Calibration, folder: Path) -> o
 
 
 def last_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that the scores come from without another one between."""
+    """Return the names of the convolutions that are followed by no other convolution before the scores."""
     makers = {name: node for node in model.graph.node for name in node.output}
     found: dict[str, None] = {}
     seen: set[str] = set()

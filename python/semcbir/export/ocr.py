@@ -2,7 +2,7 @@
 """The OCR head of HRNet, with the parameter names of the official checkpoints.
 
 After Yuan, Chen and Wang, "Object-contextual representations for semantic segmentation" (arXiv:1909.11065): a
-pixel's features are joined by those of the classes that it resembles.
+pixel's features are joined with those of the classes that it resembles.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class ObjectAttention(nn.Module):
 
 
 class ObjectContext(nn.Module):
-    """Pixels joined with their context."""
+    """Joins pixels with their context."""
 
     def __init__(self, inputs: int, key: int) -> None:
         super().__init__()
         self.object_context_block = ObjectAttention(inputs, key)
-        # The names of the checkpoints: convolution, normalisation and ReLU, dropout (idle in evaluation).
+        # Named as in the checkpoints: convolution, normalisation and ReLU, dropout (inactive in evaluation).
         self.conv_bn_dropout = nn.Sequential(*_projection(2 * inputs, inputs), nn.Dropout2d(0.05))
 
     def forward(self, pixels: Tensor, objects: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class ObjectContext(nn.Module):
 
 
 class HRNetOCR(HRNet):
-    """HRNet with the OCR head; its scores are those of the head, not of the auxiliary one."""
+    """HRNet with the OCR head; the scores are those of the OCR head, not of the auxiliary head."""
 
     def __init__(self, spec: HRNetSpec, n_classes: int, *, align_corners: bool = True) -> None:
         super().__init__(spec, n_classes, align_corners=align_corners)

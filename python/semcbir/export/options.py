@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a model is exported: what its users choose."""
+"""The options of an export."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ExportOptions:
 
     - ``precision``: "fp16" is for CUDA, "int8" for the CPU; int8 needs ``calibration``
     - ``kind``: what the graph gives, "labels" or "logits"
-    - ``photos``: a folder of photos to compare the export with torch on; None: generated pictures
-    - ``calibration``: a folder of photos that int8 takes its ranges from, for int8 only
-    - ``label_stride``: labels are made at 1 / that of the canvas, rounded up; for kind "labels" only
+    - ``photos``: a folder of photos on which to compare the export with torch; None: generated pictures
+    - ``calibration``: a folder of photos from which int8 takes its ranges; for int8 only
+    - ``label_stride``: labels have 1 / this of the canvas's sides, rounded up; for the kind "labels" only
     - ``on_step``: called with a sentence before every step
 
-    ValueError or TypeError for a value that is none of these, ModelError where int8 has no calibration or
-    another precision has one.
+    Raises ValueError or TypeError for any other value, and ModelError if int8 has no calibration or another
+    precision has one.
     """
 
     precision: Precision = "fp32"

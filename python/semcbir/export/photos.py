@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Photos that a user names, and made pictures where none are named."""
+"""The photos in a folder that the user names, or else generated pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MADE = 4
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is run through a network, and what to call it."""
+    """Images to run through a network, and what to call them."""
 
     images: tuple[Image, ...]
     what: str
@@ -33,8 +33,8 @@ class Pictures:
 def photos_below(folder: Path, limit: int, long_side: int) -> Iterator[Image]:
     """Yield at most ``limit`` photos of ``folder``, evenly spread over the sorted names, one at a time.
 
-    Each is at most ``long_side`` pixels long. A file that cannot be read is passed over; ModelError where
-    none can, or where there is no such folder.
+    Each is at most ``long_side`` pixels long. Files that cannot be read are skipped. Raises ModelError if
+    none can be read, or if the folder does not exist.
     """
     try:
         paths = find_images(folder)
@@ -55,7 +55,7 @@ def photos_below(folder: Path, limit: int, long_side: int) -> Iterator[Image]:
 
 
 def pictures(photos: Path | None, size: SizeSpec) -> Pictures:
-    """The photos in the folder ``photos`` (at most 16 of them), or four made pictures where that is None."""
+    """Return at most 16 photos of the folder ``photos``, or four generated pictures if that is None."""
     if photos is None:
         made = tuple(made_picture(seed, size.length) for seed in range(_MADE))
         return Pictures(made, f"{_MADE} generated pictures")
@@ -64,7 +64,7 @@ def pictures(photos: Path | None, size: SizeSpec) -> Pictures:
 
 
 def made_picture(seed: int, long_side: int) -> Image:
-    """Flat coloured shapes on a gradient, under texture of several scales: RGB uint8, 4 : 3 or 3 : 4."""
+    """Return flat shapes on a gradient, with texture of several scales: RGB uint8, 4 : 3 or 3 : 4."""
     rng = np.random.default_rng(seed)
     height, width = max(1, long_side * 3 // 4), long_side
     y, x = np.mgrid[:height, :width].astype(np.float32) / long_side

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is an exported network the same as in torch? Run both, on photos or on made pictures, and compare."""
+"""Compare an exported model with the network in torch, on photos or on generated pictures."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Image = npt.NDArray[np.uint8]
 MIN_IDENTICAL = 0.9999
 MAX_DIFFERENCE = 1e-3
 HEADROOM = 2
-"""How many times larger than what was seen the values inside a network in half precision may get."""
+"""Half precision must hold values this many times larger than those seen inside the network."""
 MIN_REDUCED = 0.9
-"""Share of labels as in float32 below which one of another precision is hardly the same network."""
+"""The share of labels that must be as in float32 for a model of another precision."""
 _ODD_SIZES = ((97, 131), (150, 65))  # no side is a multiple of 4
 
 
 def batches(images: Sequence[Image], size: SizeSpec) -> Iterator[Image]:
-    """Yield inputs (N, H, W, 3): every image on its canvas, then two at once in odd sizes."""
+    """Yield inputs (N, H, W, 3): each image on its canvas, then batches of two in odd sizes."""
     for image in images:
         yield lay_whole(image, INPUT, size)[None]
     first, second = images[0], images[-1]
@@ -43,7 +43,7 @@ def batches(images: Sequence[Image], size: SizeSpec) -> Iterator[Image]:
 
 
 def open_cpu(model: onnx.ModelProto | Path, folder: Path) -> Any:
-    """Open a session on the CPU; a graph that is not in a file yet is written into ``folder`` for it."""
+    """Open a session on the CPU; a model that is not in a file yet is first written into ``folder``."""
     if isinstance(model, Path):
         return open_session(model, "cpu", usable_cpus())
     path = folder / "probe.onnx"
@@ -56,7 +56,7 @@ def open_cpu(model: onnx.ModelProto | Path, folder: Path) -> Any:
 
 @dataclass
 class Expected:
-    """Batches, and what the network in torch says of them: computed once, compared with several graphs."""
+    """Batches and what torch gives for them: computed once, compared with several graphs."""
 
     reference: Reference
     batches: list[Image] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Expected:
 
     @classmethod
     def of(cls, reference: Reference, images: Sequence[Image], size: SizeSpec) -> Expected:
-        """Run the reference over ``batches`` of the images; ModelError where its scores are not finite."""
+        """Run the reference over ``batches`` of the images; ModelError if its scores are not finite."""
         expected = cls(reference)
         for batch in batches(images, size):
             scores, labels = reference(batch)
@@ -85,10 +85,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``identical``: share of pixels with the same label; ``difference``: the largest one between scores.
+    """How a graph compares with torch.
 
-    ``difference`` is relative: divided by the largest absolute score of the reference in the same batch,
-    where that is above 1.
+    ``identical`` is the share of ``pixels`` that have the same label. ``difference`` is the largest
+    difference between scores, divided by the largest absolute score of the reference in the same batch if
+    that is above 1.
     """
 
     pixels: int
@@ -99,8 +100,8 @@ class Comparison:
 def compare(session: Any, expected: Expected) -> Comparison:
     """Run ``session``, which gives scores or labels or both, over the expected batches.
 
-    Where it gives no labels, they are made of its scores by torch; where it gives no scores, the difference
-    is 0. ModelError where a graph fails, gives another shape, or scores that are not finite.
+    If it gives no labels, torch makes them from its scores; if it gives no scores, the difference is 0.
+    Raises ModelError if the graph fails, or gives another shape or scores that are not finite.
     """
     names = [output.name for output in session.get_outputs()]
     same = pixels = 0
@@ -121,15 +122,15 @@ def compare(session: Any, expected: Expected) -> Comparison:
 
 
 def check_range(model: onnx.ModelProto, expected: Expected, folder: Path) -> float:
-    """Return the largest value inside the network; ModelError where half precision may not hold it.
+    """Return the largest value inside the network; ModelError if half precision may not hold it.
 
-    It must hold twice as much: other photos than these will come.
+    It must hold twice as much, because other photos may give larger values.
     """
     session = open_cpu(with_largest_values(model), folder)
     largest = float(np.max([np.max(_run(session, batch)) for batch in expected.batches]))
     if not largest * HEADROOM <= LIMIT:
         raise ModelError(
-            f"values inside the model reach {largest:.3g}, half precision ends at {LIMIT:g} and must hold "
+            f"values inside the model reach {largest:.3g}; half precision ends at {LIMIT:g}, and must hold "
             f"{HEADROOM} times as much as was seen"
         )
     return float(f"{largest:.3g}")
@@ -153,7 +154,7 @@ def _check_shape(found: npt.NDArray[Any], expected: npt.NDArray[Any], batch: Ima
 
 
 def check(comparison: Comparison) -> None:
-    """Refuse a float32 graph that is not the network: ModelError with what was measured."""
+    """Refuse a float32 graph that does not match the network: ModelError with what was measured."""
     if comparison.identical < MIN_IDENTICAL or comparison.difference > MAX_DIFFERENCE:
         raise ModelError(
             "the exported model differs from torch: "
@@ -164,14 +165,14 @@ def check(comparison: Comparison) -> None:
 
 
 def check_reduced(comparison: Comparison, precision: str) -> str | None:
-    """Return a warning where too few labels are those of float32, None otherwise.
+    """Return a warning if too few labels are those of float32, else None.
 
-    ModelError where that is so in half precision, whose labels hardly differ. In 8 bits much depends on the
-    network and on the photos it was calibrated with, so that is for the user to judge.
+    In half precision, where labels should hardly differ, that is a ModelError. In 8 bits, much depends on the
+    network and on the photos for calibration, so the user should judge.
     """
     if comparison.identical >= MIN_REDUCED:
         return None
     finding = f"only {comparison.identical:.2%} of the labels in {precision} are torch's in float32"
     if precision == "fp16":
         raise ModelError(f"{finding}, expected at least {MIN_REDUCED:.0%}; nothing was written")
-    return f"{finding}: calibrate with more photos, of the kind to be labelled, or take another precision"
+    return f"{finding}: calibrate with more photos, similar to those to be searched, or use another precision"

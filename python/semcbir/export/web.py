@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One request for a file: redirects, time limits, and what an answer that is not the file means.
+"""One request for a file: redirects, time limits, and what it means if something else comes.
 
-``downloading`` decides whether to ask again: here a failure becomes a ``Cut`` where another try may help, and
-a ModelError where it will not. A web page in place of the file goes to ``drive``.
+A failure becomes a ``Cut`` if another try may help, and ``downloading`` decides whether to make one;
+otherwise it becomes a ModelError. A web page that comes instead of the file is passed to ``drive``.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from semcbir.errors import ModelError
 from semcbir.export.drive import confirmed_address
 
 TIMEOUT = 30.0
-"""Seconds that a server may take to answer, or be silent in the middle."""
+"""Seconds that a server may take to answer, or pause in the middle."""
 _PAGE = 1 << 20
 _CONFIRMATIONS = 2
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _NO_WAY = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
 
 
-class Cut(Exception):  # noqa: N818 -- not an error yet: the next try may go better
-    """A try failed for a reason that may pass, after ``wait`` seconds if the server said so.
+class Cut(Exception):  # noqa: N818 -- not an error yet: the next try may succeed
+    """A try failed for a reason that may pass, after ``wait`` seconds if the server named a time.
 
-    ``final``: it will hardly pass while the command runs (without a network, say), so do not wait for it.
+    ``final``: it is unlikely to pass while the command runs (there is no network, for example), so do not
+    wait.
     """
 
     def __init__(self, reason: str, *, wait: float = 0.0, final: bool = False) -> None:
@@ -80,10 +81,10 @@ class Session:
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), self._redirects)
 
     def open_file(self, address: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """Open the file at ``address``; Google Drive's question whether to download it is answered.
+        """Open the file at ``address``, answering Google Drive's question whether to download it.
 
-        The status is 200 or 206. Raises Cut for what may pass, and ModelError for what will not: the file is
-        not there, a web page is in its place, redirects never end.
+        The status is 200 or 206. Raises Cut for failures that may pass, and ModelError for others: the file
+        does not exist, a web page comes in its place, redirects never end.
         """
         place = address
         for _ in range(_CONFIRMATIONS + 1):
@@ -98,7 +99,7 @@ class Session:
             response.close()
             place = confirmed_address(response.url, page)
             _require_web(place, encrypted=urlsplit(response.url).scheme == "https")
-        raise ModelError(f"cannot download {address}: the server asks for confirmation without end")
+        raise ModelError(f"cannot download {address}: the server asks for confirmation again and again")
 
     def _open(self, address: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         _require_web(address)
@@ -121,13 +122,13 @@ class Session:
 
 
 def _server(address: str, last: str) -> str:
-    """Return what to call the server that failed: its name, if a redirect led to another one."""
+    """Return what to call the server that failed: its name if a redirect led there."""
     host = urlsplit(last).hostname
     return "the server" if host == urlsplit(address).hostname else f"{host}, redirected to,"
 
 
 def _refused(address: str, last: str, error: urllib.error.HTTPError) -> Exception:
-    """Return the error for a status that is not success: a Cut if it may pass, else a ModelError."""
+    """Return the error for a status other than success: a Cut if it may pass, else a ModelError."""
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         return Stale("the server does not have the rest of the file")
     if error.code in _PASSING:
@@ -143,7 +144,7 @@ def _refused(address: str, last: str, error: urllib.error.HTTPError) -> Exceptio
 
 
 def _unreachable(address: str, last: str, reason: object) -> Exception:
-    """Return the error for a server that no connection could be made to."""
+    """Return the error for a server that could not be connected to."""
     host = urlsplit(last).hostname or "the server"
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelError(f"cannot download {address}: {host} does not prove who it is ({reason})")
@@ -156,7 +157,7 @@ def _unreachable(address: str, last: str, reason: object) -> Exception:
 def _read_page(response: http.client.HTTPResponse) -> str | None:
     """Return the text of the answer if it is a web page, or None if it is a file.
 
-    A checkpoint never begins with "<", so what does is a page, whatever type the server gives.
+    A checkpoint never begins with "<", so an answer that does is a page, whatever type the server gives.
     """
     try:
         named = response.headers.get_content_type() in ("text/html", "application/xhtml+xml")

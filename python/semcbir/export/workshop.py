@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The work of an export: graph, comparison with torch, other precisions, card, both files in place."""
+"""The steps of an export: graph, comparison with torch, other precisions, card, both files in place."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from semcbir.networks.draft import CardDraft
 
 
 class Workshop:
-    """A folder for one export: what is made goes there first, and only what is right leaves it."""
+    """The folder of one export: everything is made there, and moved out once it has been checked."""
 
     def __init__(self, folder: Path, draft: CardDraft, options: ExportOptions) -> None:
         self.folder, self.draft, self.options = folder, draft, options
 
     def make(self, network: nn.Module, target: Path) -> ModelCard:
-        """Make the graph asked for, measure it, and put it and its card in place, as ``export_network``."""
-        # Refuses before the long work.
+        """Make and measure the graph, and put it and its card in place; see ``export_network``."""
+        # Refuse what a card cannot say before the long work.
         cards.card_of(self.draft, self.options.kind, self.draft.measured, target.name)
 
         photos, precision = self.options.photos, self.options.precision
@@ -68,7 +68,7 @@ class Workshop:
     def _reduced(
         self, model: onnx.ModelProto, expected: Expected
     ) -> tuple[onnx.ModelProto, Comparison, dict[str, Any]]:
-        """Make the float32 graph one of another precision, and measure how its labels agree."""
+        """Convert the float32 graph to the other precision, and measure how well its labels agree."""
         step, calibration = self.options.on_step, self.options.calibration
         notes: dict[str, Any] = {}
         if calibration is None:
@@ -92,7 +92,7 @@ class Workshop:
     def _finished(
         self, model: onnx.ModelProto, measured: dict[str, Any], expected: Expected, target: Path
     ) -> ModelCard:
-        """Keep the output asked for, add the card, run the very file once, and put both files in place."""
+        """Keep only the wanted output, add the card, run the finished file, and put both files in place."""
         step, draft, kind = self.options.on_step, self.draft, self.options.kind
         model = with_outputs(model, [LABELS if kind == "labels" else SCORES])
         card = cards.card_of(draft, kind, dict(draft.measured) | {"export": measured}, target.name)

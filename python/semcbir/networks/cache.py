@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The user's cache: the checkpoints that were downloaded, and the models exported from them.
 
-CACHE/checkpoints/NAME/FILE.pth        a checkpoint; FILE.pth.json beside it pins what it has to be
+CACHE/checkpoints/NAME/FILE.pth        a checkpoint; FILE.pth.json beside it pins its size and hash
 CACHE/models/NAME.onnx, NAME.json      an exported model and its card
 """
 
@@ -22,42 +22,42 @@ VARIABLE = "SEMCBIR_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return where this user's cache is: $SEMCBIR_CACHE, else where the platform keeps such things."""
+    """Return the user's cache folder: $SEMCBIR_CACHE, or else where the platform keeps caches."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen).expanduser().absolute()
     return _platform_caches() / "semcbir"
 
 
 def _platform_caches() -> Path:
-    """Return the folder of caches: Apple's, Microsoft's, or that of the XDG base directory specification."""
+    """Return the platform's folder for caches: macOS, Windows, or the XDG base directory specification."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     name = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
     given = Path(os.environ.get(name, ""))
-    if given.is_absolute():  # The specification has relative ones ignored.
+    if given.is_absolute():  # The specification says to ignore relative paths.
         return given
     return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache")
 
 
 def checkpoint_file(cache: Path, model: PublishedModel) -> Path:
-    """Return where the checkpoint of ``model`` lies once it is downloaded."""
+    """Return where the checkpoint of ``model`` is once it has been downloaded."""
     return cache / "checkpoints" / model.name / model.checkpoint.file
 
 
 def exported_file(cache: Path, name: str) -> Path:
-    """Return where the exported model called ``name`` (see ``export_name``) lies; its card is beside it."""
+    """Return where the exported model ``name`` (see ``export_name``) is; its card is beside it."""
     return cache / "models" / f"{name}.onnx"
 
 
 def export_name(name: str, precision: Precision = "fp32", kind: Kind = "labels") -> str:
-    """Return what an export of the model ``name`` is called: NAME, NAME-int8, NAME-logits-fp16."""
+    """Return the name of an export of the model ``name``: NAME, NAME-int8, NAME-logits-fp16."""
     return name + ("" if kind == "labels" else f"-{kind}") + ("" if precision == "fp32" else f"-{precision}")
 
 
 def parse_name(name: str) -> tuple[PublishedModel, str]:
-    """Return the model that ``name`` (see ``export_name``; aliases too) is an export of, and its full name.
+    """Return the model that ``name`` is an export of (see ``export_name``), and the export's full name.
 
-    ModelError where there is no such model.
+    Aliases are understood. Raises ModelError if there is no such model.
     """
     precision: Precision = next((each for each in PRECISIONS if name.endswith(f"-{each}")), "fp32")
     rest = name.removesuffix(f"-{precision}")
@@ -67,7 +67,7 @@ def parse_name(name: str) -> tuple[PublishedModel, str]:
 
 
 def exports(cache: Path, name: str) -> list[str]:
-    """Return the names of the exports of the model ``name`` that are in the cache, the plain one first."""
+    """Return the names of the exports of the model ``name`` in the cache, the plain one first."""
     found = (export_name(name, precision, kind) for kind in KINDS for precision in PRECISIONS)
     return [each for each in found if _is_whole(exported_file(cache, each))]
 
@@ -78,9 +78,9 @@ def _is_whole(model: Path) -> bool:
 
 @contextmanager
 def fetch_lock(folder: Path) -> Iterator[None]:
-    """Hold the right to write below ``folder``.
+    """Hold the lock for writing below ``folder``.
 
-    Raises ModelError where another process holds it, or where ``folder`` cannot be written.
+    Raises ModelError if another process holds it, or if ``folder`` cannot be written.
     """
     with ExitStack() as held:
         try:
@@ -96,7 +96,7 @@ def fetch_lock(folder: Path) -> Iterator[None]:
 
 
 def cannot_write(place: Path, error: Exception) -> ModelError:
-    """Make the error for a file or folder of the cache that cannot be written."""
+    """Return the error for a file or folder of the cache that cannot be written."""
     reason = getattr(error, "strerror", None) or error
     return ModelError(
         f"cannot write {place}: {reason} (the environment variable {VARIABLE} names another folder)"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Model cards: what must be known about a segmentation model, as JSON beside its ONNX file.
+"""Model cards: what semcbir must know about a segmentation model, as JSON beside its ONNX file.
 
-Fields with a default may be left out of the file; unknown ones are refused, since a later format may give
-them a meaning that this version would miss.
+Fields with a default may be left out of the file. Unknown fields are refused: a later format may give them a
+meaning that this version would miss.
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ _DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "ou
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """A segmentation model's card; ValueError where a field is not as described.
+    """A segmentation model's card.
 
-    ``file`` is the ONNX file's bare name, beside the card; ``sha256`` is that of its bytes. ``classes`` are
-    in the order of the channels (or labels); two may have the same name. Channels in ``masked`` are struck
-    out before the argmax and so are never a label; only a model that gives logits can have any. Pixels of
-    the label ``void`` do not count; it may lie beyond the classes. ``inference`` says how a photo goes
-    through a model that gives logits, if not just once and as it is; it may give the labels other
-    classes. ``licence``, ``source`` and ``notes`` are free text, ``measured`` is any JSON object: what was
-    measured of the network.
+    ``file`` is the bare name of the ONNX file, which is beside the card; ``sha256`` is the hash of its bytes.
+    ``classes`` are in the order of the channels (or labels); two may have the same name. Channels in
+    ``masked`` are left out of the argmax, so they are never a label; only a model that gives logits can have
+    masked channels. Pixels with the label ``void`` do not count; it may lie beyond the classes. ``inference``
+    says how a photo goes through a model that gives logits, unless it goes through once and as it is; it may
+    also give the labels other classes. ``licence``, ``source`` and ``notes`` are free text; ``measured`` is
+    any JSON object and holds what was measured with the model.
+
+    Raises ValueError if a field is not as described.
     """
 
     name: str
@@ -97,7 +99,7 @@ class ModelCard:
             return
         instance("inference", self.inference, InferenceSpec)
         if self.inference == InferenceSpec():
-            object.__setattr__(self, "inference", None)  # One way to say it: recipes must agree.
+            object.__setattr__(self, "inference", None)  # One spelling only, because recipes are compared.
             return
         if self.output.kind == "labels":
             raise ValueError(
@@ -110,13 +112,13 @@ class ModelCard:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels in their order: those of ``inference``'s taxonomy where there is one."""
+        """Names of the labels in order: those of ``inference``'s taxonomy if it has one."""
         taxonomy = self.inference.taxonomy if self.inference else None
         return self.classes if taxonomy is None else tuple(taxonomy)
 
     @property
     def void_label(self) -> int | None:
-        """The label that does not count: ``void``, or that of the taxonomy where there is one."""
+        """The label that does not count: ``void``, or that of ``inference``'s taxonomy if it has one."""
         if self.inference is None or self.inference.taxonomy is None:
             return self.void
         void = self.inference.void
@@ -124,18 +126,18 @@ class ModelCard:
 
     @property
     def n_classes(self) -> int:
-        """Number of labels' classes, masked ones included."""
+        """Number of classes of the labels, including masked ones."""
         return len(self.labels)
 
     @property
     def label_dtype(self) -> np.dtype[Any]:
-        """Type of the label maps: uint8 where every label and the void one fit into it, else uint16."""
+        """Type of the label maps: uint8 if every label fits, the void one included, or else uint16."""
         small = max(self.n_classes - 1, self.void_label or 0) <= 255
         return np.dtype(np.uint8) if small else np.dtype(np.uint16)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make the card of what ``to_dict`` gives, or a card's JSON; ModelError where a field is wrong."""
+        """Make a card from what ``to_dict`` returns, or from JSON; ModelError if a field is wrong."""
         try:
             rest = dict(mapping("card", data))
             version = rest.pop("format", None)
@@ -157,7 +159,7 @@ class ModelCard:
             raise ModelError(str(error)) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the card as JSON holds it: dicts, lists, text, numbers and None only."""
+        """Return the card as JSON values: dicts, lists, text, numbers and None only."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         for name in ("inference", "measured"):
             if not plain[name]:
@@ -165,10 +167,10 @@ class ModelCard:
         return {"format": FORMAT} | plain
 
     def preprocessing_dict(self) -> dict[str, Any]:
-        """Return what decides a photo's label map and so belongs into an index's recipe, as JSON holds it.
+        """Return what decides a photo's label map, as JSON values: it belongs in an index's recipe.
 
-        ``classes`` and ``void`` are those of the labels; where a taxonomy makes them, the network's own
-        classes are called ``channels``. ``inference`` is there only where it is set.
+        ``classes`` and ``void`` are those of the labels; if they come from a taxonomy, the model's own
+        classes are under ``channels``. ``inference`` is present only if it is set.
         """
         plain = self.to_dict()
         decisive = {key: plain[key] for key in _DECISIVE if key in plain}
@@ -182,7 +184,7 @@ class ModelCard:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the card at ``path``; ModelError naming it where it is missing, unreadable or wrong."""
+        """Read the card at ``path``; ModelError, which names it, if it is missing, unreadable or wrong."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -195,12 +197,12 @@ class ModelCard:
             raise ModelError(f"{path}: not a usable model card: {error}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write the card to ``path`` as JSON, over what is there; OSError where that fails."""
+        """Write the card to ``path`` as JSON, replacing what is there; OSError if that fails."""
         whole = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         Path(path).write_text(whole + "\n", encoding="utf-8")
 
     def check_file(self, path: str | Path) -> None:
-        """Compare the ONNX file at ``path`` with ``sha256``; ModelError where they differ."""
+        """Check that the ONNX file at ``path`` has the hash ``sha256``; ModelError if it has another."""
         try:
             digest = file_sha256(Path(path))
         except OSError as error:
@@ -213,9 +215,10 @@ class ModelCard:
 
 
 def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:
-    """Return ``card`` with other settings, by name or as they are; as it is where ``inference`` is None.
+    """Return ``card`` with other inference settings, or unchanged if ``inference`` is None.
 
-    ValueError for an unknown name and for settings that the model cannot follow, TypeError for anything else.
+    Raises ValueError for an unknown name or for settings that the model cannot follow, and TypeError for
+    anything else.
     """
     if inference is None:
         return card

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Model cards in words: how a model wants its photos, what comes out of it, and what was measured of it."""
+"""Model cards in words: how a model takes photos, what it gives, and what was measured with it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
 LONG = 12
-"""A group or list of more values than this is counted, not listed."""
+"""Groups and lists with more values than this are counted instead of listed."""
 
 
 def card_facts(card: ModelCard) -> list[tuple[str, str]]:
-    """Return what ``card`` says but its file's name, as (key, words); what it leaves open is left out.
+    """Return what ``card`` says, except its file's name, as (key, words); empty fields are left out.
 
-    A key may come several times in a row. Texts of the card are given as they are, line breaks included.
+    A key may occur several times in a row. The card's texts are returned unchanged, with their line breaks.
     """
     facts = [
         ("name", card.name),
@@ -37,7 +37,7 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def input_words(spec: InputSpec) -> str:
-    """Return what the graph takes."""
+    """Describe what the graph takes."""
     if spec.mean is None or spec.std is None:
         values = "0..255"
     else:
@@ -46,7 +46,7 @@ def input_words(spec: InputSpec) -> str:
 
 
 def size_words(size: SizeSpec) -> str:
-    """Return how a photo is laid on the canvas."""
+    """Describe how a photo is placed on the canvas."""
     colour = "black" if size.pad == (0, 0, 0) else f"the colour {_numbers(size.pad)}"
     if size.multiple == 1:
         return f"long side {size.length}"
@@ -58,13 +58,13 @@ def size_words(size: SizeSpec) -> str:
 
 
 def output_words(spec: OutputSpec) -> str:
-    """Return what the graph gives."""
+    """Describe what the graph gives."""
     named = "" if spec.name is None else f", called {spec.name}"
     return f"{spec.kind}, align_corners {'true' if spec.align_corners else 'false'}{named}"
 
 
 def inference_words(spec: InferenceSpec) -> str:
-    """Return how a photo goes through a network that gives logits."""
+    """Describe how a photo goes through a model that gives logits."""
     parts = [f"scales {_numbers(spec.scales)}"]
     if spec.flip:
         parts.append("flipped too")
@@ -79,7 +79,10 @@ def inference_words(spec: InferenceSpec) -> str:
 
 
 def measured_words(measured: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the plain figures of ``measured``, by their keys joined with dots, and how long the rest is."""
+    """Yield (name, value) for every plain figure in ``measured``, and the lengths of long lists.
+
+    Names are the keys, joined with dots.
+    """
     for key, value in measured.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping) and len(value) <= LONG:

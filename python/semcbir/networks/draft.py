@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a model before its ONNX file is made: a draft of its card."""
+"""What is known about a model before its ONNX file is made: a draft of its card."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 
 @dataclass(frozen=True, kw_only=True)
 class CardDraft:
-    """A model's card without what only the file decides; ``ModelCard.of`` makes the card.
+    """A model's card without the fields that depend on the file; ``export.cards.card_of`` adds those.
 
-    The network takes float32 (N, 3, H, W), RGB, (x / 255 - mean) / std, of any size, and gives one tensor of
+    The network takes float32 (N, 3, H, W) of any size, RGB, (x / 255 - mean) / std, and gives one tensor of
     scores (N, classes, h, w); ``align_corners`` says how they are upsampled to the canvas. ``classes`` are in
-    the order of the channels. ``measured``: what has been measured already; the export adds its own figures.
-    ValueError where ``std`` is not above 0.
+    the order of the channels. ``measured`` holds what has been measured already; the export adds its own
+    figures. Raises ValueError if ``std`` is not above 0.
     """
 
     name: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks of a card's fields: ValueErrors that say what was expected and what came."""
+"""Checks of a card's fields: each raises a ValueError that says what was expected and what was given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 def build(kind: type[_T], prefix: str, data: Any) -> _T:
-    """Make the dataclass ``kind`` of a JSON object, naming what is missing or unknown."""
+    """Make a ``kind``, a dataclass, from a JSON object; the error names a missing or unknown field."""
     given = mapping(prefix.rstrip("."), data)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(given) - set(known)):
@@ -49,7 +49,7 @@ def number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def json_object(name: str, value: Any) -> dict[str, Any]:
-    """Return a copy of ``value`` if it is an object that JSON can hold as it is."""
+    """Return a copy of ``value`` if it is an object that JSON can represent."""
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(mapping(name, value)), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
@@ -58,14 +58,14 @@ def json_object(name: str, value: Any) -> dict[str, Any]:
 
 
 def text(name: str, value: Any, *, empty: bool = False) -> str:
-    """Return ``value`` if it is text, of more than blanks unless ``empty``."""
+    """Return ``value`` if it is text; blank text only if ``empty`` is true."""
     if not isinstance(value, str) or not (empty or value.strip()):
         raise ValueError(f"{name}: expected text, got {shown(value)}")
     return value
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
-    """Return ``value`` if it is an integer from ``low`` to ``high``, of the kind that JSON gives."""
+    """Return ``value`` if it is a plain int, as JSON gives it, from ``low`` to ``high``."""
     try:
         number = check_integer(name, value, low, high)
     except TypeError as error:
@@ -90,7 +90,7 @@ def instance(name: str, value: Any, kind: type[_T]) -> _T:
 
 
 def matching(name: str, value: Any, pattern: str, what: str) -> str:
-    """Return ``value`` if it is text that all matches ``pattern``."""
+    """Return ``value`` if it is text that matches ``pattern`` as a whole."""
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise ValueError(f"{name}: expected {what}, got {shown(value)}")
     return value

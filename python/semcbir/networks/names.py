@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From what a user calls a model to its files."""
+"""Find the files of the model that a user names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SHIPPED = Path(__file__).with_name("shipped")
 
 
 def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCard]:
-    """The ONNX file of ``model`` and its card.
+    """Return the ONNX file of ``model``, and its card.
 
     - None or "default": the small model that ships with the package
-    - a published name (``semcbir models list``), or the name of an export of it such as ``NAME-int8``: what
-      ``semcbir models fetch`` left in the user's cache
-    - a path: an ``.onnx`` file with its card beside it under the same name with ``.json``, or a card
+    - a published name (``semcbir models list``), or the name of an export such as ``NAME-int8``: the model
+      that ``semcbir models fetch`` put into the user's cache
+    - a path: an ``.onnx`` file whose card has the same name with ``.json``, or such a card
 
-    A name has neither a suffix nor a separator. Whether the file is the one that the card describes is left
-    to ``ModelCard.check_file``. ModelError where a file is missing or ``model`` is none of these.
+    A name has neither a suffix nor a separator. ``ModelCard.check_file`` checks that the file is the one that
+    the card describes. Raises ModelError if a file is missing or ``model`` is none of the above.
     """
     if model is None:
         return _shipped()
@@ -43,7 +43,7 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCar
 
 
 def is_name(model: str | os.PathLike[str]) -> bool:
-    """Return whether ``model`` can only be the name of a model, and not a path to one."""
+    """Return whether ``model`` can only be a name, and not a path."""
     text = os.fspath(model)
     return bool(text) and not any(sign in text for sign in "./\\:")
 
@@ -52,7 +52,7 @@ def _shipped() -> tuple[Path, ModelCard]:
     onnx = _SHIPPED / f"{DEFAULT}.onnx"
     if not onnx.is_file():
         raise ModelError(
-            "this copy of semcbir has no model of its own; name one with --model, or fetch a published one "
+            "this copy of semcbir comes without a model; choose one with --model, or fetch a published one "
             "(`semcbir models list`)"
         )
     return onnx, _card_beside(onnx)

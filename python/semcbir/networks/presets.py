@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Published ways of running a model, by name.
 
-They need a model that gives logits. The published testers shrink photos bilinearly, here it is by area. Where
-they differ, MSeg's is followed: it moves windows at the end back, HRNet's pads them; it averages softmax
-probabilities, HRNet's adds up the exponentials of the flips' mean scores, not normalised.
+They need a model that gives logits. The published testers shrink photos bilinearly; semcbir averages over
+areas. Where the testers differ, semcbir follows MSeg's: it moves the last windows back, where HRNet's pads
+them, and it averages softmax probabilities, where HRNet's adds up exponentials of the flips' mean scores
+without normalising them.
 """
 
 from __future__ import annotations
@@ -39,25 +40,25 @@ PRESETS: Mapping[str, InferenceSpec] = MappingProxyType(
 )
 """Settings by name.
 
-- ``single-scale``: one pass as the card's size rule says, whatever the card's own ``inference`` is
-- ``flip``: the same, and from right to left
+- ``single-scale``: one pass at the size that the card gives, whatever the card's own ``inference`` says
+- ``flip``: the same, plus a pass over the mirrored photo
 - ``mseg-<short side>-flip``: MSeg's single-scale tester (mseg-dataset/mseg-semantic,
   ``tool/inference_task.py``, ``config/test``): window 473 for the 480p network, 593 for 720p, 713 for 1080p;
   its README says that 360 often looks best
 - ``mseg-360-ms-flip``: its multi-scale configuration at short side 360
 - ``cocostuff-ms-flip``, ``cityscapes-ms-flip``: the scales of HRNet's tables with multi-scale and flip
-  (HRNet/HRNet-Semantic-Segmentation, ``lib/datasets/base_dataset.py``); windows only where its data set asks
-  for them
+  (HRNet/HRNet-Semantic-Segmentation, ``lib/datasets/base_dataset.py``); windows only for the data
+  set that needs them
 """
 
 
 def preset(name: str) -> InferenceSpec:
-    """Return the settings called ``name``; ValueError naming the known ones where there are none."""
+    """Return the settings called ``name``; ValueError, which lists the known names, if there are none."""
     if name not in PRESETS:
         raise ValueError(f"inference: expected an InferenceSpec, {listed(PRESETS)}, got {name!r}")
     return PRESETS[name]
 
 
 def inference_of(recipe_model: Mapping[str, Any]) -> InferenceSpec:
-    """Return the settings that a recipe's ``model`` was made with, those that change nothing if none."""
+    """Return the settings in a recipe's ``model``, or the default ones if it has none."""
     return build(InferenceSpec, "inference.", recipe_model.get("inference") or {})

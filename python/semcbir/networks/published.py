@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Models that others trained and published: what each is like, where it is, and how it wants its photos.
+"""Models that others trained and published: what each is, where to download it, and how it takes photos.
 
-``published.json`` has the facts. The weights are never redistributed: ``semcbir models fetch`` downloads a
-checkpoint for the user and exports it. Read from HRNet/HRNet-Semantic-Segmentation (branch HRNet-OCR,
-0bbb288), mseg-dataset/mseg-semantic (ac92617) and open-mmlab/mmsegmentation (configs/hrnet).
+The facts are in ``published.json``. They come from HRNet/HRNet-Semantic-Segmentation (branch HRNet-OCR,
+0bbb288), mseg-dataset/mseg-semantic (ac92617) and open-mmlab/mmsegmentation (configs/hrnet). semcbir does not
+redistribute weights: ``semcbir models fetch`` downloads a checkpoint from its publisher and exports it.
 
-Traps, each of them a field: the ``*_torch04.pth`` files were trained with InPlaceABN, whose gain is
-|gamma| + eps; HRNet pads with black, MSeg and mmsegmentation with the mean; ``align_corners`` differs from
-family to family, and in MSeg between the inside of the network and its last upsampling. MSeg's files hold the
-optimiser's state too, hence their size.
+There are traps, and each has a field: the ``*_torch04.pth`` files were trained with InPlaceABN, whose gain is
+|gamma| + eps; HRNet pads with black, MSeg and mmsegmentation with the mean; ``align_corners`` differs between
+the families, and in MSeg between the inside of the network and its last upsampling. MSeg's files are large
+because they also hold the optimiser's state.
 
 Sizes are for one pass over a whole photo. MSeg: the photo fills the crop that the network was trained on, so
-that a 4:3 photo has a short side of 355, 445 or 535 pixels (published: 360 to 1080, in windows). Streets:
-half the published 2048 x 1024, which is within the scales of the training and a quarter of the work, in steps
-of 256 so that there are few shapes of canvas.
+a 4:3 photo has a short side of 355, 445 or 535 pixels (published: 360 to 1080, in windows). Cityscapes: half
+of the published 2048 x 1024, which is within the scales used in training and a quarter of the work, in steps
+of 256 so that few shapes of canvas occur.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.networks.taxonomy import Taxonomy, taxonomy
 
 DEFAULT = "default"
-"""The name of the model that ships with the package; nobody else published it."""
+"""The name of the model that ships with the package, which is not in ``PUBLISHED``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What has to be built before a checkpoint fits.
+    """The network that a checkpoint fits.
 
-    ``align_corners`` is that of the upsampling inside (fuse layers and concatenation); the draft of the card
-    has that from the scores to the canvas. ``head_bias``: whether the first convolution of the simple head
-    has a bias.
+    ``align_corners`` is for the upsampling inside (fuse layers and concatenation); the card's draft has the
+    one for the upsampling from scores to canvas. ``head_bias``: whether the first convolution of the simple
+    head has a bias.
     """
 
     family: Literal["hrnet"] = "hrnet"
@@ -54,11 +54,11 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A published file of weights: where it is, and what it is like inside.
+    """A published file of weights: where it is, and what is inside.
 
-    Either ``url`` or ``gdrive_id`` says where. ``size`` in bytes, ``sha256`` and ``sha256_prefix`` (its first
-    hexadecimal digits) are None where nobody published them; ``about`` is the size to expect, in bytes.
-    ``miou`` is the mean IoU in percent that the publishers state, by how it was measured.
+    Either ``url`` or ``gdrive_id`` says where it is. ``size`` in bytes, ``sha256`` and ``sha256_prefix`` (its
+    first hexadecimal digits) are None if nobody published them; ``about`` is the expected size in bytes.
+    ``miou`` maps ways of measuring to the mean IoU, in percent, that the publishers state.
     """
 
     url: str | None = None
@@ -75,16 +75,16 @@ class Checkpoint:
 
     @property
     def source(self) -> str:
-        """Where the file is, as an address."""
+        """The address of the file."""
         return self.url or f"https://drive.google.com/file/d/{self.gdrive_id}/view"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedModel:
-    """A published model: ``card`` is a draft of its card.
+    """A published model.
 
-    ``presets`` are the ways of inference that its publishers used, by name; they need logits. ValueError
-    where the card does not have one class for each channel.
+    ``card`` is a draft of its card. ``presets`` are the inference settings that its publishers used, by name;
+    they need logits. Raises ValueError if the card does not have one class for each channel.
     """
 
     card: CardDraft
@@ -102,14 +102,14 @@ class PublishedModel:
 
     @property
     def name(self) -> str:
-        """What it is called here."""
+        """The model's name in semcbir."""
         return self.card.name
 
 
 def published(name: str) -> PublishedModel:
-    """Return the model called ``name``, or by an alias of it.
+    """Return the model called ``name``; aliases are understood.
 
-    ModelError where there is none, with the names that are near or else all of them.
+    Raises ModelError if there is none; the message has similar names, or else all of them.
     """
     canonical = ALIASES.get(name, name)
     if canonical in PUBLISHED:
@@ -140,5 +140,5 @@ PUBLISHED: Mapping[str, PublishedModel] = {model.name: model for model in map(_m
 """Every published model, by name."""
 
 ALIASES: Mapping[str, str] = _FACTS["aliases"]
-"""Other names. Of MSeg the 480p: the best of the three on unseen data by its authors' table, and the one
-whose crop is nearest to the short side of 360 that they recommend."""
+"""Other names. MSeg stands for its 480p model: the best of the three on unseen data in its authors' table,
+and the one whose crop is nearest to the short side of 360 that they recommend."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The parts of a model card: what goes into a network, what comes out, how often a photo goes through.
+"""The parts of a model card: what goes in, what comes out, and how often a photo goes through.
 
-Every colour is given as red, green, blue, whatever order the network reads. A field that is not as described
-raises ValueError.
+Colours are red, green, blue, whatever order the model reads. A field that is not as described raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from semcbir.networks.fields import boolean, integer, mapping, number, sequence,
 MAX_SIDE = 2**13
 MAX_SCALE = 8.0
 MAX_ASPECT = 4
-"""Of a photo scaled by its shorter side: a longer one would need memory without bound."""
+"""Limit to longer / shorter side of a photo scaled by its shorter side, so that memory is bounded."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_COLOUR = (124, 116, 104)
 """``IMAGENET_MEAN`` as a colour."""
 
 Kind = Literal["labels", "logits"]
-"""What a network gives."""
+"""What a model gives."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Precision = Literal["fp32", "fp16", "int8"]
-"""The numbers that a network calculates with."""
+"""The numbers that a model computes with."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -36,9 +36,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 class InputSpec:
     """What the graph's one input takes.
 
-    ``mean`` and ``std`` are those of x / 255: the graph is given (x / 255 - mean) / std as float32. Where
-    both are None it is given x itself, 0..255, as ``dtype``, and normalises on its own. ``colour`` is the
-    order of the channels.
+    ``mean`` and ``std`` refer to x / 255: the graph is given (x / 255 - mean) / std as float32. If both are
+    None, it is given x itself, 0..255, as ``dtype``, and normalises it. ``colour`` is the order of the
+    channels.
     """
 
     layout: Literal["NCHW", "NHWC"]
@@ -63,7 +63,7 @@ class InputSpec:
             raise ValueError(f"input.std: expected numbers above 0, got {list(self.std)}")
 
     def mean_colour(self) -> tuple[int, int, int]:
-        """``mean`` as a colour 0..255, that of ImageNet where the graph normalises."""
+        """``mean`` as a colour 0..255, or ImageNet's if the graph normalises."""
         if self.mean is None:
             return IMAGENET_COLOUR
         red, green, blue = (min(255, max(0, round(255 * mean))) for mean in self.mean)
@@ -72,7 +72,7 @@ class InputSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeSpec:
-    """How a photo is laid on the canvas that the network sees.
+    """How a photo is placed on the canvas that the model sees.
 
     Rule "long_side": the photo is scaled, up or down, so that its longer side is ``length``, then padded at
     the bottom and the right with the colour ``pad``, 0..255, until both sides are ``multiple * n + offset``
@@ -96,21 +96,21 @@ class SizeSpec:
         object.__setattr__(self, "pad", pad)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of a photo after scaling, each at least 1."""
+        """Return the height and width of a photo after scaling, each at least 1."""
         scale = self.length / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def at(self, scale: float) -> SizeSpec:
-        """The rule with ``length`` scaled, at least 1."""
+        """Return the rule with ``length`` scaled, at least 1."""
         return replace(self, length=min(MAX_SIDE, max(1, round(self.length * scale))))
 
     def n_canvases(self) -> int:
-        """How many canvases of different size the rule can make."""
+        """Return how many sizes of canvas the rule can make."""
         sides = (self._side(self.length) - self._side(1)) // self.multiple + 1
         return 2 * sides - 1
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the canvas that holds a scaled photo of ``height`` x ``width``."""
+        """Return the height and width of the canvas for a scaled photo of ``height`` x ``width``."""
         return self._side(height), self._side(width)
 
     def _side(self, length: int) -> int:
@@ -119,12 +119,12 @@ class SizeSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec:
-    """What the graph gives: the output called ``name``, or its first one where that is None.
+    """What the graph gives: the output called ``name``, or the first one if that is None.
 
-    "labels": a label map (N, h, w) or (N, 1, h, w) of any integer type. "logits": scores (N, classes, h,
-    w). h x w may be coarser than the canvas. ``align_corners`` true: the outermost points lie on the
-    centres of the canvas's outermost pixels; false: h x w cells divide the canvas evenly, each point in the
-    middle of its own.
+    "labels": a label map (N, h, w) or (N, 1, h, w) of any integer type. "logits": scores (N, classes, h, w).
+    h x w may be coarser than the canvas. ``align_corners`` true: the outermost points are at the centres of
+    the canvas's outermost pixels; false: h x w cells divide the canvas evenly, with a point in the middle of
+    each.
     """
 
     kind: Kind
@@ -140,28 +140,28 @@ class OutputSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceSpec:
-    """How often, at which sizes and in which pieces a photo goes through a network that gives logits.
+    """How often, at which sizes and in which pieces a photo goes through a model that gives logits.
 
-    The softmax probabilities of all passes are averaged before the argmax. As it stands by default it changes
-    nothing: one pass as the card's size rule says.
+    The softmax probabilities of all passes are averaged before the argmax. The default is a single pass at
+    the size that the card gives.
 
-    - ``flip``: every pass also from right to left.
-    - ``scales``: sizes relative to that of the size rule, or of ``short_side``; each above 0.
-    - ``short_side``: at scale 1 the length in pixels of the photo's shorter side; its longer side at most
-      ``MAX_ASPECT`` times as many, for photos that are longer are scaled by that instead. None: the card's
-      size rule.
+    - ``flip``: every pass is repeated over the mirrored photo.
+    - ``scales``: sizes relative to the card's size, or to ``short_side``; each above 0.
+    - ``short_side``: the length in pixels of the photo's shorter side at scale 1. The longer side gets at
+      most ``MAX_ASPECT`` times as many pixels; a photo that would exceed this is scaled down. None: the
+      card's size rule.
     - ``crop``: side of a square window that slides over the scaled photo in steps of ceil(``stride`` * crop);
-      the last window of a row or column is moved back until it ends with the photo. What is smaller than the
+      the last window of a row or column is moved back to end with the photo. A photo smaller than the
       window is padded. None: one pass over the whole canvas.
     - ``stride``: above 0, at most 1.
     - ``padding``: "end" pads at the bottom and right, "centre" on all sides (the odd pixel at the end).
-    - ``taxonomy``: other classes than the network's: name -> names of the network's classes whose
-      probabilities it sums. The labels are numbered in its order. Classes named nowhere are dropped: they
-      never win.
-    - ``void``: the class of ``taxonomy`` whose pixels and keypoints do not count; without a taxonomy the
-      card's own ``void`` holds.
+    - ``taxonomy``: other classes than the model's own: each name maps to the model's classes whose
+      probabilities are summed. The labels are numbered in its order. Classes that are not mentioned are
+      dropped: they never win.
+    - ``void``: the class of ``taxonomy`` whose pixels and keypoints do not count; without a taxonomy, the
+      card's own ``void`` applies.
 
-    Windows, flips, mean and softmax are those of MSeg's tester (mseg-dataset/mseg-semantic).
+    Windows, flips, mean and softmax follow MSeg's tester (mseg-dataset/mseg-semantic).
     """
 
     flip: bool = False
@@ -191,7 +191,9 @@ class InferenceSpec:
     def _check_taxonomy(self) -> None:
         if self.taxonomy is None:
             if self.void is not None:
-                raise ValueError("inference.void: without a taxonomy the card's void holds, expected null")
+                raise ValueError(
+                    "inference.void: expected null, as without a taxonomy the card's void applies"
+                )
             return
         taxonomy: dict[str, tuple[str, ...]] = {}
         sums: dict[str, str] = {}
@@ -209,19 +211,19 @@ class InferenceSpec:
         object.__setattr__(self, "taxonomy", taxonomy)
 
     def scaled(self, height: int, width: int, size: SizeSpec) -> list[tuple[int, int]]:
-        """Height and width of a photo at each scale, ``size`` being the card's rule; each at least 1."""
+        """Return the height and width of a photo at each scale, each at least 1; ``size`` is the card's."""
         if self.short_side is None:
             return [size.at(scale).scaled(height, width) for scale in self.scales]
         return [_by_short_side(height, width, max(1, round(self.short_side * s))) for s in self.scales]
 
     def canvas(self, height: int, width: int, size: SizeSpec) -> tuple[int, int]:
-        """Height and width of the canvas that holds a scaled photo: at least a window."""
+        """Return the height and width of the canvas for a scaled photo: at least a window."""
         if self.crop is None:
             return size.canvas(height, width)
         return max(self.crop, height), max(self.crop, width)
 
     def starts(self, side: int) -> list[int]:
-        """Where the windows begin along a canvas's ``side``, ascending; only 0 without windows."""
+        """Return where the windows begin along a canvas's ``side``, ascending; only 0 without windows."""
         if self.crop is None:
             return [0]
         step = math.ceil(self.crop * self.stride)

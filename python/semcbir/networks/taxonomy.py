@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Taxonomies: the lists of classes that published networks tell apart, in the order of their channels."""
+"""Taxonomies: the lists of classes of published models, in the order of their channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).with_name("taxonomies")
 
 @dataclass(frozen=True, kw_only=True)
 class Taxonomy:
-    """A list of classes, channel by channel, with where it is from and what its names may be used for."""
+    """A list of classes, one for each channel, with its source and the licence of its names."""
 
     name: str
     source: str
@@ -24,6 +24,6 @@ class Taxonomy:
 
 @functools.cache
 def taxonomy(name: str) -> Taxonomy:
-    """Read the taxonomy called ``name`` (``cocostuff_171``, say), which ships with the package."""
+    """Read the taxonomy called ``name`` (such as ``cocostuff_171``), which ships with the package."""
     fields = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return Taxonomy(**{**fields, "classes": tuple(fields["classes"])})
