@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import unicodedata
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,9 +40,63 @@ def sync_file(path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as file:
+    """Return the sha256 of a regular file, in hex. Raises OSError as ``open_regular`` does."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(
+    path: PathLike, *, most: int | None = None, follow: bool = True, folder: int | None = None
+) -> BufferedReader:
+    """Open a regular file for reading, and never wait for what is not one.
+
+    ``most`` bounds its size in bytes. Without ``follow``, ``path`` itself may not be a symbolic link,
+    where the system can say so.
+    ``folder`` is an open folder that ``path`` is a name in. Raises OSError (EINVAL, EFBIG) if it is something
+    else or larger, with a message that says so.
+    """
+    descriptor = os.open(path, _read_flags(follow), dir_fd=folder)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = f"is {file_kind(status.st_mode)}, not a regular file"
+            raise OSError(errno.EINVAL, what, os.fspath(path))
+        if most is not None and status.st_size > most:
+            what = f"has {status.st_size} bytes, expected at most {most}"
+            raise OSError(errno.EFBIG, what, os.fspath(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: PathLike, most: int) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes. Raises OSError as ``open_regular``."""
+    with open_regular(path, most=most) as file:
+        return file.read()
+
+
+def _read_flags(follow: bool) -> int:
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    # O_NONBLOCK: opening a named pipe would wait for a writer; regular files are not affected.
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    return flags if follow else flags | getattr(os, "O_NOFOLLOW", 0)
+
+
+def file_kind(mode: int) -> str:
+    """Return what a ``st_mode`` says a file is: "a symbolic link", "a folder", "a named pipe", ..."""
+    return next((name for holds, name in _KINDS if holds(mode)), "no regular file")
+
+
+_KINDS = (
+    (stat.S_ISREG, "a regular file"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def display_path(path: PathLike) -> str:
