@@ -190,7 +190,7 @@ def test_the_command_prints_tables_and_writes_json(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--epsilon", "-1"], "epsilon must be 0 or more"),
+        (["--epsilon", "-1"], "epsilon: expected a number of 0 or more"),
         (["--features", "kaze,brisk"], "brisk"),
         (["--model", "nowhere.onnx"], "nowhere.onnx"),
     ],

@@ -103,7 +103,7 @@ def test_damaged_values_are_told_as_damage(damaged: Path):
         data = path.read_bytes()
         start = data.find(segment.batch["kaze"].centroids.tobytes()[:64])
     path.write_bytes(data[:start] + b"\xff\xff\xff\x7f" + data[start + 4 :])  # a NaN
-    with pytest.raises(IndexStorageError, match="is damaged: centroids must be finite"):
+    with pytest.raises(IndexStorageError, match="is damaged: centroids: expected finite numbers"):
         Index.open(damaged).signatures()
 
 

@@ -96,23 +96,23 @@ def test_histogram_distances_are_eq_1():
     found = histogram_distances(a, b, threads=2)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, np.abs(p[:, None] - q).sum(axis=2), rtol=1e-14)
-    with pytest.raises(ValueError, match="the same n_classes, got 20 and 21"):
+    with pytest.raises(ValueError, match="signatures: expected n_classes=20 like queries, got 21"):
         histogram_distances(a, made_signatures(2, n_classes=21))
 
 
 def test_batches_and_queries_that_do_not_belong():
     images = made_signatures(4)
-    with pytest.raises(TypeError, match="sequence of at least one"):
+    with pytest.raises(ValueError, match="signatures: expected at least one Signatures, got none"):
         Searcher([])
-    with pytest.raises(TypeError, match="sequence of at least one"):
+    with pytest.raises(TypeError, match="signatures: expected a Signatures or several, got 'x'"):
         Searcher([images, "x"])
-    with pytest.raises(ValueError, match="ids must be unique over all batches"):
+    with pytest.raises(ValueError, match="signatures: expected each id once over all batches"):
         Searcher([images, images])
-    with pytest.raises(ValueError, match="batches must have n_classes=20 and dim=8, got 20 and 9"):
+    with pytest.raises(ValueError, match="signatures: expected n_classes=20 and dim=8, got 20 and 9"):
         Searcher([images, made_signatures(2, dim=9)])
-    with pytest.raises(ValueError, match="queries must have n_classes=20 and dim=8, got 21 and 8"):
+    with pytest.raises(ValueError, match="queries: expected n_classes=20 and dim=8, got 21 and 8"):
         Searcher(images).search(made_signatures(1, n_classes=21))
-    with pytest.raises(TypeError, match="queries must be a Signatures, got ndarray"):
+    with pytest.raises(TypeError, match="queries: expected a Signatures, got array"):
         Searcher(images).search(images.dense())
 
 
@@ -137,9 +137,9 @@ def test_recipes_must_agree_where_both_are_known():
         ({"k": 0}, ValueError, "k: expected an integer from 1"),
         ({"k": 2**31}, ValueError, "k: expected an integer from 1"),
         ({"k": "5"}, TypeError, "k: expected an integer .*, got '5'"),
-        ({"epsilon": -1}, ValueError, "epsilon must be 0 or more"),
-        ({"epsilon": float("nan")}, ValueError, "epsilon must be 0 or more"),
-        ({"epsilon": [1]}, TypeError, "epsilon must be a number"),
+        ({"epsilon": -1}, ValueError, "epsilon: expected a number of 0 or more"),
+        ({"epsilon": float("nan")}, ValueError, "epsilon: expected a number of 0 or more"),
+        ({"epsilon": [1]}, TypeError, "epsilon: expected a number"),
         ({"penalized": None}, ValueError, "penalized: expected 'last' or 'drop', got None"),
         ({"threads": 0}, ValueError, "threads: expected an integer from 1 to 1024, got 0"),
         ({"threads": 2000}, ValueError, "threads: expected an integer from 1 to 1024, got 2000"),

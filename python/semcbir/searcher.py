@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._validate import check_choice, check_integer
+from semcbir._validate import as_number, check_choice, check_instance, check_integer, counted
 from semcbir.recipe import require_same
-from semcbir.signatures import Signatures
+from semcbir.signatures import Signatures, check_batches, ids_repeat
 from semcbir.threads import check_threads
 
 Penalized = Literal["last", "drop"]
@@ -48,13 +48,10 @@ class Searcher:
     if they were made in different ways.
     """
 
-    def __init__(self, signatures: Signatures | Sequence[Signatures]) -> None:
-        batches = [signatures] if isinstance(signatures, Signatures) else list(signatures)
-        if not batches or not all(isinstance(batch, Signatures) for batch in batches):
-            raise TypeError("signatures must be a Signatures or a sequence of at least one of them")
-        ids = np.concatenate([batch.ids for batch in batches])
-        if len(batches) > 1 and len(np.unique(ids)) != len(ids):
-            raise ValueError("ids must be unique over all batches, got the same id more than once")
+    def __init__(self, signatures: Signatures | Iterable[Signatures]) -> None:
+        batches = check_batches("signatures", signatures)
+        if ids_repeat(np.concatenate([batch.ids for batch in batches])):
+            raise ValueError("signatures: expected each id once over all batches, got one again")
         self._setup(batches, [batch.ids for batch in batches])
 
     @classmethod
@@ -68,7 +65,7 @@ class Searcher:
         first = batches[0]
         self.n_classes, self.dim, self.recipe = first.n_classes, first.dim, first.recipe
         for batch in batches[1:]:
-            self._check_alike(batch, "batches")
+            self._check_alike(batch, "signatures")
         self._length = sum(int(np.count_nonzero(column >= 0)) for column in ids)
         self._core = _core.Searcher(
             [
@@ -81,6 +78,11 @@ class Searcher:
     def __len__(self) -> int:
         """Return how many images can be found."""
         return self._length
+
+    def __repr__(self) -> str:
+        feature = f", feature={self.recipe.feature().name!r}" if self.recipe else ""
+        images = counted(len(self), "image")
+        return f"Searcher({images}, n_classes={self.n_classes}, dim={self.dim}{feature})"
 
     def search(
         self,
@@ -99,8 +101,7 @@ class Searcher:
         Raises TypeError or ValueError for a wrong argument, RecipeMismatchError if the queries' recipe is not
         the images'.
         """
-        if not isinstance(queries, Signatures):
-            raise TypeError(f"queries must be a Signatures, got {type(queries).__name__}")
+        check_instance("queries", queries, Signatures)
         self._check_alike(queries, "queries")
         drop = check_penalized(penalized) == "drop"
         return Neighbors(
@@ -119,7 +120,7 @@ class Searcher:
     def _check_alike(self, batch: Signatures, what: str) -> None:
         if (batch.n_classes, batch.dim) != (self.n_classes, self.dim):
             raise ValueError(
-                f"{what} must have n_classes={self.n_classes} and dim={self.dim}, "
+                f"{what}: expected n_classes={self.n_classes} and dim={self.dim}, "
                 f"got {batch.n_classes} and {batch.dim}"
             )
         if batch.recipe and self.recipe:
@@ -131,12 +132,14 @@ def histogram_distances(
 ) -> npt.NDArray[np.float64]:
     """Return eq. 1 between every query and every image: float64 (q, n), in [0, 2].
 
-    Raises ValueError if the two differ in their number of classes, or ``threads`` is below 1.
+    Raises TypeError for anything but Signatures, ValueError if the two differ in their number of classes, or
+    ``threads`` is below 1.
     """
+    check_instance("queries", queries, Signatures)
+    check_instance("signatures", signatures, Signatures)
     if queries.n_classes != signatures.n_classes:
         raise ValueError(
-            "queries and signatures must have the same n_classes, "
-            f"got {queries.n_classes} and {signatures.n_classes}"
+            f"signatures: expected n_classes={queries.n_classes} like queries, got {signatures.n_classes}"
         )
     return _core.histogram_distances(
         (queries.offsets, queries.classes, queries.proportions),
@@ -154,14 +157,9 @@ def check_epsilon(epsilon: float | None) -> float | None:
     """Return ``epsilon`` as a float or None. Raises TypeError or ValueError unless it is 0 or more."""
     if epsilon is None:
         return None
-    if isinstance(epsilon, (bool, str)):
-        raise TypeError(f"epsilon must be a number or None, got {type(epsilon).__name__}")
-    try:
-        value = float(epsilon)
-    except TypeError:
-        raise TypeError(f"epsilon must be a number or None, got {type(epsilon).__name__}") from None
+    value = as_number("epsilon", epsilon, "a number of 0 or more, or None for no filter")
     if math.isnan(value) or value < 0:
-        raise ValueError(f"epsilon must be 0 or more (or None for no filter), got {value}")
+        raise ValueError(f"epsilon: expected a number of 0 or more, or None for no filter, got {value}")
     return value
 
 

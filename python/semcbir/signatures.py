@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._columns import as_column, read_only
-from semcbir._validate import check_integer
+from semcbir._columns import as_array, as_column, as_reals, chosen_positions, read_only
+from semcbir._validate import check_instance, check_integer, check_many, counted, shown
 from semcbir.recipe import Recipe
 from semcbir.threads import check_threads
 
 MAX_CLASSES = 65536
+MAX_DIM = 2**20
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -32,7 +33,8 @@ class Signatures:
     - ``counts``: uint32 (rows,), keypoints on the class
     - ``centroids``: float32 (rows, D), mean descriptor S_c of Algorithm 1; zeros where ``counts`` is 0
     - ``n_classes``: C, the model's number of labels
-    - ``ids``: int64 (n,), unique and not negative; 0..n-1 if not given
+    - ``ids``: int64 (n,), unique and not negative; 0..n-1 if not given. A selection keeps the ids, so they
+      repeat where it repeats images; such a batch can be queries, but a Searcher over it is refused.
     - ``recipe``: how the signatures were made, or None
 
     The arrays are read-only views of what was given. Raises TypeError for an array of the wrong kind,
@@ -69,10 +71,11 @@ class Signatures:
         _core.check_rows(self.offsets, self.classes, self.n_classes)
         self._set("ids", as_column("ids", np.arange(len(self)) if ids is None else ids, np.int64, 1))
         if recipe is not None and not isinstance(recipe, Recipe):
-            raise TypeError(f"recipe must be a Recipe or None, got {type(recipe).__name__}")
+            raise TypeError(f"recipe: expected a Recipe or None, got {shown(recipe)}")
         self._set("recipe", recipe)
         self._check_lengths()
         self._check_values()
+        self._check_ids()
 
     @classmethod
     def _unchecked(cls, **columns: Any) -> Signatures:
@@ -85,6 +88,7 @@ class Signatures:
     @classmethod
     def empty(cls, n_classes: int, dim: int, recipe: Recipe | None = None) -> Signatures:
         """Return a batch without images, for ``n_classes`` classes and descriptors of length ``dim``."""
+        dim = check_integer("dim", dim, 1, MAX_DIM)
         return cls(
             offsets=np.zeros(1, np.int64),
             classes=np.empty(0, np.uint16),
@@ -102,24 +106,27 @@ class Signatures:
         rows = len(self.classes)
         for name in ("proportions", "counts", "centroids"):
             if len(getattr(self, name)) != rows:
-                raise ValueError(f"{name} must have {rows} rows like classes, got {len(getattr(self, name))}")
+                came = len(getattr(self, name))
+                raise ValueError(f"{name}: expected {counted(rows, 'row')} like classes, got {came}")
         if self.centroids.shape[1] == 0:
-            raise ValueError("centroids must have at least one column, got shape (rows, 0)")
+            raise ValueError("centroids: expected at least one column, got shape (rows, 0)")
         if len(self.ids) != len(self):
-            raise ValueError(f"ids must have {len(self)} entries, one for each image, got {len(self.ids)}")
+            raise ValueError(f"ids: expected {len(self)}, one for each image, got {len(self.ids)}")
 
     def _check_values(self) -> None:
         # Written so that NaN fails too.
         if not ((self.proportions >= 0) & (self.proportions <= 1)).all():
-            raise ValueError("proportions must be shares between 0 and 1")
+            raise ValueError("proportions: expected shares between 0 and 1, got others")
         if not np.isfinite(self.centroids).all():
-            raise ValueError("centroids must be finite, got NaN or infinity")
+            raise ValueError("centroids: expected finite numbers, got NaN or infinity")
         if self.centroids[self.counts == 0].any():
-            raise ValueError("centroids must be zero where counts is 0 (the null vector of Algorithm 1)")
+            raise ValueError("centroids: expected zeros where counts is 0 (the null vector of Algorithm 1)")
+
+    def _check_ids(self) -> None:
         if len(self) and self.ids.min() < 0:
-            raise ValueError(f"ids must not be negative, got {self.ids.min()}")
-        if (np.diff(self.ids) <= 0).any() and len(np.unique(self.ids)) != len(self):
-            raise ValueError("ids must be unique, got the same id more than once")
+            raise ValueError(f"ids: expected none below 0, got {self.ids.min()}")
+        if ids_repeat(self.ids):
+            raise ValueError("ids: expected each id once, got the same one again")
 
     def __len__(self) -> int:
         """Return n, the number of images."""
@@ -133,26 +140,24 @@ class Signatures:
     def __repr__(self) -> str:
         feature = f", feature={self.recipe.feature().name!r}" if self.recipe else ""
         rows = len(self.classes)
-        shape = f"{len(self)} images, {rows} rows, n_classes={self.n_classes}, dim={self.dim}"
+        shape = f"{counted(len(self), 'image')}, {counted(rows, 'row')}"
+        shape += f", n_classes={self.n_classes}, dim={self.dim}"
         return f"Signatures({shape}{feature})"
 
     def __getitem__(
-        self, key: SupportsIndex | slice | npt.NDArray[Any] | list[int] | list[bool]
+        self, key: SupportsIndex | slice | npt.NDArray[Any] | Iterable[SupportsIndex]
     ) -> Signatures:
         """Return the chosen images as a batch that keeps their ids.
 
-        ``key`` is an integer (a batch of one), a slice, an integer array or a boolean mask (n,). A slice
-        of step 1 shares memory, anything else copies. Raises IndexError where NumPy does.
+        ``key`` is a position (a batch of one), a slice, an array or iterable of positions, or a boolean mask
+        (n,). Negative positions count from the end. An image chosen twice is there twice, and so is its id. A
+        slice of step 1 shares memory, anything else copies. Raises IndexError for positions out of range and
+        masks of another length, TypeError for another kind of key.
         """
-        if isinstance(key, slice) and key.indices(len(self))[2] == 1:
-            start, stop, _ = key.indices(len(self))
-            return self._range(start, max(start, stop))
-        if isinstance(key, SupportsIndex) and not isinstance(key, np.ndarray):
-            position = range(len(self))[key.__index__()]
-            return self._range(position, position + 1)
-        if isinstance(key, list) and not key:
-            key = slice(0)  # NumPy would take an empty list for a list of floats.
-        return self._take(np.arange(len(self))[key])
+        positions = chosen_positions(key, len(self))
+        if isinstance(positions, range) and positions.step == 1:
+            return self._range(positions.start, max(positions.start, positions.stop))
+        return self._take(np.asarray(positions, np.intp))
 
     def _range(self, start: int, stop: int) -> Signatures:
         low, high = int(self.offsets[start]), int(self.offsets[stop])
@@ -168,13 +173,11 @@ class Signatures:
         )
 
     def _take(self, positions: npt.NDArray[np.intp]) -> Signatures:
-        if positions.ndim != 1:
-            raise IndexError(f"expected an index along one axis, got one of {positions.ndim} dimensions")
         lengths = np.diff(self.offsets)[positions]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         # Row numbers: each image's first row, repeated, plus a counter that restarts at each image.
         rows = np.repeat(self.offsets[positions] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Signatures(
+        chosen = Signatures._unchecked(
             offsets=offsets,
             classes=self.classes[rows],
             proportions=self.proportions[rows],
@@ -184,17 +187,17 @@ class Signatures:
             ids=self.ids[positions],
             recipe=self.recipe,
         )
+        chosen._check_values()  # A slice of a segment on disk has never been looked at.
+        return chosen
 
     @staticmethod
     def concatenate(batches: Iterable[Signatures], *, ids: npt.ArrayLike | None = None) -> Signatures:
         """Join batches in order. ``ids`` (n,) replaces theirs; it is required if theirs collide.
 
-        Raises ValueError if there are no batches, if they differ in classes, descriptor length or recipe, or
-        if ids collide.
+        Raises TypeError for anything but an iterable of Signatures, ValueError if there are no batches, if
+        they differ in classes, descriptor length or recipe, or if ids collide.
         """
-        parts = list(batches)
-        if not parts:
-            raise ValueError("batches must hold at least one Signatures, got none")
+        parts = check_batches("batches", batches)
         first = parts[0]
         for part in parts[1:]:
             _check_alike(first, part)
@@ -205,7 +208,9 @@ class Signatures:
         if ids is None:
             ids = np.concatenate([part.ids for part in parts])
             if len(np.unique(ids)) != len(ids):
-                raise ValueError("the batches' ids collide; pass ids=, for instance numpy.arange(n)")
+                raise ValueError(
+                    "batches: expected each id once, got one again; pass ids=numpy.arange(n), say"
+                )
         return Signatures(
             offsets=np.concatenate(offsets),
             classes=np.concatenate([part.classes for part in parts]),
@@ -246,22 +251,22 @@ class Signatures:
 
         A class is present where its histogram is above 0. ``counts`` (n, C) are numbers of keypoints; if not
         given, 1 where the signature is not the null vector. Raises ValueError if shapes disagree or an absent
-        class has a signature.
+        class has a signature, TypeError for anything but real numbers.
         """
-        dense = np.asarray(signatures, np.float32)
-        shares = np.asarray(histograms, np.float32)
-        if dense.ndim != 3 or shares.shape != dense.shape[:2]:
+        dense, shares = as_reals("signatures", signatures), as_reals("histograms", histograms)
+        if dense.ndim != 3:
+            raise ValueError(f"signatures: expected shape (n, C, D), got {dense.shape}")
+        if shares.shape != dense.shape[:2]:
             raise ValueError(
-                "signatures must be (n, C, D) and histograms (n, C), "
-                f"got shapes {dense.shape} and {shares.shape}"
+                f"histograms: expected shape {dense.shape[:2]} like signatures, got {shares.shape}"
             )
         filled = dense.any(axis=2)
-        keypoints: npt.NDArray[Any] = np.asarray(filled.astype(np.uint32) if counts is None else counts)
+        keypoints = as_column("counts", filled.astype(np.uint32) if counts is None else counts, np.uint32, 2)
         if keypoints.shape != shares.shape:
-            raise ValueError(f"counts must have shape {shares.shape} like histograms, got {keypoints.shape}")
+            raise ValueError(f"counts: expected shape {shares.shape} like histograms, got {keypoints.shape}")
         present = shares != 0
         if (filled & ~present).any():
-            raise ValueError("signatures must be null where the histogram is 0, got a vector there")
+            raise ValueError("signatures: expected null vectors where the histogram is 0, got others")
         return cls(
             offsets=np.concatenate([[0], np.cumsum(present.sum(axis=1))]),
             classes=np.nonzero(present)[1],
@@ -275,9 +280,9 @@ class Signatures:
 
 
 def build_signatures(
-    label_maps: Sequence[npt.NDArray[Any]],
-    keypoints: Sequence[npt.ArrayLike],
-    descriptors: Sequence[npt.ArrayLike],
+    label_maps: Iterable[npt.ArrayLike],
+    keypoints: Iterable[npt.ArrayLike],
+    descriptors: Iterable[npt.ArrayLike],
     *,
     n_classes: int,
     void: int | None = None,
@@ -287,30 +292,39 @@ def build_signatures(
 ) -> Signatures:
     """Build the signatures of many images from their label maps and local features (Algorithm 1, Fig. 4).
 
-    For each image: a label map, uint8 or uint16 (H, W); keypoints, (n, 2) float32 as (x, y) in its pixels;
+    For each image: a label map, integers (H, W); keypoints, (n, 2) float32 as (x, y) in its pixels;
     descriptors, (n, D) float32. A keypoint belongs to the class at ``[floor(y + 1/2), floor(x + 1/2)]``,
     clamped to the image. ``void`` is a label that does not count. Any ``threads`` gives the same bits.
 
     Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
     labels of ``n_classes`` or more, and keypoints or descriptors that are NaN or infinite.
     """
-    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
-    if not len(label_maps) == len(keypoints) == len(descriptors):
-        raise ValueError(
-            "label_maps, keypoints and descriptors must have the same length, "
-            f"got {len(label_maps)}, {len(keypoints)} and {len(descriptors)}"
+    given = [
+        check_many(name, value, "an array for each image")
+        for name, value in (
+            ("label_maps", label_maps),
+            ("keypoints", keypoints),
+            ("descriptors", descriptors),
         )
-    maps = [_check_label_map(i, label_map) for i, label_map in enumerate(label_maps)]
-    points = [_check_features(i, "keypoints", value, 2) for i, value in enumerate(keypoints)]
-    dim = np.shape(descriptors[0])[-1] if len(descriptors) and np.ndim(descriptors[0]) == 2 else None
-    vectors = [_check_features(i, "descriptors", value, dim) for i, value in enumerate(descriptors)]
+    ]
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
+    void = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
+    if recipe is not None:
+        check_instance("recipe", recipe, Recipe, "a Recipe or None")
+    for name, value in zip(("keypoints", "descriptors"), given[1:], strict=True):
+        if len(value) != len(given[0]):
+            raise ValueError(f"{name}: expected as many as label_maps, {len(given[0])}, got {len(value)}")
+    maps = [_check_label_map(i, label_map) for i, label_map in enumerate(given[0])]
+    points = [_check_features(i, "keypoints", value, 2) for i, value in enumerate(given[1])]
+    vectors: list[npt.NDArray[np.float32]] = []
+    for i, value in enumerate(given[2]):
+        vectors.append(_check_features(i, "descriptors", value, vectors[0].shape[1] if vectors else None))
     for i, (point, vector) in enumerate(zip(points, vectors, strict=True)):
         if len(point) != len(vector):
-            raise ValueError(
-                f"image {i}: descriptors must have {len(point)} rows like keypoints, got {len(vector)}"
-            )
-    void = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
-    columns = _core.build_signatures(maps, points, vectors, dim or 1, n_classes, void, check_threads(threads))
+            expected = f"{counted(len(point), 'row')} like keypoints"
+            raise ValueError(f"descriptors: image {i}: expected {expected}, got {len(vector)}")
+    dim = vectors[0].shape[1] if vectors else 1
+    columns = _core.build_signatures(maps, points, vectors, dim, n_classes, void, check_threads(threads))
     names = ("offsets", "classes", "proportions", "counts", "centroids")
     built = Signatures._unchecked(
         **dict(zip(names, columns, strict=True)), n_classes=n_classes, ids=np.arange(len(maps)), recipe=recipe
@@ -323,33 +337,50 @@ def with_ids(signatures: Signatures, ids: npt.ArrayLike) -> Signatures:
     return Signatures(**{**vars(signatures), "ids": ids})
 
 
+def check_batches(name: str, batches: Signatures | Iterable[Signatures]) -> list[Signatures]:
+    """Return ``batches``, or one batch, as a list; TypeError for anything else, ValueError for none."""
+    what = "a Signatures or several"
+    many = [batches] if isinstance(batches, Signatures) else check_many(name, batches, what)
+    for batch in many:
+        check_instance(name, batch, Signatures, what)
+    if not many:
+        raise ValueError(f"{name}: expected at least one Signatures, got none")
+    return many
+
+
+def ids_repeat(ids: npt.NDArray[np.int64]) -> bool:
+    """Return whether an id is there more than once."""
+    return bool((np.diff(ids) <= 0).any()) and len(np.unique(ids)) != len(ids)
+
+
 def _check_alike(first: Signatures, other: Signatures) -> None:
     if (other.n_classes, other.dim) != (first.n_classes, first.dim):
         raise ValueError(
-            f"batches must agree: n_classes={first.n_classes} and dim={first.dim} expected, "
+            f"batches: expected n_classes={first.n_classes} and dim={first.dim} in each like in the first, "
             f"got {other.n_classes} and {other.dim}"
         )
     mine, theirs = first.recipe, other.recipe
     if mine is not theirs and (mine is None or theirs is None or mine.differences(theirs)):
-        raise ValueError("batches must have the same recipe, got different ones")
+        raise ValueError("batches: expected the same recipe in each, got different ones")
 
 
-def _check_label_map(i: int, label_map: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array = np.asarray(label_map)
-    if array.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"image {i}: label map must be uint8 or uint16, got {array.dtype}")
+def _check_label_map(i: int, label_map: object) -> npt.NDArray[Any]:
+    """Return a label map of any integers as uint8 or uint16; those of the right type are not copied."""
+    name = f"label_maps: image {i}"
+    array = as_array(name, label_map, "iu", "a label map of integers")
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(
-            f"image {i}: label map must be (H, W) with at least one pixel, got shape {array.shape}"
-        )
+        raise ValueError(f"{name}: expected shape (H, W) with at least one pixel, got {array.shape}")
+    if array.dtype not in (np.uint8, np.uint16):
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= MAX_CLASSES:
+            raise ValueError(f"{name}: expected labels from 0 to {MAX_CLASSES - 1}, got {low} to {high}")
+        array = array.astype(np.uint8 if high < 256 else np.uint16)
     return np.ascontiguousarray(array)
 
 
-def _check_features(i: int, name: str, value: npt.ArrayLike, columns: int | None) -> npt.NDArray[np.float32]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"image {i}: {name} must be real numbers, got {array.dtype}")
+def _check_features(i: int, name: str, value: object, columns: int | None) -> npt.NDArray[np.float32]:
+    array = as_reals(f"{name}: image {i}", value)
     if array.ndim != 2 or array.shape[1] == 0 or (columns is not None and array.shape[1] != columns):
         expected = "(n, D)" if columns is None else f"(n, {columns})"
-        raise ValueError(f"image {i}: {name} must be {expected}, got shape {array.shape}")
-    return np.ascontiguousarray(array, np.float32)
+        raise ValueError(f"{name}: image {i}: expected shape {expected}, got {array.shape}")
+    return np.ascontiguousarray(array)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semcbir._files import display_path
+from semcbir._validate import counted
 from semcbir.cli.console import ERROR, SKIPPED, command, note
 from semcbir.cli.options import (
     FOLDER_INDEX,
@@ -24,7 +25,6 @@ from semcbir.cli.options import (
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.targets import index_place, open_index, own_place, rebase
 from semcbir.cli.text import (
-    counted,
     index_text,
     index_values,
     run_text,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semcbir._files import display_path
+from semcbir._validate import counted
 from semcbir.index.catalog import read
 
 if TYPE_CHECKING:
@@ -54,11 +55,6 @@ def size(count: int) -> str:
             return f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
-
-
-def counted(count: int, what: str) -> str:
-    """Return "1 image", "2 images"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from semcbir._validate import check_choice, check_integer
+from semcbir._validate import as_number, check_choice, check_integer, shown
 
 
 def assign(feature: object, name: str, value: object) -> None:
@@ -20,7 +20,7 @@ def flags(feature: object, *names: str) -> None:
     for name in names:
         value = getattr(feature, name)
         if not isinstance(value, bool | np.bool_):
-            raise TypeError(f"{name}: expected True or False, got {value!r}")
+            raise TypeError(f"{name}: expected True or False, got {shown(value)}")
         assign(feature, name, bool(value))
 
 
@@ -34,11 +34,10 @@ def reals(feature: object, **lows: float) -> None:
     """Make the named attributes float; TypeError for another type, ValueError if not finite or too small."""
     for name, low in lows.items():
         value = getattr(feature, name)
-        if isinstance(value, bool | str) or not hasattr(value, "__float__"):
-            raise TypeError(f"{name}: expected a number, got {value!r}")
-        if not (math.isfinite(value) and value >= low):
-            raise ValueError(f"{name}: expected a finite number of at least {low:g}, got {value}")
-        assign(feature, name, float(value))
+        number = as_number(name, value, f"a finite number of at least {low:g}")
+        if not (math.isfinite(number) and number >= low):
+            raise ValueError(f"{name}: expected a finite number of at least {low:g}, got {shown(value)}")
+        assign(feature, name, number)
 
 
 def choice(feature: object, name: str, choices: tuple[str, ...]) -> None:
