@@ -111,7 +111,7 @@ def _record(index: Index, hit: Hit | int | str | os.PathLike[str]) -> Record:
     if isinstance(hit, Integral):
         try:
             return index.records([hit])[0]
-        except (KeyError, OverflowError):
+        except KeyError:
             raise ValueError(f"id {hit} is not in index {display_path(index.path)}") from None
     record = index.find(hit)
     if record is None:

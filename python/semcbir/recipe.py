@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from semcbir._validate import listed
+from semcbir._validate import check_integer, listed, shown
 from semcbir.errors import RecipeMismatchError
 from semcbir.features import Feature, feature_from_dict
 
 FORMAT = 1
 """Version of everything that turns pixels into stored numbers; any change to those numbers raises it."""
+MAX_LABELS = 2**16
+_DEEPEST = 16
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,19 @@ class Recipe:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+    def from_dict(cls, data: object) -> Recipe:
         """Rebuild a recipe from ``to_dict``. Raises ValueError, KeyError or TypeError if it is malformed."""
-        return cls(
-            model=dict(data["model"]),
-            features=tuple(feature_from_dict(feature) for feature in data["features"]),
-            long_side=data["long_side"],
-            format=data["format"],
-        )
+        if not isinstance(data, Mapping) or not isinstance(data["features"], (list, tuple)):
+            raise TypeError(f"expected an object with a list of features, got {shown(data)}")
+        features = tuple(feature_from_dict(feature) for feature in data["features"])
+        names = [feature.name for feature in features]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"features: expected at least one, and each once, got {names}")
+        long_side = data["long_side"]
+        if long_side is not None:
+            check_integer("long_side", long_side, 1)
+        check_integer("format", data["format"], 1)
+        return cls(_checked_model(data["model"]), features, long_side, data["format"])
 
     def differences(self, other: Recipe) -> list[str]:
         """Name what differs, as ``key: mine / other's`` lines; empty if the two agree.
@@ -100,6 +107,32 @@ class Recipe:
             for key in dict.fromkeys([*mine, *theirs])
             if mine.get(key, absent) != theirs.get(key, absent)
         ]
+
+
+def _checked_model(model: object) -> dict[str, Any]:
+    """Return a copy of a recipe's ``model`` from outside: nested a little, with what every one has."""
+    if not isinstance(model, Mapping):
+        raise TypeError(f"model: expected an object with named fields, got {shown(model)}")
+    if not _is_shallow(model, _DEEPEST):
+        raise ValueError(f"model: expected values nested at most {_DEEPEST} deep")
+    for name in ("name", "sha256"):
+        if not isinstance(model[name], str):
+            raise TypeError(f"model.{name}: expected text, got {shown(model[name])}")
+    classes = model["classes"]
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
+        raise TypeError(f"model.classes: expected a list of names, got {shown(classes)}")
+    if not 1 <= len(classes) <= MAX_LABELS:
+        raise ValueError(f"model.classes: expected 1 to {MAX_LABELS} names, got {len(classes)}")
+    if model.get("void") is not None:
+        check_integer("model.void", model["void"], 0, MAX_LABELS - 1)
+    return dict(model)
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    if not isinstance(value, (Mapping, list, tuple)):
+        return True
+    inner = value.values() if isinstance(value, Mapping) else value
+    return depth > 0 and all(_is_shallow(item, depth - 1) for item in inner)
 
 
 def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:

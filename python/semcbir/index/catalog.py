@@ -22,16 +22,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from semcbir._files import sync_folder
 from semcbir._lock import LockFileError, LockHeldError, hold
+from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, IndexStorageError
-from semcbir.index.rows import ImageRow, RootRow, SegmentFile
+from semcbir.index import rows
+from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile
 
 NAME = "catalog.sqlite"
 LOCK = "writer.lock"
@@ -68,7 +71,15 @@ CREATE UNIQUE INDEX images_by_row ON images (segment, row);
 CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT NULL,
     PRIMARY KEY (segment, row)) WITHOUT ROWID;
 """
+_ROOTS = "SELECT id, path, relative, state FROM roots ORDER BY id"
+_SEGMENTS = "SELECT id, name, images, size, sha256 FROM segments ORDER BY id"
+_DEAD = "SELECT segment, row FROM dead"
 _IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
+_ODD_TYPES = (
+    "SELECT id, segment, row, reason FROM images WHERE typeof(segment) NOT IN ('integer', 'null')"
+    " OR typeof(row) NOT IN ('integer', 'null') OR typeof(reason) NOT IN ('text', 'null')"
+    " OR (state = 'skipped' AND reason IS NULL)"
+)
 _BURY = "INSERT INTO dead SELECT segment, row FROM images"
 
 
@@ -91,30 +102,31 @@ class Catalog:
     def _all(self, query: str, *values: object) -> list[Any]:
         return self._connection.execute(query, values).fetchall()
 
+    def _at_most(self, most: int, what: str, query: str) -> list[Any]:
+        found = self._connection.execute(query).fetchmany(most + 1)
+        if len(found) > most:
+            raise RowError(f"it lists more than {most} {what}")
+        return found
+
     # --- what it says -------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
         """Return what the catalogue holds about the index under ``key``, or None."""
-        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
-        return rows[0][0] if rows else None
+        found = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return found[0][0] if found else None
 
     def roots(self) -> list[RootRow]:
         """Return all roots, oldest first, forgotten ones included."""
-        query = "SELECT id, path, relative, state FROM roots ORDER BY id"
-        return [RootRow(*row) for row in self._all(query)]
+        return [rows.root_row(row) for row in self._at_most(rows.MAX_ROOTS, "folders", _ROOTS)]
 
     def segments(self) -> list[tuple[int, SegmentFile]]:
         """Return the segments with their numbers, oldest first."""
-        rows = self._all("SELECT id, name, images, size, sha256 FROM segments ORDER BY id")
-        for _, name, *_ in rows:
-            if Path(name).name != name:
-                raise IndexStorageError(f"the catalogue lists a segment {name!r}, which is not a file name")
-        return [(row[0], SegmentFile(*row[1:])) for row in rows]
+        return [rows.segment_row(row) for row in self._at_most(rows.MAX_SEGMENTS, "segments", _SEGMENTS)]
 
     def dead_rows(self) -> dict[int, list[int]]:
         """Return, per segment, the rows whose image is no longer in the index."""
         dead: dict[int, list[int]] = {}
-        for segment, row in self._all("SELECT segment, row FROM dead"):
+        for segment, row in map(rows.dead_row, self._connection.execute(_DEAD)):
             dead.setdefault(segment, []).append(row)
         return dead
 
@@ -125,36 +137,56 @@ class Catalog:
 
     def image(self, image: int) -> ImageRow | None:
         """Return the image with this id, whatever its state."""
-        rows = self._all(f"{_IMAGE} WHERE id = ?", image)
-        return ImageRow(*rows[0]) if rows else None
+        found = self._all(f"{_IMAGE} WHERE id = ?", image)
+        return rows.image_row(found[0]) if found else None
 
     def indexed_at(self, root: int, path: bytes) -> ImageRow | None:
         """Return the image of the file ``path`` of a root, if it is in the index."""
-        rows = self._all(f"{_IMAGE} WHERE root = ? AND path = ? AND state = 'indexed'", root, path)
-        return ImageRow(*rows[0]) if rows else None
+        found = self._all(f"{_IMAGE} WHERE root = ? AND path = ? AND state = 'indexed'", root, path)
+        return rows.image_row(found[0]) if found else None
 
     def images_below(self, root: int) -> dict[bytes, ImageRow]:
         """Return all images of a root by path, whatever their state."""
-        rows = (ImageRow(*row) for row in self._connection.execute(f"{_IMAGE} WHERE root = ?", (root,)))
-        return {row.path: row for row in rows}
+        found = map(rows.image_row, self._connection.execute(f"{_IMAGE} WHERE root = ?", (root,)))
+        return {row.path: row for row in found}
 
     def indexed_below(self, root: int, *, limit: int = -1) -> list[tuple[int, bytes]]:
         """Return (id, path) of a root's images that are in the index, at most ``limit`` of them."""
         query = "SELECT id, path FROM images WHERE root = ? AND state = 'indexed' LIMIT ?"
-        return self._all(query, root, limit)
+        return [rows.image_path(row) for row in self._all(query, root, limit)]
 
     def skipped(self) -> list[tuple[int, bytes, str]]:
         """Return (root, path, reason) of the files that could not be read."""
-        return self._all("SELECT root, path, reason FROM images WHERE state = 'skipped'")
+        query = "SELECT root, path, reason FROM images WHERE state = 'skipped'"
+        return [rows.skipped_row(row) for row in self._all(query)]
 
     def problems(self) -> list[str]:
         """Return what is wrong with the catalogue itself, one line per problem."""
-        rows = self._all("PRAGMA integrity_check")
-        if rows != [("ok",)]:
-            return [f"catalogue: {row[0]}" for row in rows]
+        found = self._all("PRAGMA integrity_check")
+        if found != [("ok",)]:
+            return [f"catalogue: {row[0]}" for row in found]
         if self._all("PRAGMA foreign_key_check"):
             return ["catalogue: it names folders or segments that it does not list"]
-        return []
+        return [f"catalogue: {error}" for error in islice(self._wrong_rows(), 20)]
+
+    def _wrong_rows(self) -> Iterator[RowError]:
+        checks: tuple[tuple[str, Callable[[Any], object]], ...] = (
+            (_ROOTS, rows.root_row),
+            (_SEGMENTS, rows.segment_row),
+            (_DEAD, rows.dead_row),
+            (_IMAGE, rows.image_row),
+        )
+        for query, check in checks:
+            for row in self._connection.execute(query):
+                try:
+                    check(row)
+                except RowError as error:
+                    yield error
+        for key, segment, row, reason in self._connection.execute(_ODD_TYPES):
+            yield RowError(
+                f"image {key}: segment, row and reason: expected two numbers and text, "
+                f"got {shown(segment)}, {shown(row)} and {shown(reason)}"
+            )
 
     # --- roots --------------------------------------------------------------------------------------------
 
@@ -184,7 +216,12 @@ class Catalog:
 
     def next_id(self) -> int:
         """Return the id after all that were ever given out."""
-        return int(self._all("SELECT coalesce(max(id) + 1, 0) FROM images")[0][0])
+        (last,) = self._all("SELECT coalesce(max(id), -1) FROM images")[0]
+        if last >= rows.MAX_ID:
+            raise RowError(
+                f"image {last}: expected ids below {rows.MAX_ID}, so that another image can be added"
+            )
+        return int(last) + 1
 
     def put_image(
         self,
@@ -351,6 +388,10 @@ def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
 def _errors(folder: Path) -> Iterator[None]:
     try:
         yield
+    except RowError as error:
+        raise IndexStorageError(
+            f"catalogue of index {folder} is damaged: {error}; run `semcbir check`"
+        ) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
         message = f"catalogue of index {folder}: {error}"
         if "readonly" in str(error):

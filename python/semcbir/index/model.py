@@ -48,7 +48,13 @@ def find_model(catalog: Catalog, recipe: Recipe) -> Path:
     copy = catalog.folder / MODEL_CARD
     if copy.is_file():
         return copy
-    stored = os.fsdecode(catalog.meta("model"))
+    name = catalog.meta("model")
+    if not isinstance(name, (bytes, str)) or not name:
+        raise ModelError(
+            f"index {display_path(catalog.folder)} does not say which model it was made with; "
+            f"say where it is (sha256 {recipe.model['sha256']})"
+        )
+    stored = os.fsdecode(name)
     if Path(stored).is_absolute() and not Path(stored).exists():
         raise ModelError(
             f"the model of index {display_path(catalog.folder)}, {recipe.model['name']}, is not at "
