@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -55,10 +55,19 @@ class Searcher:
         self._setup(batches, [batch.ids for batch in batches])
 
     @classmethod
-    def _over_segments(cls, batches: Sequence[Signatures], ids: Sequence[npt.NDArray[np.int64]]) -> Searcher:
-        """Search stored segments under ``ids``, in which -1 marks an image that was removed."""
+    def _over_segments(
+        cls,
+        batches: Sequence[Signatures],
+        ids: Sequence[npt.NDArray[np.int64]],
+        before: Callable[[], None],
+    ) -> Searcher:
+        """Search stored segments under ``ids``, in which -1 marks an image that was removed.
+
+        ``before`` is called before each search; it raises if the mapped values cannot be read any more.
+        """
         searcher = cls.__new__(cls)
         searcher._setup(batches, ids)
+        searcher._before = before
         return searcher
 
     def _setup(self, batches: Sequence[Signatures], ids: Sequence[npt.NDArray[np.int64]]) -> None:
@@ -66,6 +75,7 @@ class Searcher:
         self.n_classes, self.dim, self.recipe = first.n_classes, first.dim, first.recipe
         for batch in batches[1:]:
             self._check_alike(batch, "signatures")
+        self._before: Callable[[], None] | None = None
         self._length = sum(int(np.count_nonzero(column >= 0)) for column in ids)
         self._core = _core.Searcher(
             [
@@ -104,6 +114,8 @@ class Searcher:
         check_instance("queries", queries, Signatures)
         self._check_alike(queries, "queries")
         drop = check_penalized(penalized) == "drop"
+        if self._before:
+            self._before()
         return Neighbors(
             *self._core.search(
                 queries.offsets,

@@ -102,6 +102,7 @@ def _check_segment(path: Path, recipe: Recipe, listing: _Listing) -> list[str]:
 
 
 def _check_values(segment: Segment) -> None:
+    segment.require_whole()
     for signatures in segment.batch.values():
         # An id may be in a segment twice: an image's old row and its newer one. _check_rows checks ids.
         Signatures(**{**vars(signatures), "ids": None})

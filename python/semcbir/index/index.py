@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from semcbir._files import PathLike, absolute, display_path
-from semcbir.errors import ImageError
+from semcbir.errors import ImageError, IndexStorageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.index.catalog import Catalog, is_index, read, writer
@@ -24,6 +24,7 @@ from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
 from semcbir.index.plan import Plan, plan_add, plan_refresh
 from semcbir.index.roots import Root, holding, read_roots, rebase
+from semcbir.index.rows import MAX_ID
 from semcbir.index.run import Progress, Report, Run, Skipped
 from semcbir.index.snapshot import load
 from semcbir.networks.specs import InferenceSpec
@@ -144,16 +145,28 @@ class Index:
         return iter(self.records(self._snapshot.ids()))
 
     def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
-        """Return the records of ``ids``, in their order. Raises KeyError for an id that never existed."""
+        """Return the records of ``ids``, in their order.
+
+        Raises KeyError for an id that never existed, IndexStorageError if the catalogue is damaged.
+        """
         records = []
         with read(self.path) as catalog:
             roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
-            for key in ids:
-                row = catalog.image(operator.index(key))
+            for key in map(operator.index, ids):
+                row = catalog.image(key) if 0 <= key <= MAX_ID else None
                 if row is None or row.root not in roots:
-                    raise KeyError(f"index {display_path(self.path)} has no image with id {key}")
+                    raise self._unknown(key, listed=row is not None)
                 records.append(Record(row.id, roots[row.root].file(row.path), row.size, row.mtime_ns))
         return records
+
+    def _unknown(self, key: int, *, listed: bool) -> Exception:
+        """Return the error for an id whose file is not known: rows of images are never deleted."""
+        if listed or key in self._snapshot:
+            return IndexStorageError(
+                f"catalogue of index {display_path(self.path)} is damaged: it does not say where the file of "
+                f"image {key} is; run `semcbir check`"
+            )
+        return KeyError(f"index {display_path(self.path)} has no image with id {key}")
 
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None if it is not in the index."""

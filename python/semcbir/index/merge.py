@@ -109,6 +109,7 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
             # Merging would give the damage a valid checksum.
             raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
         segment = map_segment(path, recipe)
+        segment.require_whole()
         # Runs of live images as slices, which share the mapped memory.
         for start, stop in _runs(live_ids(segment.ids, stored.dead) >= 0):
             batches.append({name: signatures[start:stop] for name, signatures in segment.batch.items()})

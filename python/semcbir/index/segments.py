@@ -4,17 +4,25 @@
 A segment is written under a temporary name, synced, and renamed. Then it never changes, so it is read
 through a memory map. The rows (offsets, classes, proportions) are stored once, counts and centroids once
 per feature.
+
+Others may change it all the same. What is used as an index or an id (ids, offsets, classes) is therefore
+copied and checked when a segment is opened: whatever happens to the file then, it can only change values.
+Where a file was cut short, reading the missing part of its map would end the process, so ``require_whole``
+looks at its size before the map is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import mmap
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +31,7 @@ import numpy.typing as npt
 
 from semcbir import _core
 from semcbir._files import sync_folder
+from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
@@ -43,8 +52,22 @@ _CHUNK = 1 << 22
 class Segment:
     """A mapped segment: ``ids`` int64 (n,) and the signatures per feature name."""
 
+    path: Path
     ids: npt.NDArray[np.int64]
     batch: dict[str, Signatures]
+    _mapped: mmap.mmap
+
+    def require_whole(self) -> None:
+        """Raise IndexStorageError if the file has become shorter than it was: what is missing cannot be read.
+
+        Call it before the values of the signatures are used.
+        """
+        size = self._mapped.size()
+        if size < len(self._mapped):
+            raise IndexStorageError(
+                f"segment {self.path} is damaged: it has {size} bytes, and had {len(self._mapped)} when it "
+                "was opened; run `semcbir check`"
+            )
 
     def __len__(self) -> int:
         """Return the number of images in the file, removed ones included."""
@@ -77,20 +100,40 @@ def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
     return SegmentFile(name, images, size, digest.hexdigest())
 
 
-def map_segment(path: Path, recipe: Recipe) -> Segment:
+class Memory:
+    """Memory for what is copied out of segments of so many ``images`` together, in few large pieces.
+
+    Opening a large index would otherwise take longer for page faults than for reading: NumPy asks for large
+    pages where an array has 4 MiB or more.
+    """
+
+    def __init__(self, images: int) -> None:
+        # An image takes 16 bytes and 2 for each class; what is never written to costs nothing.
+        self._piece = max(2**22, min(32 * images, 2**26)) if images > 2**15 else 0
+        self._free = np.empty(0, np.uint8)
+
+    def take(self, size: int) -> npt.NDArray[np.uint8]:
+        """Return ``size`` bytes that hold nothing yet, aligned for every type."""
+        if len(self._free) < size:
+            self._free = np.empty(max(size, self._piece), np.uint8)
+        taken, self._free = self._free[:size], self._free[-(-size // 64) * 64 :]
+        return taken
+
+
+def map_segment(path: Path, recipe: Recipe, memory: Memory | None = None) -> Segment:
     """Map the segment at ``path`` and check that it is safe to walk; its values are not read.
 
-    Raises FileNotFoundError if it is missing, IndexStorageError if it is damaged.
+    ``memory`` is shared by segments that are opened and closed together. Raises FileNotFoundError if it is
+    missing, IndexStorageError if it is damaged.
     """
     try:
-        data = np.memmap(path, np.uint8, "r")
+        with path.open("rb", buffering=0) as file:
+            return _segment(_File(path, file, memory or Memory(0)), recipe)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise IndexStorageError(f"segment {path} cannot be mapped: {error}") from error
-    try:
-        return _segment(_tensors(data), recipe)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise IndexStorageError(f"segment {path} is damaged: {error}; run `semcbir check`") from error
 
 
@@ -136,46 +179,107 @@ def _bytes(part: npt.NDArray[Any]) -> Iterable[memoryview]:
     return (flat[start : start + _CHUNK].data for start in range(0, len(flat), _CHUNK))
 
 
-def _tensors(data: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
-    """Return a file's tensors as views; every bound is checked before use."""
-    if len(data) < 8:
-        raise ValueError(f"expected a header of 8 bytes, the file has {len(data)}")
-    (length,) = struct.unpack("<Q", data[:8].tobytes())
-    if length > min(_MAX_HEADER, len(data) - 8):
-        raise ValueError(f"a header of {length} bytes does not fit into the file of {len(data)}")
-    header = json.loads(data[8 : 8 + length].tobytes())
-    body = data[8 + length :]
-    tensors, expected = {}, 0
-    for name, entry in header.items():
+@dataclass(frozen=True)
+class _Tensor:
+    """Where a file holds a tensor: ``begin`` in bytes from the file's start."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+
+
+class _File:
+    """An open segment file: its tensors, read into memory or mapped. What is in it is not to be trusted."""
+
+    def __init__(self, path: Path, file: FileIO, memory: Memory) -> None:
+        self.path = path
+        self._file = file
+        self._memory = memory
+        self._size = os.fstat(file.fileno()).st_size
+        self._tensors = _tensors(self._read, self._size)
+        self.mapped = mmap.mmap(file.fileno(), self._size, access=mmap.ACCESS_READ)
+
+    def _read(self, begin: int, size: int) -> npt.NDArray[np.uint8]:
+        return self._read_into(np.empty(size, np.uint8), begin)
+
+    def _read_into(self, data: npt.NDArray[np.uint8], begin: int) -> npt.NDArray[np.uint8]:
+        size = len(data)
+        self._file.seek(begin)
+        done = 0
+        while done < size:
+            count = self._file.readinto(data[done:].data)
+            if not count:
+                raise ValueError(f"expected {begin + size} bytes, the file ended at {begin + done}")
+            done += count
+        return data
+
+    def read(self, name: str, dtype: Any, *shape: int) -> npt.NDArray[Any]:
+        """Return a copy of a tensor of this type and shape; of any length without a shape."""
+        tensor = self._tensor(name, dtype, shape)
+        data = self._memory.take(math.prod(tensor.shape) * tensor.dtype.itemsize)
+        return self._read_into(data, tensor.begin).view(tensor.dtype).reshape(tensor.shape)
+
+    def map(self, name: str, dtype: Any, *shape: int) -> npt.NDArray[Any]:
+        """Return a view of a tensor in the mapped file."""
+        tensor = self._tensor(name, dtype, shape)
+        count = math.prod(tensor.shape)
+        return np.frombuffer(self.mapped, tensor.dtype, count, tensor.begin if count else 0).reshape(
+            tensor.shape
+        )
+
+    def _tensor(self, name: str, dtype: Any, shape: tuple[int, ...]) -> _Tensor:
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise ValueError(f"tensor {name} is missing")
+        fits = tensor.shape == shape if shape else len(tensor.shape) == 1
+        if tensor.dtype != dtype or not fits:
+            expected = f"{np.dtype(dtype)} {shape or '(n,)'}"
+            raise ValueError(f"tensor {name} is {tensor.dtype} {tensor.shape}, expected {expected}")
+        return tensor
+
+
+def _tensors(read: Callable[[int, int], npt.NDArray[np.uint8]], size: int) -> dict[str, _Tensor]:
+    """Return the tensors that a file's header lists; every bound is checked against the file's ``size``."""
+    if size < 8:
+        raise ValueError(f"expected a header of 8 bytes, the file has {size}")
+    (length,) = struct.unpack("<Q", read(0, 8).tobytes())
+    if length > min(_MAX_HEADER, size - 8):
+        raise ValueError(f"a header of {length} bytes does not fit into the file of {size}")
+    start = 8 + length
+    tensors: dict[str, _Tensor] = {}
+    end = start
+    for name, entry in json.loads(read(8, length).tobytes()).items():
         if name == "__metadata__":
             if entry["format"] != _FORMAT:
                 raise ValueError(f"its format is {entry['format']!r}, expected {_FORMAT!r}")
             continue
-        begin, end = entry["data_offsets"]
-        if begin != expected or not begin <= end <= len(body):
-            raise ValueError(f"tensor {name} lies at {begin}..{end}, expected to begin at {expected}")
-        expected = end
-        dtype = np.dtype(_DTYPES[entry["dtype"]])
-        if (8 + length + begin) % dtype.itemsize:
-            raise ValueError(f"tensor {name} is not aligned")
-        tensors[name] = body[begin:end].view(dtype).reshape(_shape(name, entry["shape"]))
-    if expected != len(body):
-        raise ValueError(f"expected {expected} bytes of tensors, the file has {len(body)}")
+        tensor, last = _entry(name, entry, start)
+        if tensor.begin != end or not end <= last <= size:
+            raise ValueError(f"tensor {name} lies at {tensor.begin}..{last}, expected to begin at {end}")
+        tensors[name], end = tensor, last
+    if end != size:
+        raise ValueError(f"expected {end} bytes, the file has {size}")
     return tensors
 
 
-def _shape(name: str, shape: Sequence[object]) -> list[int]:
-    # A -1 would make reshape guess.
-    sizes = [size for size in shape if isinstance(size, int) and size >= 0]
-    if len(sizes) != len(shape):
-        raise ValueError(f"tensor {name} has the shape {shape}")
-    return sizes
+def _entry(name: str, entry: Mapping[str, Any], start: int) -> tuple[_Tensor, int]:
+    """Return a tensor as its entry in the header gives it, and where it ends."""
+    dtype = np.dtype(_DTYPES[entry["dtype"]])
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)) or len(shape) > 2:
+        raise ValueError(f"tensor {name} has the shape {shown(shape)} and the offsets {shown(offsets)}")
+    begin, end = (start + offset for offset in offsets)
+    if end - begin != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"tensor {name} has {end - begin} bytes, which do not fit its shape {shape}")
+    if begin % dtype.itemsize:
+        raise ValueError(f"tensor {name} is not aligned")
+    return _Tensor(dtype, tuple(shape), begin), end
 
 
-def _segment(tensors: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> Segment:
-    ids, offsets = _column(tensors, "ids", np.int64), _column(tensors, "offsets", np.int64)
-    classes = _column(tensors, "classes", np.uint16)
-    proportions = _column(tensors, "proportions", np.float32, len(classes))
+def _segment(file: _File, recipe: Recipe) -> Segment:
+    ids, offsets = file.read("ids", np.int64), file.read("offsets", np.int64)
+    classes = file.read("classes", np.uint16)
+    proportions = file.map("proportions", np.float32, len(classes))
     _core.check_rows(offsets, classes, recipe.n_classes)
     if len(ids) != len(offsets) - 1 or (len(ids) and ids.min() < 0):
         raise ValueError(f"ids must be {len(offsets) - 1} numbers that are not negative")
@@ -185,22 +289,10 @@ def _segment(tensors: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> Segment
             offsets=offsets,
             classes=classes,
             proportions=proportions,
-            counts=_column(tensors, f"counts.{feature.name}", np.uint32, len(classes)),
-            centroids=_column(tensors, f"centroids.{feature.name}", np.float32, len(classes), feature.dim),
+            counts=file.map(f"counts.{feature.name}", np.uint32, len(classes)),
+            centroids=file.map(f"centroids.{feature.name}", np.float32, len(classes), feature.dim),
             n_classes=recipe.n_classes,
             ids=ids,
             recipe=recipe.for_feature(feature.name),
         )
-    return Segment(ids, batch)
-
-
-def _column(tensors: Mapping[str, npt.NDArray[Any]], name: str, dtype: Any, *shape: int) -> npt.NDArray[Any]:
-    if name not in tensors:
-        raise ValueError(f"tensor {name} is missing")
-    # A plain view: np.memmap's own bookkeeping on every slice is slow.
-    tensor = tensors[name].view(np.ndarray)
-    if tensor.dtype != dtype or tensor.ndim != max(1, len(shape)) or (shape and tensor.shape != shape):
-        raise ValueError(
-            f"tensor {name} is {tensor.dtype} {tensor.shape}, expected {np.dtype(dtype)} {shape}"
-        )
-    return tensor
+    return Segment(file.path, ids, batch, file.mapped)

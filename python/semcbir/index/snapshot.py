@@ -12,16 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._files import display_path
+from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, read
 from semcbir.index.roots import Root, read_roots
-from semcbir.index.segments import Segment, map_segment
+from semcbir.index.segments import Memory, Segment, map_segment
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
 SEGMENTS = "segments"
 _ATTEMPTS = 5
+_LARGEST_RECIPE = 2**24
+"""Characters; a recipe of 65,536 classes has about a million."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,18 @@ class Snapshot:
         """Return the ids of the images that can be found, ascending."""
         return sorted(int(key) for ids in self.live_ids for key in ids if key >= 0)
 
+    def require_whole(self) -> None:
+        """Raise IndexStorageError if a segment's file has become shorter since it was mapped."""
+        for segment in self.segments:
+            segment.require_whole()
+
     def searcher(self, feature: str) -> Searcher:
         """Return a Searcher over the mapped segments, always the same one for a feature."""
         if feature not in self._searchers:
             none = self._no_signatures(feature)
             batches = [none, *(segment.batch[feature] for segment in self.segments)]
-            self._searchers[feature] = Searcher._over_segments(batches, [none.ids, *self.live_ids])
+            ids = [none.ids, *self.live_ids]
+            self._searchers[feature] = Searcher._over_segments(batches, ids, self.require_whole)
         return self._searchers[feature]
 
     def signatures(self, feature: str, wanted: npt.NDArray[np.int64] | None) -> Signatures:
@@ -63,6 +72,7 @@ class Snapshot:
 
         Raises ValueError for an id that is not in the index, IndexStorageError for damaged values.
         """
+        self.require_whole()
         parts = [self._no_signatures(feature)]
         for segment, live in zip(self.segments, self.live_ids, strict=True):
             chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
@@ -97,7 +107,8 @@ def load(folder: Path) -> Snapshot:
             files, dead = catalog.segments(), catalog.dead_rows()
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
-            segments = [map_segment(folder / SEGMENTS / file.name, recipe) for _, file in files]
+            memory = Memory(sum(file.images for _, file in files))
+            segments = [map_segment(folder / SEGMENTS / file.name, recipe, memory) for _, file in files]
         except FileNotFoundError as error:
             missing = error.filename
             continue
@@ -120,7 +131,7 @@ def live_ids(ids: npt.NDArray[np.int64], dead: Iterable[int]) -> npt.NDArray[np.
     rows = np.fromiter(dead, np.int64)
     if not len(rows):
         return ids
-    if rows.max() >= len(ids):
+    if rows.min() < 0 or rows.max() >= len(ids):
         raise IndexStorageError("the catalogue marks rows as dead that a segment does not have")
     live = ids.copy()
     live[rows] = -1
@@ -130,12 +141,18 @@ def live_ids(ids: npt.NDArray[np.int64], dead: Iterable[int]) -> npt.NDArray[np.
 def read_recipe(catalog: Catalog) -> Recipe:
     """Return the recipe of an index. Raises IndexStorageError if it is malformed or too new."""
     try:
-        data = json.loads(catalog.meta("recipe"))
-        if data["format"] > FORMAT:
+        text = catalog.meta("recipe")
+        if not isinstance(text, str):
+            raise ValueError(f"expected JSON text, got {shown(text)}")
+        if len(text) > _LARGEST_RECIPE:
+            raise ValueError(f"expected at most {_LARGEST_RECIPE} characters, got {len(text)}")
+        data = json.loads(text)
+        made = data["format"]
+        if isinstance(made, int) and made > FORMAT:
             raise IndexStorageError(
                 f"index {catalog.folder} was made by a newer semcbir: "
-                f"its recipe has format {data['format']}, this one knows {FORMAT}"
+                f"its recipe has format {made}, this one knows {FORMAT}"
             )
         return Recipe.from_dict(data)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise IndexStorageError(f"the recipe of index {catalog.folder} is damaged: {error}") from error
