@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -44,6 +46,10 @@ def save(path: Path, image: Pixels | Image.Image, **options: object) -> Path:
     pillow = image if isinstance(image, Image.Image) else Image.fromarray(image)
     pillow.save(path, **options)
     return path
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def opencv_file(path: Path, array: npt.NDArray[np.generic]) -> Path:

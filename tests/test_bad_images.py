@@ -14,15 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
-from image_files import error_for, opencv_file, picture, save
+from image_files import error_for, picture, png_chunk, save
 from semcbir.errors import ImageError
 from semcbir.images.decode import MAX_PIXELS, load_image
-
-
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -45,12 +41,14 @@ def test_text_and_other_files(tmp_path: Path, text: bytes) -> None:
     assert "not an image" in str(error_for(tmp_path / "a.jpg"))
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".gif", ".heic"])
-def test_truncated_at_every_tenth(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [".webp", ".heic", ".avif"])
+def test_truncated_kinds_of_which_nothing_decodes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
     if suffix == ".heic":
         pytest.importorskip("pillow_heif", reason="needs the extra heif").from_pillow(noise).save(path)
+    elif suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
     else:
         save(path, noise)
     data = path.read_bytes()
@@ -59,7 +57,7 @@ def test_truncated_at_every_tenth(tmp_path: Path, suffix: str) -> None:
         assert not error_for(path).transient
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".gif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".gif", ".ppm", ".tga", ".jp2"])
 @settings(deadline=None)
 @given(st.data())
 def test_damaged_bytes_never_do_worse_than_an_image_error(
@@ -203,13 +201,6 @@ def test_heic_without_a_decoder_says_what_to_install(
     error = error_for(path)
     assert error.transient
     assert "pip install semcbir[heif]" in str(error)
-
-
-def test_pixels_without_an_agreed_white(tmp_path: Path) -> None:
-    path = opencv_file(tmp_path / "f.tif", np.ones((4, 4), np.float32))
-    assert "floating-point" in str(error_for(path))
-    path = save(tmp_path / "i.tif", Image.fromarray(np.ones((4, 4), np.int32)))
-    assert "32-bit integers" in str(error_for(path))
 
 
 def test_lab_comes_out_in_colour_or_as_an_image_error(tmp_path: Path) -> None:

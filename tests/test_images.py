@@ -293,11 +293,11 @@ def test_one_pixel(tmp_path: Path) -> None:
 
 
 def test_strips_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semcbir.images.decode._STRIP_PIXELS", 64 * 5)
+    monkeypatch.setattr("semcbir.images.convert._STRIP_PIXELS", 64 * 5)
     np.testing.assert_array_equal(load_image(save(tmp_path / "a.png", picture())), picture())
     alpha = np.dstack([picture(), picture()[..., 2]])
     one = load_image(save(tmp_path / "b.png", alpha))
-    monkeypatch.setattr("semcbir.images.decode._STRIP_PIXELS", 2**22)
+    monkeypatch.setattr("semcbir.images.convert._STRIP_PIXELS", 2**22)
     np.testing.assert_array_equal(one, load_image(tmp_path / "b.png"))
 
 

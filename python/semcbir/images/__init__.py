@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Image files.
 
-- ``find``: which files of a folder are images
-- ``decode``: one file, or an array, to pixels
+- ``find``: which files of a folder are images; ``kinds``: what kinds there are
+- ``decode``: one file, or an array, to pixels, by way of ``sources``, one for each kind
 """

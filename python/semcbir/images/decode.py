@@ -1,66 +1,42 @@
 # SPDX-License-Identifier: MIT
 """From an image file, or an array, to upright RGB pixels of a bounded size.
 
-:func:`load_image` and :func:`as_image` return RGB, uint8, shape (H, W, 3), C-contiguous, with the longer side
-within its bound. Any problem with a file raises one :class:`~semcbir.errors.ImageError` that names the file.
-
-The first bytes decide the format, never the name: photos are misnamed all the time. Pillow's decoders are
-called directly, because ``Image.open`` applies a process-wide pixel limit, which is not ours to change.
+:func:`load_image`, :func:`load_noted` and :func:`as_image` give RGB, uint8, shape (H, W, 3), C-contiguous,
+with the longer side within its bound. Any problem with a file raises one
+:class:`~semcbir.errors.ImageError` that names the file. The first bytes decide the format, never the name:
+photos are misnamed all the time.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import stat
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TypeAlias, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semcbir._files import PathLike, display_path, reason
 from semcbir._validate import check_integer
 from semcbir.errors import ImageError
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
+from semcbir.images.budget import DECODING
+from semcbir.images.chatter import heard
+from semcbir.images.kinds import HEAD_BYTES, READ_SUFFIXES, READ_WHOLE, kinds_of
+from semcbir.images.reading import MAX_FILE, MAX_WHOLE, BoundedFile, check_size
+from semcbir.images.source import PIXEL_BYTES, Source
+from semcbir.images.sources import open_source
 
 ImageArray: TypeAlias = NDArray[np.uint8]
 
-_DECODERS = {
-    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
-    "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "DIB": ("PIL.BmpImagePlugin", "DibImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIC": ("pillow_heif", "HeifImageFile"),
-}
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"BM", "BMP"),
-    (b"GIF8", "GIF"),
-    *((start, "TIFF") for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    *((bytes([size, 0, 0, 0]), "DIB") for size in (12, 40, 52, 56, 64, 108, 124)),
-)
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs")
-_AVIF_BRANDS = (b"avif", b"avis")
-_SHARED_BRANDS = (b"mif1", b"msf1")  # they name the container; HEVC or AV1 may be inside
-
-_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 0x0112, 258, 262  # EXIF and TIFF tags
-_STRIP_PIXELS = 2**22
-
 MAX_PIXELS = 2**27
-"""Images with more pixels than this (134 megapixels) are refused before they are decoded."""
+"""Images with more pixels than this (134 megapixels) are refused before they are decoded.
+
+Kinds that take more memory for a pixel than most, PIXEL_BYTES, have to be smaller accordingly.
+"""
+
+_ALWAYS_ALLOWED = 2**26
 
 
 def load_image(
@@ -69,16 +45,26 @@ def load_image(
     """Decode an image file: RGB uint8 (H, W, 3), C-contiguous, upright by its EXIF orientation.
 
     The longer side becomes at most ``long_side`` pixels long (area-averaged; never enlarged; None: as it
-    is), the other at least 1. Grey, palette and CMYK become RGB; of 16 bits per channel the upper 8 are kept;
-    transparency is laid over white; of an animation or a multi-page file the first picture is read. Colour
+    is), the other at least 1. Grey, palette, CMYK and Lab become RGB; of 16 bits per channel the upper 8 are
+    kept, or the range is stretched if the picture uses less than a sixteenth of it; transparency is laid over
+    white; of an animation or a multi-page file the first picture that is no thumbnail is read. Colour
     profiles are not applied. Large JPEGs are decoded at a fraction of their size, never below the wanted one.
+    Of a damaged file comes what can be decoded; ``load_noted`` says what is wrong.
 
     Raises:
-        ImageError: the file cannot be read as an image, or its header announces more than ``max_pixels``
-            (None: no limit) pixels. ``transient`` is true if the same bytes may be readable later:
-            permissions, a vanished file, a failing disk, too little memory, no HEIC decoder installed.
+        ImageError: the file cannot be read as an image, or more than ``max_pixels`` (None: no limit) pixels,
+            or than the memory for as many, would have to be decoded. ``transient`` is true if the same bytes
+            may be readable later: permissions, a vanished file, a failing disk, too little memory, no HEIC
+            decoder installed.
         TypeError, ValueError: ``path`` is not a path; a limit is not an integer, or is less than 1.
     """
+    return load_noted(path, long_side, max_pixels)[0]
+
+
+def load_noted(
+    path: PathLike, long_side: int | None = 512, max_pixels: int | None = MAX_PIXELS
+) -> tuple[ImageArray, str | None]:
+    """Decode an image file like :func:`load_image`; return its pixels and what is damaged (None: nothing)."""
     path = os.fsdecode(path)
     long_side = _limit("long_side", long_side)
     max_pixels = _limit("max_pixels", max_pixels)
@@ -115,7 +101,7 @@ def _limit(name: str, value: int | None) -> int | None:
     return None if value is None else check_integer(name, value, 1)
 
 
-def _load(path: str, long_side: int | None, max_pixels: int | None) -> ImageArray:
+def _load(path: str, long_side: int | None, max_pixels: int | None) -> tuple[ImageArray, str | None]:
     try:
         status = os.stat(path)  # noqa: PTH116 - before open(), which would wait for the writer of a FIFO
         if stat.S_ISDIR(status.st_mode):
@@ -125,7 +111,7 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> ImageArra
         if status.st_size == 0:
             raise ImageError("the file is empty (0 bytes)")
         with Path(path).open("rb") as file:
-            return decode(file, long_side, max_pixels)
+            return decode_noted(file, long_side, max_pixels)
     except PermissionError as error:
         raise ImageError("no permission to read the file", transient=True) from error
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -137,23 +123,78 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> ImageArra
 
 
 def decode(file: IO[bytes], long_side: int | None, max_pixels: int | None) -> ImageArray:
-    """Return an open file's pixels: RGB uint8 (H, W, 3), C-contiguous, upright, ``max(H, W) <= long_side``.
+    """Return an open file's pixels like :func:`decode_noted`, which also says what is damaged."""
+    return decode_noted(file, long_side, max_pixels)[0]
+
+
+def decode_noted(
+    file: IO[bytes], long_side: int | None, max_pixels: int | None
+) -> tuple[ImageArray, str | None]:
+    """Return an open file's pixels, RGB uint8 (H, W, 3), C-contiguous, upright, and what is damaged, or None.
+
+    The longer side is at most ``long_side``. Large pictures wait for each other, so that those being decoded
+    at a time fit into the memory meant for them.
 
     Raises:
         ImageError: what is wrong, without the file's name.
         OSError: reading the file failed (``errno`` is set).
         MemoryError: the picture does not fit into memory.
     """
-    kind = "image"
-    try:
-        image, kind = _open(file)
-        return _pixels(image, long_side, max_pixels)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # Pillow raises a dozen types for damaged files
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise ImageError(f"the {kind} data cannot be decoded ({reason(error)})") from error
+    with heard() as said:
+        try:
+            source = _open(BoundedFile(file))
+            wanted = bounded_size(*source.announced, long_side)
+            drafted = source.draft(wanted)
+            _check_limit(source, max_pixels)
+            with DECODING.holding(source.cost):
+                pixels, damage = source.rgb()
+                size = wanted if drafted else bounded_size(pixels.shape[1], pixels.shape[0], long_side)
+                pixels = resized(pixels, size)
+                orientation = source.orientation
+                del source  # its memory is free before the next picture takes it
+            return np.ascontiguousarray(_upright(pixels, orientation)), damage and _joined(damage, said)
+        except ImageError as error:
+            raise _with(error, said) from error.__cause__
+
+
+def _open(file: BoundedFile) -> Source:
+    """Read the header; return what decodes the picture."""
+    check_size(file.size, MAX_FILE)
+    kinds = kinds_of(file.read(HEAD_BYTES))
+    failure = ImageError(f"this is not an image in a readable format ({', '.join(READ_SUFFIXES)})")
+    for kind in kinds:
+        if kind in READ_WHOLE:
+            check_size(file.size, MAX_WHOLE)
+        try:
+            file.seek(0)
+            return open_source(kind, file)
+        except ImageError as error:
+            if kind == kinds[0]:
+                failure = error
+    raise failure
+
+
+def _check_limit(source: Source, max_pixels: int | None) -> None:
+    if max_pixels is None:
+        return
+    width, height = source.announced
+    if source.pixels > max_pixels:
+        raise ImageError(f"{width} x {height} pixels exceed the limit of {max_pixels} pixels")
+    allowed = max(max_pixels * PIXEL_BYTES, _ALWAYS_ALLOWED)
+    if source.cost > allowed:
+        raise ImageError(
+            f"{width} x {height} pixels of this kind take {source.cost >> 20} MiB to decode; "
+            f"the limit of {max_pixels} pixels allows {allowed >> 20} MiB"
+        )
+
+
+def _with(error: ImageError, said: list[str]) -> ImageError:
+    """Add what libraries said to the reason."""
+    return ImageError(_joined(error.reason, said), transient=error.transient)
+
+
+def _joined(what: str, said: list[str]) -> str:
+    return "; ".join([what, *[text for text in dict.fromkeys(said) if text not in what][:2]])
 
 
 def bounded_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
@@ -171,119 +212,6 @@ def resized(image: ImageArray, size: tuple[int, int]) -> ImageArray:
     if size == (image.shape[1], image.shape[0]):
         return image
     return cast(ImageArray, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-
-
-def _open(file: IO[bytes]) -> tuple[ImageFile, str]:
-    """Read the header; return the image, not yet decoded, and the name of its format."""
-    kinds = _kinds(file.read(16))
-    failure = ImageError("this is not an image in a readable format (JPEG, PNG, BMP, WebP, TIFF, HEIC)")
-    for kind in kinds:
-        module, name = _DECODERS[kind]
-        try:
-            file.seek(0)
-            decoder: Callable[[IO[bytes], str], ImageFile] = getattr(importlib.import_module(module), name)
-            return decoder(file, ""), kind
-        except (ImportError, AttributeError) as error:
-            problem = _missing_decoder(kind)
-            problem.__cause__ = error
-        except MemoryError:
-            raise
-        except Exception as error:
-            problem = ImageError(f"the {kind} header cannot be read ({reason(error)})")
-            problem.__cause__ = error
-        if kind == kinds[0]:
-            failure = problem
-    raise failure
-
-
-def _kinds(head: bytes) -> list[str]:
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return ["WebP"]
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return ["HEIC"] * (brand in _HEIC_BRANDS + _SHARED_BRANDS) + ["AVIF"] * (
-            brand in _AVIF_BRANDS + _SHARED_BRANDS
-        )
-    return [kind for magic, kind in _MAGIC if head.startswith(magic)]
-
-
-def _missing_decoder(kind: str) -> ImageError:
-    fix = "pip install semcbir[heif]" if kind == "HEIC" else "pip install --upgrade pillow"
-    return ImageError(f"no decoder for {kind} is installed; install one: {fix}", transient=True)
-
-
-def _pixels(image: ImageFile, long_side: int | None, max_pixels: int | None) -> ImageArray:
-    width, height = image.size
-    if max_pixels is not None and width * height > max_pixels:
-        raise ImageError(f"{width} x {height} pixels exceed the limit of {max_pixels} pixels")
-    size = bounded_size(width, height, long_side)
-    if image.format == "JPEG":
-        image.draft(None, size)  # decodes at 1/2, 1/4 or 1/8 where that is still at least ``size``
-    with _pillow_limit_lifted(width * height):
-        image.load()
-        pixels = _rgb(image)
-    if image.format != "JPEG":  # TIFF is upright by now; HEIC may know its size only now
-        size = bounded_size(*image.size, long_side)
-    return np.ascontiguousarray(_upright(resized(pixels, size), _orientation(image)))
-
-
-_lifting = threading.Lock()
-
-
-@contextmanager
-def _pillow_limit_lifted(pixels: int) -> Iterator[None]:
-    """Make ``max_pixels`` the only limit: Pillow's TIFF decoder and crop() check Pillow's own limit again.
-
-    That limit is process-wide, so it is lifted only for images beyond it, one image at a time.
-    """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is None or pixels <= limit:
-        yield
-        return
-    with _lifting:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _rgb(image: ImageFile) -> ImageArray:
-    """Return the decoded pixels as RGB, converted in strips so as not to hold a large image three times."""
-    width, height = image.size
-    pixels = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        pixels[top:bottom] = _strip_rgb(image, image.crop((0, top, width, bottom)))
-    return pixels
-
-
-def _strip_rgb(image: ImageFile, strip: Image.Image) -> ImageArray:
-    if strip.mode.startswith("I;16") or (strip.mode == "I" and image.format == "PNG"):
-        return _upper_bits(image, strip)[..., np.newaxis]
-    if strip.mode in ("I", "F"):
-        kind = "32-bit integers" if strip.mode == "I" else "floating-point numbers"
-        raise ImageError(f"its pixels are {kind}, which have no agreed white; save it with 8 or 16 bits")
-    if strip.has_transparency_data:
-        strip = strip.convert("RGBA")
-        strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
-    return np.asarray(strip.convert("RGB"))
-
-
-def _upper_bits(image: ImageFile, strip: Image.Image) -> ImageArray:
-    """Return the upper 8 bits of 16-bit grey, as Pillow does for 16-bit RGB."""
-    tags = getattr(image, "tag_v2", {})
-    bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
-    grey = (np.asarray(strip).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
-    return 255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey  # 0: TIFF's WhiteIsZero
-
-
-def _orientation(image: ImageFile) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged metadata around sound pixels
-        return 1
 
 
 def _upright(image: ImageArray, orientation: int) -> ImageArray:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A budget of memory for the pictures being decoded at one time, over all threads of the process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Budget:
+    """Lets work go on at the same time while it holds at most ``total`` bytes together, in order of arrival.
+
+    Work that needs more than ``total`` goes on alone.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all holders: in a forked child their threads do not exist."""
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._held = 0
+
+    @contextmanager
+    def holding(self, count: int) -> Iterator[None]:
+        """Wait until ``count`` bytes are free, and hold them."""
+        count = min(count, self.total)
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._queue[0] is ticket and self._held + count <= self.total)
+                self._held += count
+            finally:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= count
+                self._changed.notify_all()
+
+
+DECODING = Budget(2**30)
+"""What all pictures being decoded in this process may take: 1 GiB, or one picture that needs more."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=DECODING.reset)

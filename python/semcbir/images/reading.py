@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Files as decoders see them: with a bound on what they may make of them."""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+
+from semcbir.errors import ImageError
+
+MAX_FILE = 2**31
+"""Larger files are refused unread (bytes)."""
+
+MAX_WHOLE = 2**28
+"""The same for kinds that are read into memory as a whole (bytes)."""
+
+_READS, _BYTES_FOR_A_READ = 100_000, 1024
+
+
+class BoundedFile:
+    """An open file that a decoder may ask only so often: it ends headers that go on for ever.
+
+    Pillow looks through rubbish a byte at a time; sound files are read in far larger pieces.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._left = _READS + self.size // _BYTES_FOR_A_READ
+        self.seek, self.tell, self.fileno, self.flush = file.seek, file.tell, file.fileno, file.flush
+
+    def read(self, count: int = -1) -> bytes:
+        """Read as ``file`` does. Raises ImageError after too many calls."""
+        self._left -= 1
+        if self._left < 0:
+            raise ImageError("there is too much rubbish in it: its parts are too many or too small")
+        return self.file.read(count)
+
+
+class EndedFile(BoundedFile):
+    """A file, and then ``end`` for ever: for a decoder that waits for it."""
+
+    def __init__(self, file: IO[bytes], end: bytes) -> None:
+        super().__init__(file)
+        self._end = end
+
+    def read(self, count: int = -1) -> bytes:
+        """Read as ``file`` does, and ``end`` after its end."""
+        return super().read(count) or self._end
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raise ImageError if a file of ``size`` bytes is larger than ``limit``."""
+    if size > limit:
+        raise ImageError(f"the file is too large: {size} bytes, at most {limit} are read")
