@@ -176,7 +176,7 @@ def test_bad_images_are_recorded_and_the_rest_goes_on(photo_folder: Path, tiny_m
     good = (photo_folder / "beach" / "0.jpg").read_bytes()
     (photo_folder / "empty.jpg").touch()
     (photo_folder / "text.jpg").write_text("not a photo")
-    (photo_folder / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (photo_folder / "cut.jpg").write_bytes(good[:60])
     odd = photo_folder / os.fsdecode(b"sp ace'quote\"new\nline\xff.jpg")
     odd.write_bytes(good)
     seen = []
