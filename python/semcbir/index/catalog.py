@@ -8,7 +8,8 @@ All SQL of the package is here.
 - ``indexed``: at ``row`` of ``segment``
 - ``skipped``: could not be read; ``reason`` says why
 - ``removed``: taken out by hand; a refresh does not bring it back
-- ``gone``: its file has vanished; the row stays so that a path keeps its id
+- ``gone``: its file has vanished; the row stays so that a path keeps its id (under SUPERSEDED: its file has
+  turned out to be another image's; the row only keeps its id from being given out again)
 
 Removed and gone images keep ``segment`` and ``row``, which ``dead`` lists, until a merge drops them, so that
 a file that comes back unchanged is not read again. ``size`` and ``mtime_ns`` are null if another try may
@@ -41,6 +42,8 @@ LOCK = "writer.lock"
 _TEMPORARY = f".{NAME}.tmp"
 FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK, _TEMPORARY) for suffix in ("", "-journal"))
 """All files that the catalogue may consist of, even in the middle of a change."""
+SUPERSEDED = ".superseded"
+"""The folder, of no file, in the paths of images that turned out to be another image's file."""
 VERSION = 1
 _APPLICATION_ID = 0x53434249  # "SCBI"
 _BUSY_SECONDS = 20.0
@@ -74,6 +77,12 @@ CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT
 _ROOTS = "SELECT id, path, relative, state FROM roots ORDER BY id"
 _SEGMENTS = "SELECT id, name, images, size, sha256 FROM segments ORDER BY id"
 _DEAD = "SELECT segment, row FROM dead"
+_FINGERPRINTS = (
+    "CREATE TABLE IF NOT EXISTS fingerprints (image INTEGER PRIMARY KEY REFERENCES images,"
+    " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS fingerprints_by_size ON fingerprints (size, mtime_ns)",
+)
+"""A table that the first writer to need it makes; indexes made before have none."""
 _IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
 _ODD_TYPES = (
     "SELECT id, segment, row, reason FROM images WHERE typeof(segment) NOT IN ('integer', 'null')"
@@ -145,15 +154,35 @@ class Catalog:
         found = self._all(f"{_IMAGE} WHERE root = ? AND path = ? AND state = 'indexed'", root, path)
         return rows.image_row(found[0]) if found else None
 
-    def images_below(self, root: int) -> dict[bytes, ImageRow]:
-        """Return all images of a root by path, whatever their state."""
-        found = map(rows.image_row, self._connection.execute(f"{_IMAGE} WHERE root = ?", (root,)))
+    def image_at(self, root: int, path: bytes) -> ImageRow | None:
+        """Return the image of the file ``path`` of a root, whatever its state."""
+        found = self._all(f"{_IMAGE} WHERE root = ? AND path = ?", root, path)
+        return rows.image_row(found[0]) if found else None
+
+    def images_below(self, root: int, folder: bytes = b"") -> dict[bytes, ImageRow]:
+        """Return all images of a root, or of a ``folder`` in it, by path, whatever their state."""
+        # All paths below a folder begin with its name and "/", and sort before its name and "0".
+        within, ends = (" AND path > ? AND path < ?", (folder + b"/", folder + b"0")) if folder else ("", ())
+        query = f"{_IMAGE} WHERE root = ?{within}"
+        found = map(rows.image_row, self._connection.execute(query, (root, *ends)))
         return {row.path: row for row in found}
 
     def indexed_below(self, root: int, *, limit: int = -1) -> list[tuple[int, bytes]]:
         """Return (id, path) of a root's images that are in the index, at most ``limit`` of them."""
         query = "SELECT id, path FROM images WHERE root = ? AND state = 'indexed' LIMIT ?"
         return [rows.image_path(row) for row in self._all(query, root, limit)]
+
+    def has_fingerprints(self) -> bool:
+        """Return whether the catalogue holds fingerprints of files at all."""
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'fingerprints'"))
+
+    def fingerprinted(self, size: int, mtime_ns: int) -> list[tuple[ImageRow, bytes]]:
+        """Return the images of this size and mtime with their files' fingerprints."""
+        # Another version may have read an image again and left its fingerprint as it was.
+        join = ", digest FROM images JOIN fingerprints USING (size, mtime_ns)"
+        query = _IMAGE.replace(" FROM images", join)
+        found = self._all(f"{query} WHERE image = id AND size = ? AND mtime_ns = ?", size, mtime_ns)
+        return [(rows.image_row(row[:-1]), row[-1]) for row in found]
 
     def skipped(self) -> list[tuple[int, bytes, str]]:
         """Return (root, path, reason) of the files that could not be read."""
@@ -204,13 +233,9 @@ class Catalog:
         query = "UPDATE roots SET path = ?, relative = ? WHERE id = ?"
         self._connection.execute(query, (path, relative, root))
 
-    def absorb_root(self, root: int, other: int, paths: Iterable[tuple[int, bytes]]) -> None:
-        """Give all images of the root ``other`` to ``root``, under their (id, path) there; drop ``other``."""
-        self._connection.executemany(
-            "UPDATE images SET root = ?, path = ? WHERE id = ?",
-            ((root, path, image) for image, path in paths),
-        )
-        self._connection.execute("DELETE FROM roots WHERE id = ?", (other,))
+    def drop_root(self, root: int) -> None:
+        """Take a root that has no images off the list."""
+        self._connection.execute("DELETE FROM roots WHERE id = ?", (root,))
 
     # --- images -------------------------------------------------------------------------------------------
 
@@ -249,6 +274,12 @@ class Catalog:
             (image, root, path, size, mtime_ns, state, segment, row, reason),
         )
 
+    def put_fingerprints(self, prints: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Store fingerprints of files: (image, size, mtime, digest)."""
+        for query in _FINGERPRINTS:
+            self._connection.execute(query)
+        self._connection.executemany("INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)", prints)
+
     def take_out(self, images: Iterable[int], state: str) -> int:
         """Take images out; their rows stay, in ``state``. Returns how many were in the index."""
         keys = [(key,) for key in images]
@@ -259,6 +290,20 @@ class Catalog:
             "UPDATE images SET state = ?, reason = NULL WHERE id = ?", ((state, *key) for key in keys)
         )
         return count
+
+    def hand_over(self, root: int, images: Iterable[tuple[int, bytes]]) -> None:
+        """Give images, by (id, path there), to the root ``root``."""
+        self._connection.executemany(
+            "UPDATE images SET root = ?, path = ? WHERE id = ?", ((root, path, key) for key, path in images)
+        )
+
+    def supersede(self, image: int, root: int) -> None:
+        """Take out an image whose file is another image, for good: its row only keeps the id reserved."""
+        self.take_out([image], "gone")
+        self._connection.execute(
+            "UPDATE images SET root = ?, path = ?, size = NULL, mtime_ns = NULL WHERE id = ?",
+            (root, f"{SUPERSEDED}/{image}".encode(), image),
+        )
 
     def put_back(self, images: Iterable[int]) -> None:
         """Undo ``take_out`` for images whose segment still has their signature."""

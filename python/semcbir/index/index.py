@@ -19,14 +19,17 @@ from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.index.catalog import Catalog, is_index, read, writer
 from semcbir.index.check import check_index
+from semcbir.index.claims import rebase
 from semcbir.index.create import create_index
 from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
-from semcbir.index.plan import Plan, plan_add, plan_refresh
-from semcbir.index.roots import Root, holding, read_roots, rebase
+from semcbir.index.plan import plan_add, plan_refresh
+from semcbir.index.removal import plan_removal
+from semcbir.index.roots import Roots, read_roots
 from semcbir.index.rows import MAX_ID
 from semcbir.index.run import Progress, Report, Run, Skipped
 from semcbir.index.snapshot import load
+from semcbir.index.tasks import Plan
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
@@ -172,9 +175,9 @@ class Index:
         """Return the record of the image file at ``path``, or None if it is not in the index."""
         file = absolute(path)
         with read(self.path) as catalog:
-            root = holding(read_roots(catalog), file)
-            row = catalog.indexed_at(root.id, root.relative(file)) if root else None
-        return Record(row.id, file, row.size, row.mtime_ns) if row else None
+            place = Roots(read_roots(catalog)).place(file)
+            row = catalog.indexed_at(place[0].id, place[0].relative(place[1])) if place else None
+        return Record(row.id, place[1], row.size, row.mtime_ns) if place and row else None
 
     def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
         """Return a copy of the signatures of ``feature`` (None: the first).
@@ -239,9 +242,10 @@ class Index:
     ) -> Report:
         """Bring the index up to date with its folders, and with the new ``folders`` if any.
 
-        New and changed images are read, vanished ones taken out. The model is loaded only if there is
-        something to read. If a whole folder is missing, or has no images left, its images stay (an unmounted
-        disk must not empty an index), and ``report.missing`` names the folder; take it out with ``remove``.
+        New and changed images are read, vanished ones taken out; one that was moved or renamed keeps its id
+        and is not read again. The model is loaded only if there is something to read. If a whole folder is
+        missing, or is empty and had ten images or more, these stay (an unmounted disk must not empty an
+        index), and ``report.missing`` names the folder; take it out with ``remove``.
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
         chosen = [_folder(folder) for folder in _paths(folders)]
@@ -250,43 +254,24 @@ class Index:
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take out images, given by id or path, and return how many; their files are not touched.
 
-        ``refresh`` then leaves them out; ``add`` brings them back. Removing one of the index's ``roots``
-        takes out all its images, and the index no longer follows it. Raises ValueError, and takes nothing
-        out, if an image is not in the index; IndexLockedError if another process writes.
+        A folder means all its images. ``refresh`` then leaves them out (but finds new ones in a folder that
+        lies in one of the index's ``roots``); ``add`` brings them back. A root that is removed, or lies in a
+        folder that is, is no longer followed. Raises ValueError, and takes nothing out, if something is not
+        in the index; IndexLockedError if another process writes.
         """
         many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
         with writer(self.path) as catalog:
             self._reload()
-            known = {root.folder: root for root in read_roots(catalog)}
-            roots: list[Root] = []
-            ids: set[int] = set()
-            for image in many:
-                root = None if isinstance(image, Integral) else known.get(absolute(image))
-                if root is None:
-                    ids.add(self._id(image))
-                else:
-                    roots.append(root)
+            removal = plan_removal(catalog, many, self._snapshot.__contains__)
             try:
                 with catalog.changes():
-                    for root in roots:
-                        ids.update(key for key, _ in catalog.indexed_below(root.id))
-                        catalog.set_root_state(root.id, "forgotten")
-                    count = catalog.take_out(ids, "removed")
+                    for root in removal.roots:
+                        catalog.set_root_state(root, "forgotten")
+                    count = catalog.take_out(removal.images, "removed")
                 tidy(catalog, self.recipe)
             finally:
                 self._reload()
         return count
-
-    def _id(self, image: SupportsIndex | PathLike) -> int:
-        if isinstance(image, (str, os.PathLike)):
-            record = self.find(image)
-            if record is None:
-                raise ValueError(f"{display_path(image)} is not in index {display_path(self.path)}")
-            return record.id
-        key = operator.index(image)
-        if key not in self._snapshot:
-            raise ValueError(f"id {key} is not in index {display_path(self.path)}")
-        return key
 
     def check(self) -> list[str]:
         """Verify the whole index, checksums included, and return what is wrong; empty if it is sound."""

@@ -4,49 +4,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from semcbir._files import display_path
-from semcbir.errors import IndexStorageError
+from semcbir.errors import ImageError, IndexStorageError
 from semcbir.images.find import find_images
 from semcbir.index.catalog import Catalog
-from semcbir.index.roots import Root, claim_file, claim_folder, holding, outermost, read_roots
+from semcbir.index.claims import claim
+from semcbir.index.moves import recognise, size_and_mtime
+from semcbir.index.roots import Root, parents
 from semcbir.index.rows import ImageRow
+from semcbir.index.tasks import Plan, Task
+from semcbir.index.vanished import MANY, Surroundings, is_there
 
 _SETTLED = ("indexed", "skipped")
 """States of a row that stays as it is if its file does."""
-_LARGEST = 2**63 - 1  # SQLite's; files can carry stranger times
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to read. ``known`` is its row if the catalogue has one."""
-
-    root: int
-    relative: bytes
-    path: Path
-    size: int
-    mtime_ns: int
-    known: ImageRow | None
-
-
-@dataclass
-class Plan:
-    """What brings (part of) a root up to date.
-
-    Files to read, ids of files that are gone, ids of files that came back unchanged, and how many images stay
-    as they are. ``missing`` is true if the whole root is not there; nothing is planned for it then.
-    """
-
-    root: Root
-    tasks: list[Task] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
-    returned: list[int] = field(default_factory=list)
-    unchanged: int = 0
-    missing: bool = False
-    unreadable: list[Path] = field(default_factory=list)
 
 
 def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
@@ -54,15 +27,14 @@ def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
 
     Raises IndexStorageError if no root is there at all.
     """
-    for folder in outermost(folders):
-        claim_folder(catalog, folder)
-    plans = [_plan_root(catalog, root) for root in read_roots(catalog)]
-    if plans and all(plan.missing for plan in plans):
+    plans = [_plan_root(catalog, root) for root in claim(catalog, folders)]
+    if plans and all(plan.absent for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
         raise IndexStorageError(
-            f"no folder of index {display_path(catalog.folder)} is there, or has any image left: "
-            f"{missing}; if one moved, say where with `semcbir info INDEX --root NEW`"
+            f"no folder of index {display_path(catalog.folder)} is there: {missing}; if one moved, say where "
+            "with `semcbir info INDEX --root NEW`; `semcbir remove INDEX FOLDER` takes its images out"
         )
+    recognise(catalog, plans, adding=False)
     return plans
 
 
@@ -73,75 +45,88 @@ def plan_add(catalog: Catalog, paths: Iterable[Path]) -> list[Plan]:
     """
     chosen = list(paths)
     folders = [path for path in chosen if path.is_dir()]
-    for folder in outermost(folders):
-        claim_folder(catalog, folder)
-    for path in chosen:
-        if path not in folders:
-            claim_file(catalog, path)
-    roots = read_roots(catalog)
-    by_root: dict[Root, list[Path]] = {}
-    for path in chosen:
-        root = holding(roots, path)
-        if root is not None and path in outermost([path, *folders]):
-            by_root.setdefault(root, []).append(path)
-    return [_plan_paths(catalog, root, within) for root, within in by_root.items()]
+    files = set(chosen).difference(folders)
+    roots = claim(catalog, folders, [path for path in chosen if path in files])
+    placed = [(path in files, place) for path in chosen if (place := roots.place(path))]
+    covered = {os.fspath(named) for is_file, (_, named) in placed if not is_file}
+    within: dict[Root, dict[Path, None]] = {}
+    for _, (root, named) in placed:
+        if covered.isdisjoint(parents(os.fspath(named))):
+            within.setdefault(root, {})[named] = None
+    plans = [_plan_paths(catalog, root, named) for root, named in within.items()]
+    recognise(catalog, plans, adding=True)
+    return plans
 
 
 def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
     plan = Plan(root)
     known = catalog.images_below(root.id)
     for path in paths:
-        files = [path]
-        if path.is_dir():
-            files = find_images(
-                path, [catalog.folder], on_error=lambda folder, _: plan.unreadable.append(folder)
-            )
+        files = _images_below(catalog, plan, path) if path.is_dir() else [path]
         for file in files:
             _look_at(plan, file, known.pop(root.relative(file), None), revive=True)
     return plan
 
 
-def _plan_root(catalog: Catalog, root: Root) -> Plan:
-    """Plan to bring all of ``root`` up to date with its folder.
+def _images_below(catalog: Catalog, plan: Plan, folder: Path) -> list[Path]:
+    return find_images(folder, [catalog.folder], on_error=lambda place, _: plan.unreadable.append(place))
 
-    A root is missing if its folder is not there, or if it held images and now has none: an unmounted disk
-    must not empty an index. Images in folders that cannot be read stay.
-    """
+
+def _plan_root(catalog: Catalog, root: Root) -> Plan:
+    """Plan to bring all of ``root`` up to date with its folder; ``vanished`` says which images stay."""
     plan = Plan(root)
+    if not os.path.isdir(root.folder):  # noqa: PTH112 - false for every error
+        plan.missing, plan.absent = [root.folder], True
+        return plan
     known = catalog.images_below(root.id)
     settled = sum(row.state in _SETTLED for row in known.values())
-    if not root.folder.is_dir():
-        plan.missing = True
-        return plan
-    files = []
+    files: list[Path] = []
     if root.scanned:
-        files = find_images(
-            root.folder, [catalog.folder], on_error=lambda folder, _: plan.unreadable.append(folder)
-        )
+        try:
+            files = _images_below(catalog, plan, root.folder)
+        except ImageError:
+            plan.unreadable.append(root.folder)
+            return plan
     for file in files:
         _look_at(plan, file, known.pop(root.relative(file), None), revive=False)
-    for relative, row in known.items():
-        file = root.file(relative)
-        if row.state not in _SETTLED or any(file.is_relative_to(folder) for folder in plan.unreadable):
-            continue
-        # Single files may have been added under names that a scan skips.
-        if file.is_file():
-            _look_at(plan, file, row, revive=False)
-        else:
-            plan.gone.append(row.id)
-    if root.scanned and settled and len(plan.gone) == settled and not files:
-        return Plan(root, missing=True)
+    lost = _look_for(plan, {key: row for key, row in known.items() if row.state in _SETTLED})
+    own = Path(os.path.realpath(catalog.folder)).is_relative_to(root.real)
+    if root.scanned and not files and len(lost) == settled >= MANY and not own:
+        plan.missing.append(root.folder)
+        return plan
+    stay = Surroundings(root).out_of_sight(lost)
+    plan.missing += stay
+    plan.gone += lost.keys() - set().union(*stay.values())
     return plan
+
+
+def _look_for(plan: Plan, rows: Mapping[bytes, ImageRow]) -> dict[int, Path]:
+    """Look at the files of ``rows``, which no scan found; return those that are not there, by id."""
+    lost = {}
+    closed = {os.fspath(folder) for folder in plan.unreadable}
+    for relative, row in rows.items():
+        file = plan.root.file(relative)
+        if not closed.isdisjoint(parents(os.fspath(file))):
+            continue
+        there = is_there(file)
+        if there:
+            # Single files may have been added under names that a scan skips.
+            _look_at(plan, file, row, revive=False)
+        elif there is None:
+            plan.unreadable.append(file.parent)
+            closed.add(os.fspath(file.parent))
+        else:
+            lost[row.id] = file
+    return lost
 
 
 def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> None:
     try:
-        status = file.stat()
+        size, mtime_ns = size_and_mtime(file.stat())
     except OSError:
         return  # It vanished after it was listed: the next refresh settles it.
-    mtime_ns = max(-_LARGEST, min(status.st_mtime_ns, _LARGEST))
     if row is not None:
-        same = (row.size, row.mtime_ns) == (status.st_size, mtime_ns)
+        same = (row.size, row.mtime_ns) == (size, mtime_ns)
         if row.state == "removed" and not revive:
             return
         if same and row.state in _SETTLED and not (revive and row.state == "skipped"):
@@ -150,5 +135,5 @@ def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> N
         if same and row.stored:
             plan.returned.append(row.id)
             return
-    relative = os.fsencode(file.relative_to(plan.root.folder).as_posix())
-    plan.tasks.append(Task(plan.root.id, relative, file, status.st_size, mtime_ns, row))
+    relative = plan.root.relative(file)
+    plan.tasks.append(Task(plan.root.id, relative, file, size, mtime_ns, row))

@@ -1,33 +1,40 @@
 # SPDX-License-Identifier: MIT
 """Roots: the folders in which an index found its images.
 
-No root lies inside a scanned one: a folder below a scanned root belongs to it, and a folder above existing
-roots takes over their images. So every file has one place in the catalogue.
+No root lies inside a scanned one (``claims`` sees to it), so every file has one place in the catalogue.
+Folders are compared by their real paths too: a root keeps the name that the user gave it, and is the same
+root under any other name.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from semcbir._files import display_path
 from semcbir.index.catalog import Catalog
 from semcbir.index.rows import RootRow
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that images were found in, with its number in the catalogue.
-
-    ``scanned`` is false if only single files of the folder were added; a refresh then does not look for
-    others.
-    """
+    """A folder that images were found in, with its number and its state in the catalogue."""
 
     id: int
     folder: Path
-    scanned: bool
+    state: str
+
+    @property
+    def scanned(self) -> bool:
+        """Whether it is followed as a whole; of other roots a refresh looks at single files only."""
+        return self.state == "scanned"
+
+    @cached_property
+    def real(self) -> str:
+        """The folder's path without symbolic links."""
+        return os.path.realpath(self.folder)
 
     def relative(self, file: Path) -> bytes:
         """Return the catalogue's name for ``file``."""
@@ -37,22 +44,111 @@ class Root:
         """Return the file that the catalogue calls ``relative``."""
         return self.folder / os.fsdecode(relative)
 
+    def way_to(self, folder: str, real: str) -> bytes | None:
+        """Return the catalogue's name for a folder at or below this one (b"": this one itself), or None.
+
+        ``folder`` is its path, ``real`` the same without symbolic links.
+        """
+        rest = path_below(folder, os.fspath(self.folder))
+        if rest is None:
+            rest = path_below(real, self.real)
+        return None if rest is None else os.fsencode(Path(rest).as_posix() if rest else "")
+
+
+class Roots:
+    """Roots of an index at one moment, oldest first, and which of them a path belongs to."""
+
+    def __init__(self, roots: Iterable[Root]) -> None:
+        self._roots = tuple(roots)
+        self._by_name = _by_path((os.fspath(root.folder), root) for root in self._roots)
+
+    def __iter__(self) -> Iterator[Root]:
+        return iter(self._roots)
+
+    @cached_property
+    def _by_real(self) -> dict[str, list[Root]]:
+        return _by_path((root.real, root) for root in self._roots)
+
+    def around(self, folder: str, real: str) -> list[Root]:
+        """Return the roots at or above a folder, the nearest first."""
+        found: dict[Root, None] = {}
+        for path, roots in ((folder, self._by_name), (real, self._by_real)):
+            for place in (path, *parents(path)):
+                found.update(dict.fromkeys(roots.get(place, ())))
+        return list(found)
+
+    def inside(self, folder: Path) -> list[Root]:
+        """Return the roots that are ``folder``, or that lie in it."""
+        name, real = os.fspath(folder), os.path.realpath(folder)
+        return [
+            root
+            for root in self._roots
+            if path_below(os.fspath(root.folder), name) is not None or path_below(root.real, real) is not None
+        ]
+
+    def place(self, path: Path) -> tuple[Root, Path] | None:
+        """Return the root that a file or folder belongs to, and its path there; None if it has none.
+
+        A file belongs to the scanned root around it, or to the root that is its folder; a folder to the
+        scanned root that it is, or that is around it.
+        """
+        name, is_folder = os.fspath(path), path.is_dir()
+        if found := _nearest(self._by_name, name, is_folder):
+            return found
+        # A file keeps its own name: a link to a photo is a photo.
+        parent, own = os.path.split(name)
+        other = os.path.realpath(name) if is_folder else os.path.join(os.path.realpath(parent), own)  # noqa: PTH118
+        return _nearest(self._by_name, other, is_folder) or _nearest(self._by_real, other, is_folder)
+
+
+def _by_path(pairs: Iterable[tuple[str, Root]]) -> dict[str, list[Root]]:
+    found: dict[str, list[Root]] = {}
+    for path, root in pairs:
+        found.setdefault(path, []).append(root)
+    return found
+
+
+def _nearest(roots: dict[str, list[Root]], path: str, is_folder: bool) -> tuple[Root, Path] | None:
+    for steps, place in enumerate((path, *parents(path))):
+        for root in roots.get(place, ()):
+            if root.scanned or (steps == 1 and not is_folder):
+                return root, root.folder / (path_below(path, place) or "")
+    return None
+
+
+def parents(path: str) -> Iterator[str]:
+    """Yield the folders above an absolute path, the nearest first."""
+    while (parent := os.path.dirname(path)) != path:  # noqa: PTH120 - many thousands of strings
+        yield parent
+        path = parent
+
+
+def path_below(path: str, folder: str) -> str | None:
+    """Return the rest of ``path`` below ``folder`` ("" for the folder itself); None if it is not in there."""
+    if path == folder:
+        return ""
+    start = folder if folder.endswith(os.sep) else folder + os.sep
+    return path[len(start) :] if path.startswith(start) else None
+
 
 def read_roots(catalog: Catalog, *, forgotten: bool = False) -> tuple[Root, ...]:
     """Return the roots of an index, oldest first; forgotten ones only on request."""
+    index = os.path.realpath(catalog.folder)
     return tuple(
-        Root(row.id, _place(catalog, row), row.state == "scanned")
+        Root(row.id, _place(catalog, row, index), row.state)
         for row in catalog.roots()
         if forgotten or row.state != "forgotten"
     )
 
 
-def _place(catalog: Catalog, row: RootRow) -> Path:
+def _place(catalog: Catalog, row: RootRow, index: str) -> Path:
     """Return where a root is now: index and photos may have moved together, or the index alone."""
     stored = Path(os.fsdecode(row.path))
     if row.relative is None:
         return stored
-    beside = Path(os.path.normpath(Path(os.path.realpath(catalog.folder)) / os.fsdecode(row.relative)))
+    beside = Path(os.path.normpath(Path(index) / os.fsdecode(row.relative)))
+    if stored == beside:
+        return stored
     if not stored.is_dir():
         return beside if beside.is_dir() else stored
     if not beside.is_dir() or stored.samefile(beside):
@@ -72,68 +168,13 @@ def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
 
 
 def outermost(folders: Iterable[Path]) -> list[Path]:
-    """Return the folders that do not lie inside another of them, each once."""
-    chosen = list(dict.fromkeys(folders))
-    return [one for one in chosen if not any(one.is_relative_to(other) for other in chosen if other != one)]
-
-
-def holding(roots: tuple[Root, ...], path: Path) -> Root | None:
-    """Return the root that the file or folder ``path`` belongs to, if there is one."""
-    for root in roots:
-        if path.is_relative_to(root.folder) if root.scanned else path.parent == root.folder:
-            return root
-    return None
-
-
-def claim_folder(catalog: Catalog, folder: Path) -> None:
-    """Make the index follow ``folder``: by a root that holds it, or by a new one."""
-    if any(root.scanned and folder.is_relative_to(root.folder) for root in read_roots(catalog)):
-        return
-    with catalog.changes():
-        root = Root(_claimed(catalog, folder, "scanned"), folder, True)
-        for other in read_roots(catalog, forgotten=True):
-            if other.id != root.id and other.folder.is_relative_to(folder):
-                _absorb(catalog, root, other)
-
-
-def claim_file(catalog: Catalog, file: Path) -> None:
-    """Make sure that a root holds the single file ``file``."""
-    if holding(read_roots(catalog), file) is None:
-        with catalog.changes():
-            _claimed(catalog, file.parent, "files")
-
-
-def _claimed(catalog: Catalog, folder: Path, state: str) -> int:
-    """Make ``folder`` a root in this state, a known one (even forgotten) or a new one; return its number."""
-    for root in read_roots(catalog, forgotten=True):
-        if root.folder == folder:
-            catalog.set_root_state(root.id, state)
-            return root.id
-    return catalog.add_root(*stored_place(folder, catalog.folder), state)
-
-
-def _absorb(catalog: Catalog, root: Root, other: Root) -> None:
-    """Move the images of a root below ``root`` into ``root``, so that no file counts twice."""
-    images = catalog.images_below(other.id)
-    catalog.absorb_root(
-        root.id, other.id, ((row.id, root.relative(other.file(path))) for path, row in images.items())
-    )
-
-
-def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
-    """Store that the root at ``old`` (None: the only one) is now at ``new``; ValueError as in ``Index``."""
-    roots = read_roots(catalog)
-    chosen = [root for root in roots if old in (None, root.folder)]
-    if len(chosen) != 1:
-        known = ", ".join(display_path(root.folder) for root in roots)
-        raise ValueError(f"old must name one of the index's folders: {known}")
-    others = [root.folder for root in roots if root is not chosen[0]]
-    if any(new.is_relative_to(other) or other.is_relative_to(new) for other in others):
-        raise ValueError(f"new must not overlap another folder of the index, got {display_path(new)}")
-    images = catalog.indexed_below(chosen[0].id)
-    if images and not any((new / os.fsdecode(path)).exists() for _, path in images):
-        raise ValueError(
-            f"new must hold images of the folder that moved, but none of them is at {display_path(new)}"
-        )
-    with catalog.changes():
-        catalog.move_root(chosen[0].id, *stored_place(new, catalog.folder))
+    """Return the folders that do not lie inside another of them, each once, under its first name."""
+    chosen: dict[str, Path] = {}
+    for folder in folders:
+        chosen.setdefault(os.path.realpath(folder), folder)
+    names = {os.fspath(folder) for folder in chosen.values()}
+    return [
+        folder
+        for real, folder in chosen.items()
+        if names.isdisjoint(parents(os.fspath(folder))) and chosen.keys().isdisjoint(parents(real))
+    ]

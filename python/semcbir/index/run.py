@@ -16,9 +16,10 @@ from semcbir.errors import ImageError
 from semcbir.extractor import Extracted, Extractor
 from semcbir.index.catalog import Catalog
 from semcbir.index.merge import new_segment, tidy
-from semcbir.index.plan import Plan, Task
+from semcbir.index.moves import fingerprint
 from semcbir.index.segments import Batch
 from semcbir.index.snapshot import SEGMENTS
+from semcbir.index.tasks import Plan, Task
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
@@ -49,14 +50,16 @@ class Progress:
 class Report:
     """What a run did: how many images it added, read again, took out, and left as they were.
 
-    ``skipped`` are the files that it could not read; ``missing`` are the index's folders that were missing or
-    had no image left, ``unreadable`` the folders below them that could not be listed: their images stay.
+    ``moved`` counts the images that it found under another path, as they were. ``skipped`` are the files that
+    it could not read; ``missing`` are the folders that are not there, or whose images are gone all at once,
+    as if a disk was not mounted; ``unreadable`` are those that could not be listed: their images stay.
     """
 
     added: int = 0
     updated: int = 0
     removed: int = 0
     unchanged: int = 0
+    moved: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
@@ -80,14 +83,19 @@ class Run:
         ``extractor`` is called only if there is something to read.
         """
         report, catalog = self.report, self._catalog
-        report.missing = [plan.root.folder for plan in plans if plan.missing]
+        report.missing = [folder for plan in plans for folder in plan.missing]
         report.unreadable = [folder for plan in plans for folder in plan.unreadable]
         report.unchanged = sum(plan.unchanged for plan in plans)
         with catalog.changes():
             report.removed = catalog.take_out((key for plan in plans for key in plan.gone), "gone")
+            moved = [move for plan in plans for move in plan.moved]
+            for move in moved:
+                catalog.hand_over(move.root, [(move.image.id, move.relative)])
             returned = [key for plan in plans for key in plan.returned]
+            returned += [move.image.id for move in moved if move.image.state != "indexed"]
             catalog.put_back(returned)
             report.added = len(returned)
+            report.moved = sum(move.image.state == "indexed" for move in moved)
         tasks = [task for plan in plans for task in plan.tasks]
         if tasks:
             for _ in self._read(tasks, extractor()):
@@ -130,12 +138,18 @@ class Run:
             ids.append(next_id if task.known is None else task.known.id)
             next_id += task.known is None
         good = [(key, found) for key, (_, found) in zip(ids, batch, strict=True) if isinstance(found, dict)]
+        prints = [
+            (key, task.size, task.mtime_ns, digest)
+            for key, (task, found) in zip(ids, batch, strict=True)
+            if isinstance(found, dict) and (digest := fingerprint(task.path, task.size, task.mtime_ns))
+        ]
         segment = new_segment(self._catalog.folder / SEGMENTS, [_join(good)]) if good else None
         with self._catalog.changes():
             key = self._catalog.add_segment(segment) if segment else None
             rows = iter(range(len(good)))
             for image, (task, found) in zip(ids, batch, strict=True):
                 self._note(image, task, found, key, rows)
+            self._catalog.put_fingerprints(prints)
 
     def _note(
         self, image: int, task: Task, found: Extracted, segment: int | None, rows: Iterator[int]

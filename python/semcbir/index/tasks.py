@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Tasks and plans: what there is to do to bring an index up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semcbir.index.roots import Root
+from semcbir.index.rows import ImageRow
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to read. ``known`` is its row if the catalogue has one."""
+
+    root: int
+    relative: bytes
+    path: Path
+    size: int
+    mtime_ns: int
+    known: ImageRow | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """An image whose file is now at ``relative`` in ``root``, and unchanged."""
+
+    image: ImageRow
+    root: int
+    relative: bytes
+
+
+@dataclass
+class Plan:
+    """What brings (part of) a root up to date.
+
+    Files to read, ids of files that are gone, ids of files that came back unchanged, images whose files have
+    moved here, and how many images stay as they are. ``missing`` are folders whose images stay though none of
+    them is there, ``unreadable`` those that cannot be listed; ``absent`` is true if the root itself is not
+    there, and nothing is planned for it then.
+    """
+
+    root: Root
+    tasks: list[Task] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    moved: list[Move] = field(default_factory=list)
+    unchanged: int = 0
+    missing: list[Path] = field(default_factory=list)
+    unreadable: list[Path] = field(default_factory=list)
+    absent: bool = False
