@@ -424,6 +424,55 @@ def test_a_missing_folder_is_told_and_the_rest_is_done(
     done = run("refresh", index)
     assert done.code == 3
     assert f"folder {other} is not there" in done.err
+    assert f"`semcbir remove {index} {other}`" in done.err
+    assert run("remove", index, other).out == f"{index}: 4 images removed, 12 left\n"
+    assert (run("refresh", index).code, run("info", index, "--json").json["images"]) == (0, 12)
+
+
+def test_the_last_photo_of_a_folder_may_be_deleted(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    query = tmp_path / "query.jpg"
+    (photo_folder / "beach" / "0.jpg").rename(query)
+    assert run("search", query, photo_folder / "beach", "--model", tiny_model).code == 0
+    for photo in (photo_folder / "beach").iterdir():
+        if photo.is_file():
+            photo.unlink()
+    found = run("search", query, photo_folder / "beach")
+    assert found.code == 0
+    assert "3 removed" in found.err
+    assert "there are no photos in" in found.err
+
+
+def test_a_folder_emptied_by_hand_is_told_and_can_be_removed(
+    run: Run, index: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(photo_folder)
+    photo_folder.mkdir()
+    told = run("refresh", index)
+    assert told.code == 3
+    assert f"`semcbir remove {index} {photo_folder}`" in told.err
+    assert run("remove", index, photo_folder, "--json").json["removed"] == 12
+    again = run("refresh", index)
+    assert (again.code, again.err) == (0, "")
+
+
+def test_remove_takes_photos_ids_and_folders(run: Run, index: Path, photo_folder: Path) -> None:
+    gone = run("remove", index, photo_folder / "town", photo_folder / "beach" / "0.jpg", 1, "--json")
+    assert (gone.code, gone.err) == (0, "")
+    assert gone.json == {"index": str(index), "images": 6, "removed": 6}
+    again = run("remove", index, 1)
+    assert (again.code, again.out) == (1, "")
+    assert one_line(again.err)
+    assert run("refresh", index, "--json").json["images"] == 6
+    assert (photo_folder / "town" / "0.jpg").is_file()
+
+
+def test_moved_photos_are_counted(run: Run, index: Path, photo_folder: Path) -> None:
+    (photo_folder / "town").rename(photo_folder / "city")
+    done = run("refresh", index)
+    assert (done.code, "0 added, 4 moved, 0 updated" in done.out) == (0, True)
+    assert run("refresh", index, "--json").json["moved"] == 0
 
 
 def test_check_tells_a_sound_index_from_a_damaged_one(run: Run, index: Path) -> None:

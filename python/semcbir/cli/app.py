@@ -34,6 +34,7 @@ for _command in (
     index.refresh,
     search.search,
     search.explain,
+    index.remove,
     index.info,
     index.check,
     index.compact,

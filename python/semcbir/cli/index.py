@@ -155,6 +155,30 @@ def check(place: Place, as_json: Json = False) -> int:
 
 
 @command
+def remove(
+    place: Place,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos in the index (paths or ids), or folders: all their photos.", metavar="WHAT"
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take photos out of an index; their files stay.
+
+    A refresh leaves them out, and no longer looks into folders of the index that are removed as a whole.
+    """
+    opened = open_index(place)
+    # Image files have a suffix, so digits alone are an id.
+    count = opened.remove([int(one) if one.isascii() and one.isdigit() else one for one in what])
+    if as_json:
+        write_json({"index": opened.path, "images": len(opened), "removed": count})
+    else:
+        print(f"{display_path(opened.path)}: {counted(count, 'image')} removed, {len(opened)} left")
+
+
+@command
 def compact(place: Place) -> None:
     """Make an index as small as it can be.
 

@@ -96,7 +96,7 @@ def _refresh_own(opened: Index, extractor: Extractor) -> int:
 
 def _note_run(opened: Index, report: Report, seconds: float) -> int:
     """Write what a run changed, if anything, to stderr; return the exit code."""
-    if report.added or report.updated or report.removed or report.skipped:
+    if report.added or report.updated or report.removed or report.moved or report.skipped:
         note(run_text(opened, report, seconds))
     for line in trouble_lines(report, opened.path):
         note(line)

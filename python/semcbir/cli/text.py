@@ -65,6 +65,7 @@ def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
         "added": report.added,
         "updated": report.updated,
         "removed": report.removed,
+        "moved": report.moved,
         "unchanged": report.unchanged,
         "skipped": _skipped_values(report.skipped),
         "missing": report.missing,
@@ -77,8 +78,9 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
     """Return what a run over an index did, in one line."""
     read = report.added + report.updated + len(report.skipped)
     rate = f", {read / seconds:.1f} images/s" if read and seconds > 0 else ""
+    moved = f"{report.moved} moved, " if report.moved else ""
     return (
-        f"{display_path(index.path)}: {counted(len(index), 'image')} ({report.added} added, "
+        f"{display_path(index.path)}: {counted(len(index), 'image')} ({report.added} added, {moved}"
         f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped) in {duration(seconds)}{rate}"
     )
@@ -87,7 +89,8 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
 def trouble_lines(report: Report, index: Path) -> list[str]:
     """Return a line for each folder that was missing or could not be listed, and for each skipped file."""
     lines = [
-        f"folder {display_path(folder)} is not there, or has no images left; its images stay in the index"
+        f"folder {display_path(folder)} is not there, or has no images left; its images stay in the index "
+        f"until `semcbir remove {display_path(index)} {display_path(folder)}`"
         for folder in report.missing
     ]
     lines += [f"folder {display_path(folder)} cannot be listed" for folder in report.unreadable]
