@@ -93,6 +93,20 @@ def test_skipped_images_are_named_once_and_make_the_exit_code_3(
     assert kept[0]["reason"] == "the file is empty (0 bytes)"
 
 
+def test_pictures_that_are_not_read_are_counted_in_the_summary(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    for name in ("a.nef", "b.NEF", "c.psd"):
+        (photo_folder / name).touch()
+    done = run("index", photo_folder, "-o", tmp_path / "index", "--model", tiny_model)
+    assert done.code == 0
+    assert "not read, as no decoder here knows their kinds: 2 NEF, 1 PSD" in done.err
+    assert run("refresh", tmp_path / "index", "--json").json["ignored"] == {"NEF": 2, "PSD": 1}
+    query = photo_folder / "beach" / "0.jpg"
+    assert "PSD" in run("search", query, photo_folder, "--model", tiny_model).err  # its first use
+    assert "PSD" not in run("search", query, photo_folder).err
+
+
 def test_many_skipped_images_are_counted(run: Run, photo_folder: Path, tiny_model: Path) -> None:
     for number in range(25):
         (photo_folder / f"bad{number}.jpg").touch()

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from image_files import error_for, picture, png_chunk, save
+from semcbir.errors import ImageError
 from semcbir.images.decode import load_image, load_noted
 
 CUT_SHORT = "the file ends early"
@@ -154,7 +155,10 @@ def test_wang_is_sound(wang_dir: Path) -> None:
 
 
 def damaged_tiff(path: Path, compression: str) -> Path:
-    save(path, NOISE, compression=compression)
+    try:
+        save(path, NOISE, compression=compression)
+    except OSError:
+        pytest.skip(f"this Pillow's libtiff has no {compression}")
     data = bytearray(path.read_bytes())
     for position in range(300, len(data) - 500, 7):
         data[position] ^= 0x55
@@ -169,11 +173,14 @@ def test_nothing_that_libraries_say_reaches_the_terminal(
 
     if not chatter.hear_libtiff():
         pytest.skip("libtiff's functions are hidden in this Pillow")
+    kinds = ("tiff_lzw", "jpeg", "zstd", "lzma", "packbits", "tiff_adobe_deflate")
+    paths = [damaged_tiff(tmp_path / f"{kind}.tif", kind) for kind in kinds]
+    capfd.readouterr()
     said = []
-    for compression in ("tiff_lzw", "jpeg", "zstd", "lzma", "packbits", "tiff_adobe_deflate"):
+    for path in paths:
         try:
-            said.append(load_noted(damaged_tiff(tmp_path / "a.tif", compression))[1] or "")
-        except Exception as error:
+            said.append(load_noted(path)[1] or "")
+        except ImageError as error:
             said.append(str(error))
     output = capfd.readouterr()
     assert output.out == output.err == ""
@@ -191,7 +198,7 @@ def test_outside_of_our_decoding_libtiff_speaks_as_ever(
     path = save(tmp_path / "a.tif", NOISE, compression="tiff_adobe_deflate")
     data = path.read_bytes()
     path.write_bytes(data[:8] + b"\xff" * 40 + data[48:])
-    with pytest.raises(OSError, match="decoder error"), Image.open(path) as image:
+    with pytest.raises(OSError, match="-2"), Image.open(path) as image:
         image.load()
     assert "ZIPDecode" in capfd.readouterr().err
 

@@ -7,15 +7,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from image_files import NAMES, error_for, picture, raw, save
 from semcbir._files import display_path
 from semcbir.errors import ImageError
 from semcbir.images.decode import load_image
 from semcbir.images.find import IMAGE_SUFFIXES, find_images
+from semcbir.images.kinds import DECODERS, READ_SUFFIXES, UNREAD_SUFFIXES
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -75,6 +78,52 @@ def test_finds_by_suffix_in_any_case_sorted_by_bytes(tmp_path: Path) -> None:
 def test_every_suffix_counts(tmp_path: Path) -> None:
     touch(tmp_path, *(f"a{suffix}" for suffix in IMAGE_SUFFIXES))
     assert {path.suffix for path in find_images(str(tmp_path))} == IMAGE_SUFFIXES
+
+
+def test_pictures_that_are_not_read_are_told_by_kind(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "a.NEF",
+        "b/c.nef",
+        "d.Cr3",
+        "e.jxl",
+        "photo.ico",
+        ".hidden.nef",
+        "nef",
+        "notes.txt",
+        "f.jpg",
+    )
+    (tmp_path / "folder.psd").mkdir()
+    told: list[str] = []
+    assert find_images(tmp_path, on_unread=told.append) == [tmp_path / "f.jpg"]
+    assert sorted(told) == ["CR3", "ICO", "JXL", "NEF", "NEF"]
+    assert not set(UNREAD_SUFFIXES) & IMAGE_SUFFIXES
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.gif", "a.jfif", "a.jpe", "a.mpo", "a.apng", "a.avif", "a.hif", "a.jp2", "a.j2k", "a.jpx", "a.ppm",
+     "a.pgm", "a.pbm", "a.pnm", "a.tga"],
+)  # fmt: skip
+def test_what_pillow_decodes_is_looked_for_and_read(tmp_path: Path, name: str) -> None:
+    image = Image.fromarray(picture())
+    if name == "a.hif":
+        heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+        heif.from_pillow(image).save(tmp_path / "a.heic", quality=95)
+        (tmp_path / "a.heic").rename(tmp_path / name)
+    else:
+        forms = {".jpx": "JPEG2000", ".mpo": "MPO", ".pgm": "PPM", ".pbm": "PPM", ".apng": "PNG"}
+        image = image.convert({".pgm": "L", ".pbm": "1"}.get(name[1:], "RGB"))
+        try:
+            image.save(tmp_path / name, format=forms.get(name[1:]))
+        except (KeyError, ValueError, OSError):
+            pytest.skip("this Pillow cannot write it")
+    assert find_images(tmp_path) == [tmp_path / name]
+    assert np.abs(load_image(tmp_path / name).astype(int) - np.asarray(image.convert("RGB"))).mean() < 20
+
+
+def test_every_kind_that_is_looked_for_has_a_decoder() -> None:
+    assert set(READ_SUFFIXES) - {"PNM"} <= set(DECODERS)
 
 
 def test_indexes_and_exclusions_are_left_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
 from made_signatures import assert_same
 from semcbir import (
@@ -196,6 +197,28 @@ def test_bad_images_are_recorded_and_the_rest_goes_on(photo_folder: Path, tiny_m
     (photo_folder / "empty.jpg").write_bytes(good)
     assert index.refresh().added == 1
     assert index.check() == []
+
+
+def test_pictures_that_are_not_read_are_counted_by_kind(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    for name in ("a.nef", "b.NEF", "beach/c.jxl", "notes.txt"):
+        (photo_folder / name).touch()
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model)
+    assert index.report.ignored == {"NEF": 2, "JXL": 1}
+    assert index.report.skipped == index.skipped == []
+    assert index.refresh().ignored == {"NEF": 2, "JXL": 1}
+    assert index.add(photo_folder / "beach").ignored == {"JXL": 1}
+
+
+def test_an_index_made_before_finds_new_kinds(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with Image.open(photo_folder / "beach" / "0.jpg") as photo:
+        photo.save(photo_folder / "new.gif")
+    with monkeypatch.context() as before:
+        before.setattr("semcbir.images.find._ENDINGS", (".jpg", ".png", ".webp"))
+        index = Index.build(photo_folder, tmp_path / "index", model=tiny_model)
+    assert index.report.added == 12
+    assert index.refresh().added == 1
 
 
 def test_folders_of_nothing_and_folders_that_are_not_there(tiny_model: Path, tmp_path: Path):

@@ -25,6 +25,7 @@ from semcbir.cli.options import (
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.targets import index_place, open_index, own_place, rebase
 from semcbir.cli.text import (
+    ignored_lines,
     index_text,
     index_values,
     run_text,
@@ -198,6 +199,6 @@ def _tell(opened: Index, report: Report, seconds: float, as_json: bool) -> int:
         write_json(run_values(opened, report, seconds))
     else:
         print(run_text(opened, report, seconds))
-        for line in trouble_lines(report, opened.path):
+        for line in [*trouble_lines(report, opened.path), *ignored_lines(report)]:
             note(line)
     return SKIPPED if report.skipped or report.missing or report.unreadable else 0

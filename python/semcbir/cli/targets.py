@@ -11,7 +11,7 @@ from semcbir._files import display_path
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.options import FOLDER_INDEX
 from semcbir.cli.progress import RunMeter
-from semcbir.cli.text import run_text, trouble_lines
+from semcbir.cli.text import ignored_lines, run_text, trouble_lines
 from semcbir.errors import IndexLockedError, IndexStorageError, RecipeMismatchError
 from semcbir.index.catalog import is_index
 
@@ -98,6 +98,8 @@ def _note_run(opened: Index, report: Report, seconds: float) -> int:
     """Write what a run changed, if anything, to stderr; return the exit code."""
     if report.added or report.updated or report.removed or report.moved or report.skipped:
         note(run_text(opened, report, seconds))
+        for line in ignored_lines(report):
+            note(line)
     for line in trouble_lines(report, opened.path):
         note(line)
     return SKIPPED if report.skipped or report.missing or report.unreadable else 0

@@ -70,6 +70,7 @@ def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
         "skipped": _skipped_values(report.skipped),
         "missing": report.missing,
         "unreadable": report.unreadable,
+        "ignored": report.ignored,
         "seconds": round(seconds, 3),
     }
 
@@ -84,6 +85,14 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
         f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped) in {duration(seconds)}{rate}"
     )
+
+
+def ignored_lines(report: Report) -> list[str]:
+    """Return a line that says what looks like a picture and is not read, if there is something."""
+    if not report.ignored:
+        return []
+    kinds = ", ".join(f"{count} {kind}" for kind, count in report.ignored.items())
+    return [f"not read, as no decoder here knows their kinds: {kinds}"]
 
 
 def trouble_lines(report: Report, index: Path) -> list[str]:

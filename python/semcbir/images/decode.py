@@ -155,6 +155,12 @@ def decode_noted(
             return np.ascontiguousarray(_upright(pixels, orientation)), damage and _joined(damage, said)
         except ImageError as error:
             raise _with(error, said) from error.__cause__
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises a dozen types for damaged files, at any time
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise _with(ImageError(f"the image cannot be decoded ({reason(error)})"), said) from error
 
 
 def _open(file: BoundedFile) -> Source:

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from semcbir._files import PathLike, display_path, reason
 from semcbir.errors import ImageError
+from semcbir.images.kinds import READ_SUFFIXES, UNREAD_SUFFIXES
 
-IMAGE_SUFFIXES: frozenset[str] = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".heic", ".heif")
-)
+IMAGE_SUFFIXES: frozenset[str] = frozenset(itertools.chain.from_iterable(READ_SUFFIXES.values()))
 """The file name endings that :func:`find_images` takes for images, in lower case."""
 
 _ENDINGS = tuple(IMAGE_SUFFIXES)
+_UNREAD_ENDINGS = tuple(UNREAD_SUFFIXES)
 
 
 def find_images(
@@ -23,6 +24,7 @@ def find_images(
     exclude: Iterable[PathLike] = (),
     *,
     on_error: Callable[[Path, OSError], None] | None = None,
+    on_unread: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Return all image files below ``folder``, by their endings (any case), sorted by the path's bytes.
 
@@ -31,6 +33,8 @@ def find_images(
     ``catalog.sqlite`` and ``segments``), what is not a regular file, and files and folders in ``exclude``.
 
     A sub-folder that cannot be listed is skipped, after a call of ``on_error(sub-folder, error)`` if given.
+    ``on_unread(kind)`` is called, if given, for each file that looks like a picture of a kind that is not
+    read, by its ending: raw files of cameras, JXL, PSD, icons, ...
 
     Raises:
         ImageError: ``folder`` itself does not exist (transient), is not a folder, or cannot be listed
@@ -63,6 +67,8 @@ def find_images(
             kind = _kind(entry)
             if kind == "image" and not (excluded and _identity(entry.path) in excluded):
                 found.append(Path(entry.path))
+            elif kind == "unread" and on_unread is not None:
+                on_unread(UNREAD_SUFFIXES[os.path.splitext(entry.name)[1].lower()])  # noqa: PTH122 - see below
             elif kind == "folder":
                 (linked if entry.is_symlink() else plain).append(Path(entry.path))
     return sorted(found, key=os.fsencode)
@@ -74,8 +80,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
     try:
         if entry.is_dir():
             return "folder"
-        if entry.name.lower().endswith(_ENDINGS) and entry.is_file():
+        name = entry.name.lower()
+        if name.endswith(_ENDINGS) and entry.is_file():
             return "image"
+        if name.endswith(_UNREAD_ENDINGS) and entry.is_file():
+            return "unread"
     except OSError:  # a link to itself, a folder that vanished
         return "broken"
     return "other"

@@ -69,7 +69,12 @@ def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
 
 
 def _images_below(catalog: Catalog, plan: Plan, folder: Path) -> list[Path]:
-    return find_images(folder, [catalog.folder], on_error=lambda place, _: plan.unreadable.append(place))
+    return find_images(
+        folder,
+        [catalog.folder],
+        on_error=lambda place, _: plan.unreadable.append(place),
+        on_unread=lambda kind: plan.ignored.update((kind,)),
+    )
 
 
 def _plan_root(catalog: Catalog, root: Root) -> Plan:

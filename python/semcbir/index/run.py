@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +54,7 @@ class Report:
     ``moved`` counts the images that it found under another path, as they were. ``skipped`` are the files that
     it could not read; ``missing`` are the folders that are not there, or whose images are gone all at once,
     as if a disk was not mounted; ``unreadable`` are those that could not be listed: their images stay.
+    ``ignored`` counts, by kind, the files that look like pictures and are not read: {"NEF": 12, "PSD": 1}.
     """
 
     added: int = 0
@@ -63,6 +65,7 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
 
 
 class Run:
@@ -85,6 +88,7 @@ class Run:
         report, catalog = self.report, self._catalog
         report.missing = [folder for plan in plans for folder in plan.missing]
         report.unreadable = [folder for plan in plans for folder in plan.unreadable]
+        report.ignored = dict(sum((plan.ignored for plan in plans), Counter[str]()).most_common())
         report.unchanged = sum(plan.unchanged for plan in plans)
         with catalog.changes():
             report.removed = catalog.take_out((key for plan in plans for key in plan.gone), "gone")

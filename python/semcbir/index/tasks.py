@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Plan:
     Files to read, ids of files that are gone, ids of files that came back unchanged, images whose files have
     moved here, and how many images stay as they are. ``missing`` are folders whose images stay though none of
     them is there, ``unreadable`` those that cannot be listed; ``absent`` is true if the root itself is not
-    there, and nothing is planned for it then.
+    there, and nothing is planned for it then. ``ignored`` counts, by kind, files that look like pictures and
+    are not read.
     """
 
     root: Root
@@ -50,3 +52,4 @@ class Plan:
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
     absent: bool = False
+    ignored: Counter[str] = field(default_factory=Counter)
