@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_signatures import assert_same, made_signatures
-from semcbir import Searcher, Signatures, build_signatures
+from semcbir import KAZE, Recipe, Searcher, Signatures, build_signatures, recipe
 
 COLUMNS = {
     "offsets": [0, 2, 2, 3],
@@ -298,6 +300,29 @@ def test_concatenation_refuses_what_does_not_belong_together():
         Signatures.concatenate([made_signatures(2), made_signatures(2)])
     joined = Signatures.concatenate([made_signatures(2), made_signatures(2)], ids=np.arange(4))
     assert joined.ids.tolist() == [0, 1, 2, 3]
+
+
+def test_recipes_that_agree_are_not_taken_apart(monkeypatch: pytest.MonkeyPatch):
+    """A recipe has 150 class names; comparing them as text for each part would take longer than its work."""
+    made = Recipe({"name": "m", "sha256": "0", "classes": [str(i) for i in range(20)]}, (KAZE(),), 512)
+    alike = [
+        made,
+        replace(made),
+        pickle.loads(pickle.dumps(made)),
+        replace(made, model={**made.model, "name": "n"}),
+    ]
+    columns = vars(made_signatures(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "_flat", None)
+        batches = [Signatures(**{**columns, "recipe": one}) for one in alike]
+        assert len(Signatures.concatenate(batches, ids=np.arange(8))) == 8
+    # Written another way, for example by another version, but the same.
+    listed = replace(made, model={**made.model, "classes": tuple(made.model["classes"])})
+    assert made.agrees(listed)
+    assert not made.agrees(replace(made, long_side=99))
+    with pytest.raises(ValueError, match="the same recipe in each, got different ones"):
+        other = Signatures(**{**columns, "recipe": replace(made, features=(KAZE(upright=True),))})
+        Signatures.concatenate([batches[0], other], ids=np.arange(4))
 
 
 def test_empty_batches_work_everywhere():

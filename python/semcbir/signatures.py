@@ -360,7 +360,7 @@ def _check_alike(first: Signatures, other: Signatures) -> None:
             f"got {other.n_classes} and {other.dim}"
         )
     mine, theirs = first.recipe, other.recipe
-    if mine is not theirs and (mine is None or theirs is None or mine.differences(theirs)):
+    if mine is not theirs and (mine is None or theirs is None or not mine.agrees(theirs)):
         raise ValueError("batches: expected the same recipe in each, got different ones")
 
 
