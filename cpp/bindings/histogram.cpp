@@ -7,7 +7,9 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "interruptible.hpp"
 #include "register.hpp"
+#include "semcbir/interruption.hpp"
 
 namespace py = pybind11;
 
@@ -26,10 +28,9 @@ py::array_t<double> histogram_distances(const py::tuple& queries, const py::tupl
   const OwnedView x = own_histograms(segment, "segment: ");
   py::array_t<double> out({q.view.images, x.view.images});
   double* data = out.mutable_data();
-  {
-    const py::gil_scoped_release release;
-    semcbir::histogram_distances(q.view, x.view, data, threads);
-  }
+  without_gil([&](const semcbir::Interrupted& interrupted) {
+    semcbir::histogram_distances(q.view, x.view, data, threads, interrupted);
+  });
   return out;
 }
 

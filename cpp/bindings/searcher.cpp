@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "interruptible.hpp"
 #include "register.hpp"
+#include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
 
 namespace py = pybind11;
@@ -44,10 +46,9 @@ class PySearcher {
                                          threads};
     const semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
                                        histogram_distances.mutable_data(), kept.mutable_data()};
-    {
-      const py::gil_scoped_release release;
-      core_.search(queries.view, options, output);
-    }
+    without_gil([&](const semcbir::Interrupted& interrupted) {
+      core_.search(queries.view, options, output, interrupted);
+    });
     return py::make_tuple(ids, distances, histogram_distances, kept);
   }
 

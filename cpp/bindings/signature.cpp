@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "interruptible.hpp"
 #include "register.hpp"
+#include "semcbir/interruption.hpp"
 
 namespace py = pybind11;
 
@@ -83,10 +85,9 @@ py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints
   const OwnedImages owned =
       own_images(py::tuple(label_maps), py::tuple(keypoints), py::tuple(descriptors), dim);
   std::vector<semcbir::ImageSignature> signatures;
-  {
-    const py::gil_scoped_release release;
-    signatures = semcbir::build_signatures(owned.images, spec, threads);
-  }
+  without_gil([&](const semcbir::Interrupted& interrupted) {
+    signatures = semcbir::build_signatures(owned.images, spec, threads, interrupted);
+  });
   const std::size_t rows = semcbir::count_rows(signatures);
   py::array_t<std::int64_t> offsets(signatures.size() + 1);
   py::array_t<std::uint16_t> classes(rows);

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "exact.hpp"
+#include "semcbir/interruption.hpp"
 #include "semcbir/parallel.hpp"
 #include "semcbir/signature_view.hpp"
 
@@ -34,9 +35,11 @@ double histogram_distance(const ImageRows& q, const ImageRows& x) {
   return sum;
 }
 
-void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads) {
+void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads,
+                         const Interrupted& interrupted) {
+  Interruption interruption(interrupted);
   const std::size_t blocks = (x.images + kImagesPerTask - 1) / kImagesPerTask;
-  parallel_for(q.images * blocks, threads, [&](std::size_t task) {
+  const auto compare = [&](std::size_t task) {
     const std::size_t i = task / blocks;
     const std::size_t first = task % blocks * kImagesPerTask;
     const std::size_t last = std::min(first + kImagesPerTask, x.images);
@@ -44,7 +47,8 @@ void histogram_distances(const SignatureView& q, const SignatureView& x, double*
     for (std::size_t j = first; j < last; ++j) {
       out[i * x.images + j] = histogram_distance(query, image_rows(x, j, 0));
     }
-  });
+  };
+  parallel_for(q.images * blocks, threads, compare, &interruption);
 }
 
 }  // namespace semcbir

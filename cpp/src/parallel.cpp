@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -13,6 +14,12 @@
 #include <thread>
 #include <vector>
 
+#include "float_environment.hpp"
+#include "semcbir/interruption.hpp"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
 #include <pthread.h>
 #endif
@@ -20,22 +27,29 @@
 namespace semcbir {
 namespace {
 
+// Helpers mostly finish soon after the caller: it yields that often, well below a millisecond, before it
+// sleeps.
+constexpr int kSpins = 500;
+
 /// Indices handed out in ascending order. Ascending makes the exception deterministic: when i fails, every
 /// lower index has been handed out already and runs to its end.
 class Work {
  public:
-  Work(std::size_t n, const std::function<void(std::size_t)>& body) : n_(n), body_(body) {}
+  Work(std::size_t n, const std::function<void(std::size_t)>& body, Interruption* interruption)
+      : n_(n), body_(body), interruption_(interruption) {}
 
-  void run() noexcept {
-    while (!failed_.load(std::memory_order_relaxed)) {
-      const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= n_) return;
-      try {
-        body_(i);
-      } catch (...) {
-        record(i);
-      }
-    }
+  /// The calling thread's part.
+  void lead() noexcept {
+    run();
+    if (interruption_ != nullptr && interruption_->possible()) watch_helpers();
+  }
+
+  /// The part of any other thread.
+  void help() noexcept {
+    ++helpers_;
+    run();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (--helpers_ == 0) idle_.notify_one();
   }
 
   void rethrow() const {
@@ -43,6 +57,38 @@ class Work {
   }
 
  private:
+  void run() noexcept {
+    const FloatEnvironment environment;
+    while (!failed_.load(std::memory_order_relaxed)) {
+      const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
+      if (i >= n_) return;
+      try {
+        if (interruption_ != nullptr) interruption_->check();
+        body_(i);
+      } catch (const InterruptedError&) {
+        record(n_ + 1);  // whatever stopped the work says more
+      } catch (...) {
+        record(i);
+      }
+    }
+  }
+
+  /// Waits until no helper is at work, since only this thread can see an interruption.
+  void watch_helpers() noexcept {
+    for (int spin = 0; spin < kSpins && helpers_.load() > 0; ++spin) std::this_thread::yield();
+    const auto idle = [this] { return helpers_.load() == 0; };
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!idle_.wait_for(lock, Interruption::kPeriod, idle)) {
+      lock.unlock();
+      try {
+        interruption_->check();
+      } catch (...) {
+        record(n_);
+      }
+      lock.lock();
+    }
+  }
+
   void record(std::size_t i) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     failed_.store(true, std::memory_order_relaxed);
@@ -54,22 +100,25 @@ class Work {
 
   const std::size_t n_;
   const std::function<void(std::size_t)>& body_;
+  Interruption* const interruption_;
   std::atomic<std::size_t> next_{0};
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::exception_ptr exception_;
   std::size_t index_ = 0;
+  std::atomic<int> helpers_{0};
+  std::condition_variable idle_;
 };
 
 void run_on_std_threads(Work& work, int team) {
   std::vector<std::thread> others;
   others.reserve(static_cast<std::size_t>(team) - 1);
   try {
-    for (int t = 1; t < team; ++t) others.emplace_back([&work] { work.run(); });
+    for (int t = 1; t < team; ++t) others.emplace_back([&work] { work.help(); });
   } catch (const std::system_error&) {
     // The system gives no more threads: those already started do the work.
   }
-  work.run();
+  work.lead();
   for (std::thread& other : others) other.join();
 }
 
@@ -89,7 +138,13 @@ void run_on_team(Work& work, int team) {
     return;
   }
 #pragma omp parallel num_threads(team)
-  work.run();
+  {
+    if (omp_get_thread_num() == 0) {
+      work.lead();
+    } else {
+      work.help();
+    }
+  }
 }
 
 #else
@@ -108,17 +163,18 @@ bool openmp_enabled() {
 #endif
 }
 
-void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body) {
+void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body,
+                  Interruption* interruption) {
   if (threads < 1 || threads > kMaxThreads) {
     throw std::invalid_argument("threads: expected 1 to " + std::to_string(kMaxThreads) + ", got " +
                                 std::to_string(threads));
   }
   const int team = static_cast<int>(std::min(n, static_cast<std::size_t>(threads)));
-  Work work(n, body);
+  Work work(n, body, interruption);
   if (team > 1) {
     run_on_team(work, team);
   } else {
-    work.run();
+    work.lead();
   }
   work.rethrow();
 }

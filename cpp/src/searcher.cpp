@@ -14,6 +14,7 @@
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "semcbir/histogram.hpp"
+#include "semcbir/interruption.hpp"
 #include "semcbir/parallel.hpp"
 #include "semcbir/signature_view.hpp"
 #include "top_k.hpp"
@@ -115,13 +116,15 @@ void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::si
 class Search {
  public:
   Search(const std::vector<SignatureView>& segments, std::size_t images, std::size_t dim,
-         const SignatureView& queries, const SearchOptions& options, const SearchOutput& output)
+         const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
+         Interruption& interruption)
       : segments_(segments),
         images_(images),
         dim_(dim),
         queries_(queries),
         options_(options),
         output_(output),
+        interruption_(interruption),
         kernels_(active_kernels()),
         group_size_(std::min(options.k, images) > kLongRanking ? 1 : kQueriesPerTask),
         group_count_(divide_up(queries.images, group_size_)) {
@@ -134,9 +137,11 @@ class Search {
   void run() {
     found_.resize(queries_.images * shards_);
     kept_.resize(queries_.images * shards_);
-    parallel_for(group_count_ * shards_, options_.threads,
-                 [this](std::size_t task) { scan(task / shards_, task % shards_); });
-    if (shards_ > 1) parallel_for(queries_.images, options_.threads, [this](std::size_t q) { merge(q); });
+    parallel_for(
+        group_count_ * shards_, options_.threads,
+        [this](std::size_t task) { scan(task / shards_, task % shards_); }, &interruption_);
+    if (shards_ == 1) return;
+    parallel_for(queries_.images, options_.threads, [this](std::size_t q) { merge(q); }, &interruption_);
   }
 
  private:
@@ -155,6 +160,7 @@ class Search {
                     for (std::size_t block = first; block < last; block += kImagesPerBlock) {
                       const std::size_t block_end = std::min(block + kImagesPerBlock, last);
                       for (Query& query : queries) query.scan(segment, block, block_end);
+                      interruption_.check((block_end - block) * queries.size());
                     }
                   });
     for (std::size_t q = first_query; q < last_query; ++q) {
@@ -189,6 +195,7 @@ class Search {
   const SignatureView& queries_;
   const SearchOptions& options_;
   const SearchOutput& output_;
+  Interruption& interruption_;
   const Kernels& kernels_;
   const std::size_t group_size_;
   const std::size_t group_count_;
@@ -209,13 +216,14 @@ Searcher::Searcher(std::vector<SignatureView> segments, std::size_t dim)
   }
 }
 
-void Searcher::search(const SignatureView& queries, const SearchOptions& options,
-                      const SearchOutput& output) const {
+void Searcher::search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
+                      const Interrupted& interrupted) const {
   if (options.k < 1) throw std::invalid_argument("k: expected at least 1, got 0");
   if (!(options.epsilon >= 0.0)) {
     throw std::invalid_argument("epsilon: expected at least 0, got " + std::to_string(options.epsilon));
   }
-  Search(segments_, images_, dim_, queries, options, output).run();
+  Interruption interruption(interrupted);
+  Search(segments_, images_, dim_, queries, options, output, interruption).run();
 }
 
 }  // namespace semcbir

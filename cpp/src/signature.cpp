@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "exact.hpp"
+#include "float_environment.hpp"
 #include "label_counts.hpp"
+#include "semcbir/interruption.hpp"
 #include "semcbir/parallel.hpp"
 
 namespace semcbir {
@@ -135,20 +137,24 @@ ImageSignature build_signature(const LabelledImage& image, const SignatureSpec& 
     throw std::invalid_argument("label map: expected at least one pixel, got " +
                                 std::to_string(image.height) + " x " + std::to_string(image.width));
   }
+  const FloatEnvironment environment;
   return std::visit([&](const auto* labels) { return build(labels, image, spec); }, image.labels);
 }
 
 std::vector<ImageSignature> build_signatures(const std::vector<LabelledImage>& images,
-                                             const SignatureSpec& spec, int threads) {
+                                             const SignatureSpec& spec, int threads,
+                                             const Interrupted& interrupted) {
   check_spec(spec);
+  Interruption interruption(interrupted);
   std::vector<ImageSignature> result(images.size());
-  parallel_for(images.size(), threads, [&](std::size_t i) {
+  const auto build_one = [&](std::size_t i) {
     try {
       result[i] = build_signature(images[i], spec);
     } catch (const std::invalid_argument& error) {
       throw std::invalid_argument("image " + std::to_string(i) + ": " + error.what());
     }
-  });
+  };
+  parallel_for(images.size(), threads, build_one, &interruption);
   return result;
 }
 

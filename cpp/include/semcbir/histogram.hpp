@@ -2,6 +2,7 @@
 // The distance between two semantic histograms (eq. 1), and all distances between two sets of images.
 #pragma once
 
+#include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
 
 namespace semcbir {
@@ -11,6 +12,8 @@ namespace semcbir {
 double histogram_distance(const ImageRows& q, const ImageRows& x);
 
 /// All distances between two sets of images: out[i * x.images + j] is that of image i of q and image j of x.
-void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads);
+/// Throws InterruptedError where `interrupted` says so.
+void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads,
+                         const Interrupted& interrupted = {});
 
 }  // namespace semcbir

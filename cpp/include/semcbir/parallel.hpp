@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <functional>
 
+#include "semcbir/interruption.hpp"
+
 namespace semcbir {
 
 /// The most threads that a call may ask for.
@@ -18,6 +20,11 @@ bool openmp_enabled();
 /// Any thread may get any i, so body(i) must not depend on its thread. If calls throw, the exception of the
 /// lowest i is rethrown here after all threads have stopped. Works in a forked child too. Throws
 /// std::invalid_argument unless 1 <= threads <= kMaxThreads.
-void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body);
+///
+/// All calls are made in the default floating-point environment, whatever the caller's. `interruption`, if
+/// any, must be the calling thread's: it is checked before every call and while the other threads finish
+/// theirs. A call that takes long should check it too.
+void parallel_for(std::size_t n, int threads, const std::function<void(std::size_t)>& body,
+                  Interruption* interruption = nullptr);
 
 }  // namespace semcbir

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
 
 namespace semcbir {
@@ -40,8 +41,10 @@ class Searcher {
   std::size_t size() const { return size_; }
 
   /// Searches with every image of `queries` (ids not needed). Throws std::invalid_argument for k = 0, an
-  /// epsilon that is negative or NaN, and for bad threads.
-  void search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output) const;
+  /// epsilon that is negative or NaN, and for bad threads. The calling thread asks `interrupted` now and
+  /// then; where it says yes, the search throws InterruptedError and leaves the output unfinished.
+  void search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
+              const Interrupted& interrupted = {}) const;
 
  private:
   std::vector<SignatureView> segments_;

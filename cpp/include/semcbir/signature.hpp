@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "semcbir/interruption.hpp"
+
 namespace semcbir {
 
 /// What a signature is made from. Owns nothing.
@@ -42,9 +44,10 @@ struct ImageSignature {
 ImageSignature build_signature(const LabelledImage& image, const SignatureSpec& spec);
 
 /// The signatures of many images, in the same order. The message of an exception starts with the number of
-/// the image.
+/// the image. Throws InterruptedError where `interrupted` says so.
 std::vector<ImageSignature> build_signatures(const std::vector<LabelledImage>& images,
-                                             const SignatureSpec& spec, int threads);
+                                             const SignatureSpec& spec, int threads,
+                                             const Interrupted& interrupted = {});
 
 /// The columns of a SignatureView, in the caller's memory, for write_columns to fill.
 struct SignatureColumns {
