@@ -19,7 +19,7 @@ from semcbir import Searcher, Signatures
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
-# Each piece of work would take minutes. A timer sends the signal once it has begun; printed is how long it takes
+# Each piece of work would take minutes. A timer sends the signal soon; printed is how long it takes
 # until the exception comes out.
 CODE = """
 import signal, sys, threading, time
