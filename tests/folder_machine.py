@@ -96,6 +96,8 @@ class Model:
     def rebase(self, new: Path, old: Path) -> None:
         state = self.roots.pop(old)
         mine = [row for row in self.rows if row.owner == old]
+        if state == "files":
+            mine = [row for row in mine if row.path.parent == old]
         for row in mine:
             row.path, row.owner = new / row.path.relative_to(old), new
         if state == "scanned":
@@ -105,7 +107,7 @@ class Model:
         else:
             rows = [row for row in self.rows if row.path.parent == new]
         self.roots[new] = state
-        self.take_over(new, [row for row in rows if row.owner != new], mine)
+        self.take_over(new, [row for row in rows if all(row is not own for own in mine)], mine)
 
     def refresh(self, folders: list[Path]) -> bool:
         """Follow the files; return whether any root was there."""

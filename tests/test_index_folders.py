@@ -449,4 +449,4 @@ def test_any_sequence_of_changes_leaves_what_a_plain_model_says(machine: type[Fo
 
 @pytest.mark.slow
 def test_many_sequences_of_changes(machine: type[Folders]):
-    run(machine, examples=2000, steps=40)
+    run(machine, examples=500, steps=40)

@@ -53,8 +53,18 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
         )
     every = Roots(other for other in read_roots(catalog, forgotten=True) if other.id != root.id)
     with catalog.changes():
+        if not root.scanned:
+            _leave_deeper(catalog, chosen[0])
         catalog.move_root(root.id, *stored_place(new, catalog.folder))
         _take_over(catalog, every, root, moved=True)
+
+
+def _leave_deeper(catalog: Catalog, root: Root) -> None:
+    """Give what a root of single files has in sub-folders, from when it was scanned, to a forgotten root."""
+    deeper = [(row.id, path) for path, row in catalog.images_below(root.id).items() if b"/" in path]
+    if deeper:
+        place = stored_place(root.folder, catalog.folder)
+        catalog.hand_over(catalog.add_root(*place, "forgotten"), deeper)
 
 
 def _followed(roots: Roots, folder: Path) -> bool:
