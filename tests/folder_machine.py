@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from semcbir import Extractor, Index, IndexStorageError, Signatures
+from semcbir.extractor import Extraction
 from semcbir.index.catalog import SUPERSEDED, read
 from semcbir.index.roots import read_roots
 
@@ -29,11 +30,11 @@ FOLDERS = ["p", "p/a", "p/a/b", "p/c", "q", "q/a"]
 NAMES = ["0.jpg", "1.jpg", "2.jpg"]
 
 
-def fake_stream(self: Extractor, images: Iterable[Path]) -> Iterator[dict[str, Signatures]]:
+def fake_stream(self: Extractor, images: Iterable[Path]) -> Iterator[Extraction]:
     """Signatures that hold the number that a file is: this takes no time, and shows what was read."""
     for path in images:
         number = float(path.read_text())
-        yield {
+        found = {
             feature.name: Signatures(
                 offsets=[0, 1],
                 classes=[1],
@@ -45,6 +46,7 @@ def fake_stream(self: Extractor, images: Iterable[Path]) -> Iterator[dict[str, S
             )
             for feature in self.features
         }
+        yield Extraction(found)
 
 
 @dataclass

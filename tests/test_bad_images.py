@@ -18,7 +18,8 @@ from PIL import Image, ImageCms
 
 from image_files import error_for, picture, png_chunk, save
 from semcbir.errors import ImageError
-from semcbir.images.decode import MAX_PIXELS, load_image
+from semcbir.images.decode import load_image
+from semcbir.images.limits import MAX_PIXELS
 
 
 def png_header(width: int, height: int) -> bytes:

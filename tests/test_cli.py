@@ -93,6 +93,41 @@ def test_skipped_images_are_named_once_and_make_the_exit_code_3(
     assert kept[0]["reason"] == "the file is empty (0 bytes)"
 
 
+def test_damaged_photos_are_named_and_indexed(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    photo = photo_folder / "beach" / "0.jpg"
+    photo.write_bytes(photo.read_bytes()[:-2])
+    done = run("index", photo_folder, "-o", tmp_path / "index", "--model", tiny_model)
+    assert done.code == 0
+    assert "0 skipped, 1 damaged)" in done.out
+    line = f"damaged {photo}: the file ends early"
+    assert line in done.err
+    info = run("info", tmp_path / "index")
+    assert "damaged    1" in info.out
+    assert line in info.out
+    assert run("info", tmp_path / "index", "--json").json["damaged"] == [
+        {"path": str(photo), "reason": "the file ends early"}
+    ]
+    assert f"{photo} is damaged: the file ends early" in run("search", photo, tmp_path / "index").err
+    assert run("search", photo, photo_folder, "--model", tiny_model).code == 0
+
+
+def test_max_pixels(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    done = run("index", photo_folder, "-o", index, "--model", tiny_model, "--max-pixels", "100", "--json")
+    assert (done.code, done.json["added"], len(done.json["skipped"])) == (3, 0, 12)
+    query = photo_folder / "beach" / "0.jpg"
+    small = run("search", query, index, "--max-pixels", "100")
+    assert small.code != 0
+    assert "exceed the limit of 100 pixels" in small.err
+    assert run("refresh", index, "--json").json["added"] == 0
+    assert run("refresh", index, "--max-pixels", "1000000", "--json").json["added"] == 12
+    shutil.rmtree(index)
+    done = run("search", query, photo_folder, "--model", tiny_model, "--max-pixels", "100000", "--json")
+    assert done.json["images"] == 12
+
+
 def test_pictures_that_are_not_read_are_counted_in_the_summary(
     run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

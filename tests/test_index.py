@@ -28,6 +28,7 @@ from semcbir import (
     search,
 )
 from semcbir.index import catalog, merge
+from semcbir.index.run import Damaged
 from tiny_models import tiny_model as write_tiny_model
 
 
@@ -197,6 +198,77 @@ def test_bad_images_are_recorded_and_the_rest_goes_on(photo_folder: Path, tiny_m
     (photo_folder / "empty.jpg").write_bytes(good)
     assert index.refresh().added == 1
     assert index.check() == []
+
+
+def cut_short(photo: Path) -> Path:
+    photo.write_bytes(photo.read_bytes()[:-2])
+    return photo
+
+
+def test_damaged_images_are_indexed_with_a_note_that_stays(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    photo = cut_short(photo_folder / "beach" / "0.jpg")
+    note = Damaged(photo, "the file ends early")
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model)
+    assert (index.report.added, index.report.skipped, index.report.damaged) == (12, [], [note])
+    assert Index.open(index.path).damaged == [note]
+    report = index.refresh()
+    assert (report.unchanged, report.damaged) == (12, [])
+    assert index.damaged == [note]
+    index.compact()
+    assert index.damaged == [note]
+    assert index.check() == []
+    index.remove(photo)
+    assert index.damaged == []
+    assert index.add(photo).added == 1  # put back, not read again
+    assert index.report.damaged == []
+    assert index.damaged == [note]
+    photo.write_bytes((photo_folder / "beach" / "1.jpg").read_bytes())
+    assert index.refresh().updated == 1
+    assert index.damaged == []
+
+
+def test_a_skipped_image_leaves_no_note_when_it_goes(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    (photo_folder / "bad.jpg").write_text("nothing")
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model)
+    (photo_folder / "bad.jpg").unlink()
+    index.refresh()
+    shutil.copy(photo_folder / "beach" / "0.jpg", photo_folder / "bad.jpg")
+    assert index.refresh().added == 1
+    assert index.damaged == index.skipped == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "batches"])
+def test_a_stream_says_what_is_damaged(
+    photo_folder: Path, tiny_model: Path, device: str, monkeypatch: pytest.MonkeyPatch
+):
+    photos = [cut_short(photo_folder / "beach" / "0.jpg"), photo_folder / "beach" / "1.jpg"]
+    extractor = Extractor(tiny_model)
+    if device == "batches":
+        monkeypatch.setattr(type(extractor._stream_segmenter), "batches", True)
+    found = list(extractor.stream(photos))
+    assert [one.damage for one in found] == ["the file ends early", None]
+    assert [extractor.analyse(photo).damage for photo in photos] == ["the file ends early", None]
+
+
+def test_max_pixels_skips_and_tries_again(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, max_pixels=100)
+    assert len(index) == 0
+    assert all("exceed the limit of 100 pixels" in skipped.reason for skipped in index.skipped)
+    recipe = index.recipe
+    assert (index.refresh().added, len(index.skipped)) == (
+        0,
+        12,
+    )  # as ever: unchanged files are not read again
+    assert index.refresh(extractor=index.extractor(max_pixels=10**6)).added == 12
+    assert index.recipe == recipe
+    assert index.skipped == []
+    again = Index.build(photo_folder, tmp_path / "index", model=tiny_model, max_pixels=None)
+    assert again.report.unchanged == 12
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="max_pixels"):
+            Extractor(tiny_model, max_pixels=wrong)
 
 
 def test_pictures_that_are_not_read_are_counted_by_kind(photo_folder: Path, tiny_model: Path, tmp_path: Path):

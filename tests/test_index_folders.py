@@ -15,7 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 import folder_machine
 from folder_machine import Folders, fake_stream
-from semcbir import Extractor, Index, Signatures
+from semcbir import Extractor, Index
+from semcbir.extractor import Extraction
 from semcbir.index import plan, vanished
 from semcbir.index.catalog import NAME, Catalog
 
@@ -27,7 +28,7 @@ READ: list[Path] = []
 def numbers(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of "photos" that are numbers: ``a/0.jpg`` .. ``a/2.jpg``, and ``b/0.jpg``."""
 
-    def stream(self: Extractor, images: Iterable[Path]) -> Iterator[dict[str, Signatures]]:
+    def stream(self: Extractor, images: Iterable[Path]) -> Iterator[Extraction]:
         for path in images:
             READ.append(path)
             yield from fake_stream(self, [path])

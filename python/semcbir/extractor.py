@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ from semcbir._files import display_path
 from semcbir._validate import check_choice, check_integer
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
-from semcbir.images.decode import as_image, load_image
+from semcbir.images.decode import as_image, load_noted
+from semcbir.images.limits import MAX_PIXELS
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
@@ -54,23 +55,34 @@ class Analysis:
     - ``image``: RGB uint8 (H, W, 3), its longer side bounded
     - ``label_map``: uint8 or uint16 (H, W), at the image's resolution
     - ``features``: per feature name its keypoints and descriptors
+    - ``damage``: what is wrong with its file, whose other parts these are; None if nothing is
     """
 
     image: Image
     label_map: npt.NDArray[Any]
     features: dict[str, LocalFeatures]
+    damage: str | None = None
+
+
+class Extraction(dict[str, Signatures]):
+    """An image's signatures: a batch of one per feature name. ``damage`` is as in Analysis."""
+
+    def __init__(self, signatures: Mapping[str, Signatures], damage: str | None = None) -> None:
+        super().__init__(signatures)
+        self.damage = damage
 
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image ready for the network: its pixels, its features, its canvas."""
+    """An image ready for the network: its pixels, its features, what is damaged, its canvas."""
 
     image: Image
     features: dict[str, LocalFeatures]
+    damage: str | None
     canvas: npt.NDArray[Any]
 
 
-Extracted = dict[str, Signatures] | ImageError
+Extracted = Extraction | ImageError
 """What a stream yields for an image: a batch of one per feature name, or the error."""
 
 
@@ -81,7 +93,8 @@ class Extractor:
     models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
     kaze, surf, sift, hog (names, or objects with parameters); ``long_side`` is the bound in pixels on the
     longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are processed at once
-    (None: every usable CPU); ``inference`` is how they go through a model that gives logits (see Segmenter).
+    (None: every usable CPU); ``inference`` is how they go through a model that gives logits (see Segmenter);
+    ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit).
 
     A missing model or card raises ModelError at once, a wrong argument ValueError or TypeError. The model is
     loaded when it is first needed, or by ``load``; only then does a model that is unusable or does not fit
@@ -97,9 +110,11 @@ class Extractor:
         device: str = "auto",
         threads: int | None = None,
         inference: InferenceSpec | str | None = None,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> None:
         self.features = parse_features(features)
         self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
+        self.max_pixels = None if max_pixels is None else check_integer("max_pixels", max_pixels, 1)
         self.threads = check_threads(threads)
         self.device = check_choice("device", device, DEVICES)
         self.model_path, card = resolve(model)
@@ -137,12 +152,12 @@ class Extractor:
 
         Raises ImageError if the file cannot be read.
         """
-        pixels = self._pixels(image)
+        pixels, damage = self._pixels(image)
         segmenter = self.segmenter
         with ThreadPoolExecutor(1) as beside:
             features = beside.submit(extract_features, pixels, self.features)
             (label_map,) = segmenter.segment([pixels])
-            return Analysis(pixels, label_map, features.result())
+            return Analysis(pixels, label_map, features.result(), damage)
 
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
         """Return the signatures of ``images`` for one feature (None: the first), in their order.
@@ -160,7 +175,7 @@ class Extractor:
         sources = [images] if isinstance(images, (str, os.PathLike, np.ndarray)) else list(images)
         if len(sources) == 1:
             return self.signatures_of(self.analyse(sources[0]))
-        found: list[dict[str, Signatures]] = []
+        found: list[Extraction] = []
         for extracted in self.stream(sources):
             if isinstance(extracted, ImageError):
                 raise extracted
@@ -205,20 +220,20 @@ class Extractor:
         if isinstance(prepared, ImageError) or output is None:
             return cast(ImageError, prepared)
         label_map = segmenter.label_map(prepared.image, output)
-        return self.signatures_of(Analysis(prepared.image, label_map, prepared.features))
+        return self.signatures_of(Analysis(prepared.image, label_map, prepared.features, prepared.damage))
 
     def _extract_one(self, image: ImageSource) -> Extracted:
         prepared = self._prepare(image)
         if isinstance(prepared, ImageError):
             return prepared
-        pixels, features = prepared
+        pixels, features, damage = prepared
         (label_map,) = self._stream_segmenter.segment([pixels])
-        return self.signatures_of(Analysis(pixels, label_map, features))
+        return self.signatures_of(Analysis(pixels, label_map, features, damage))
 
-    def _prepare(self, image: ImageSource) -> tuple[Image, dict[str, LocalFeatures]] | ImageError:
+    def _prepare(self, image: ImageSource) -> tuple[Image, dict[str, LocalFeatures], str | None] | ImageError:
         try:
-            pixels = self._pixels(image)
-            return pixels, extract_features(pixels, self.features)
+            pixels, damage = self._pixels(image)
+            return pixels, extract_features(pixels, self.features), damage
         except ImageError as error:
             return error
         except (cv2.error, MemoryError) as error:
@@ -229,14 +244,14 @@ class Extractor:
             failed.__cause__ = error
             return failed
 
-    def _pixels(self, image: ImageSource) -> Image:
+    def _pixels(self, image: ImageSource) -> tuple[Image, str | None]:
         if isinstance(image, np.ndarray):
-            return as_image(image, self.long_side)
-        return load_image(image, self.long_side)
+            return as_image(image, self.long_side), None
+        return load_noted(image, self.long_side, self.max_pixels)
 
-    def signatures_of(self, analysis: Analysis) -> dict[str, Signatures]:
+    def signatures_of(self, analysis: Analysis) -> Extraction:
         """Return an analysed image's signature per feature name, as batches of one (Algorithm 1, Fig. 4)."""
-        return {
+        found = {
             feature.name: build_signatures(
                 [analysis.label_map],
                 [analysis.features[feature.name].keypoints],
@@ -248,6 +263,7 @@ class Extractor:
             )
             for feature in self.features
         }
+        return Extraction(found, analysis.damage)
 
     def _join(self, name: str, found: Sequence[dict[str, Signatures]]) -> Signatures:
         if found:

@@ -16,6 +16,7 @@ from semcbir.cli.options import (
     FeatureNames,
     Folders,
     Json,
+    MaxPixels,
     Model,
     MoreFolders,
     OnDevice,
@@ -35,6 +36,7 @@ from semcbir.cli.text import (
     trouble_lines,
     write_json,
 )
+from semcbir.images.limits import MAX_PIXELS
 from semcbir.networks.published import DEFAULT
 from semcbir.segmentation.runtime import DEVICES
 
@@ -70,6 +72,7 @@ def index(
     ] = 512,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
 ) -> int:
     """Index the photos in folders and their sub-folders.
@@ -91,6 +94,7 @@ def index(
             long_side=long_side,
             device=device,
             threads=threads,
+            max_pixels=max_pixels,
             on_progress=meter,
         )
     return _tell(built, built.report, meter.seconds, as_json)
@@ -103,6 +107,7 @@ def refresh(
     model: Model = None,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
 ) -> int:
     """Bring an index up to date with its folders.
@@ -112,8 +117,8 @@ def refresh(
     opened = open_index(place)
     with RunMeter() as meter:
         extractor = None
-        if model or threads or device != DEVICES[0]:
-            extractor = opened.extractor(model=model, device=device, threads=threads)
+        if model or threads or device != DEVICES[0] or max_pixels != MAX_PIXELS:
+            extractor = opened.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
         report = opened.refresh(folders or (), extractor=extractor, on_progress=meter)
     return _tell(opened, report, meter.seconds, as_json)
 

@@ -130,4 +130,15 @@ Threads = Annotated[
         "--threads", min=1, max=1024, help="Threads to use (default: every usable CPU).", show_default=False
     ),
 ]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        max=2**40,
+        help="Photos with more pixels are skipped before they are decoded, for the memory they would take; "
+        "JPEGs count at the fraction of their size that they are decoded at. Another number than the default "
+        "tries photos again that were skipped.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

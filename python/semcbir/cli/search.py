@@ -14,6 +14,7 @@ from semcbir.cli.console import command, note
 from semcbir.cli.options import (
     FeatureName,
     Json,
+    MaxPixels,
     Model,
     OnDevice,
     Query,
@@ -27,6 +28,7 @@ from semcbir.cli.options import (
 from semcbir.cli.saving import check_place, save_picture
 from semcbir.cli.targets import open_index, ready_index
 from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
+from semcbir.images.limits import MAX_PIXELS
 from semcbir.segmentation.runtime import DEVICES
 
 if TYPE_CHECKING:
@@ -65,19 +67,22 @@ def search(
     ] = None,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
 ) -> int:
     """Find the photos most like a photo.
 
     Hits are ranked by the distance between signatures, nearest first.
     """
-    from semcbir.images.decode import load_image
+    from semcbir.images.decode import load_noted
     from semcbir.query import search as find
 
     # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
-    load_image(query, 64)
+    _, damage = load_noted(query, 64, max_pixels)
+    if damage:
+        note(f"{display_path(query)} is damaged: {display_path(damage)}")
     check_place("--sheet", sheet)
-    opened, extractor, code = ready_index(target, model, features, device, threads)
+    opened, extractor, code = ready_index(target, model, features, device, threads, max_pixels)
     bound = None if math.isinf(epsilon) else epsilon
     penalized: Penalized = "drop" if drop else "last"
     (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)

@@ -49,7 +49,12 @@ def own_place(folder: Path) -> Path:
 
 
 def ready_index(
-    target: Path, model: str | None, features: str | None, device: str, threads: int | None
+    target: Path,
+    model: str | None,
+    features: str | None,
+    device: str,
+    threads: int | None,
+    max_pixels: int,
 ) -> tuple[Index, Extractor, int]:
     """Return the index to search, an extractor, and the exit code; a folder's own index is refreshed."""
     from semcbir.index.index import Index
@@ -64,17 +69,22 @@ def ready_index(
                 features=features or "kaze",
                 device=device,
                 threads=threads,
+                max_pixels=max_pixels,
                 on_progress=meter,
             )
         code = _note_run(opened, opened.report, meter.seconds)
-        return opened, opened.extractor(model=model, device=device, threads=threads), code
+        return (
+            opened,
+            opened.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels),
+            code,
+        )
     opened = open_index(target)
     if features and set(features.split(",")) != set(opened.features):
         raise RecipeMismatchError(
             f"index {display_path(opened.path)} holds the features {','.join(opened.features)}, "
             f"not {features}; leave out --features, or make another index with `semcbir index`"
         )
-    extractor = opened.extractor(model=model, device=device, threads=threads)
+    extractor = opened.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
     if not is_index(target):
         code = _refresh_own(opened, extractor)
     return opened, extractor, code

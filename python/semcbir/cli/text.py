@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from semcbir.index.catalog import read
 if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
     from semcbir.index.index import Index
-    from semcbir.index.run import Report, Skipped
+    from semcbir.index.run import Damaged, Report, Skipped
     from semcbir.results import Hit, Results
 
 LISTED = 20
@@ -67,7 +68,8 @@ def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
         "removed": report.removed,
         "moved": report.moved,
         "unchanged": report.unchanged,
-        "skipped": _skipped_values(report.skipped),
+        "skipped": _reason_values(report.skipped),
+        "damaged": _reason_values(report.damaged),
         "missing": report.missing,
         "unreadable": report.unreadable,
         "ignored": report.ignored,
@@ -80,10 +82,11 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
     read = report.added + report.updated + len(report.skipped)
     rate = f", {read / seconds:.1f} images/s" if read and seconds > 0 else ""
     moved = f"{report.moved} moved, " if report.moved else ""
+    damaged = f", {len(report.damaged)} damaged" if report.damaged else ""
     return (
         f"{display_path(index.path)}: {counted(len(index), 'image')} ({report.added} added, {moved}"
         f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
-        f"{len(report.skipped)} skipped) in {duration(seconds)}{rate}"
+        f"{len(report.skipped)} skipped{damaged}) in {duration(seconds)}{rate}"
     )
 
 
@@ -96,27 +99,28 @@ def ignored_lines(report: Report) -> list[str]:
 
 
 def trouble_lines(report: Report, index: Path) -> list[str]:
-    """Return a line for each folder that was missing or could not be listed, and for each skipped file."""
+    """Return a line for each folder that was missing or could not be listed, each damaged or skipped file."""
     lines = [
         f"folder {display_path(folder)} is not there, or has no images left; its images stay in the index "
         f"until `semcbir remove {display_path(index)} {display_path(folder)}`"
         for folder in report.missing
     ]
     lines += [f"folder {display_path(folder)} cannot be listed" for folder in report.unreadable]
-    return lines + skipped_lines(report.skipped, index)
+    lines += reason_lines("damaged", report.damaged, index)
+    return lines + reason_lines("skipped", report.skipped, index)
 
 
-def skipped_lines(skipped: list[Skipped], index: Path) -> list[str]:
-    """Return a line with the reason for each of the first LISTED skipped files, and one for the rest."""
-    lines = [f"skipped {display_path(one.path)}: {display_path(one.reason)}" for one in skipped[:LISTED]]
-    if len(skipped) > LISTED:
-        rest = len(skipped) - LISTED
-        lines.append(f"skipped {rest} more; `semcbir info --json {display_path(index)}` lists all of them")
+def reason_lines(what: str, found: Sequence[Skipped | Damaged], index: Path) -> list[str]:
+    """Return a line with the reason for each of the first LISTED files, and one for the rest."""
+    lines = [f"{what} {display_path(one.path)}: {display_path(one.reason)}" for one in found[:LISTED]]
+    if len(found) > LISTED:
+        rest = len(found) - LISTED
+        lines.append(f"{what} {rest} more; `semcbir info --json {display_path(index)}` lists all of them")
     return lines
 
 
-def _skipped_values(skipped: list[Skipped]) -> list[dict[str, Any]]:
-    return [{"path": one.path, "reason": one.reason} for one in skipped]
+def _reason_values(found: Sequence[Skipped | Damaged]) -> list[dict[str, Any]]:
+    return [{"path": one.path, "reason": one.reason} for one in found]
 
 
 def hit_values(hit: Hit) -> dict[str, Any]:
@@ -191,7 +195,8 @@ def index_values(index: Index) -> dict[str, Any]:
     return {
         "index": index.path,
         "images": len(index),
-        "skipped": _skipped_values(index.skipped),
+        "skipped": _reason_values(index.skipped),
+        "damaged": _reason_values(index.damaged),
         "roots": list(index.roots),
         "segments": len(segment_sizes(index)),
         "bytes": _bytes_below(index.path),
@@ -201,7 +206,7 @@ def index_values(index: Index) -> dict[str, Any]:
 
 def index_text(index: Index) -> str:
     """Return what an index holds and how it was made, one line per item."""
-    recipe, skipped = index.recipe, index.skipped
+    recipe, skipped, damaged = index.recipe, index.skipped, index.damaged
     features = ", ".join(f"{feature.name} ({feature.dim})" for feature in recipe.features)
     name, digest = display_path(recipe.model["name"]), recipe.model["sha256"][:12]
     bound = f"{recipe.long_side} pixels" if recipe.long_side else "unbounded"
@@ -215,8 +220,10 @@ def index_text(index: Index) -> str:
         f"segments   {len(segment_sizes(index))}",
         f"on disk    {size(_bytes_below(index.path))}",
         f"skipped    {len(skipped)}",
+        f"damaged    {len(damaged)}",
     ]
-    return "\n".join([*lines, *skipped_lines(skipped, index.path)])
+    lines += reason_lines("damaged", damaged, index.path)
+    return "\n".join([*lines, *reason_lines("skipped", skipped, index.path)])
 
 
 def _bytes_below(folder: Path) -> int:

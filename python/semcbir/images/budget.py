@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
+
+_MUCH = 2**26
 
 
 class Budget:
@@ -28,7 +33,8 @@ class Budget:
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:
-        """Wait until ``count`` bytes are free, and hold them."""
+        """Wait until ``count`` bytes are free, and hold them; after many, memory goes back to the system."""
+        is_much = count >= _MUCH
         count = min(count, self.total)
         ticket = object()
         with self._changed:
@@ -42,9 +48,26 @@ class Budget:
         try:
             yield
         finally:
+            if is_much:
+                _return_freed_memory()
             with self._changed:
                 self._held -= count
                 self._changed.notify_all()
+
+
+def _return_freed_memory() -> None:
+    """Make glibc return what is freed: for every thread that had a large picture it keeps it."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return cast("Callable[[int], int]", ctypes.CDLL(None).malloc_trim)
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return None
 
 
 DECODING = Budget(2**30)

@@ -24,17 +24,12 @@ from semcbir.errors import ImageError
 from semcbir.images.budget import DECODING
 from semcbir.images.chatter import heard
 from semcbir.images.kinds import HEAD_BYTES, READ_SUFFIXES, READ_WHOLE, kinds_of
-from semcbir.images.reading import MAX_FILE, MAX_WHOLE, BoundedFile, check_size
-from semcbir.images.source import PIXEL_BYTES, Source
+from semcbir.images.limits import MAX_FILE, MAX_PIXELS, MAX_WHOLE, PIXEL_BYTES
+from semcbir.images.reading import BoundedFile, check_size
+from semcbir.images.source import Source
 from semcbir.images.sources import open_source
 
 ImageArray: TypeAlias = NDArray[np.uint8]
-
-MAX_PIXELS = 2**27
-"""Images with more pixels than this (134 megapixels) are refused before they are decoded.
-
-Kinds that take more memory for a pixel than most, PIXEL_BYTES, have to be smaller accordingly.
-"""
 
 _ALWAYS_ALLOWED = 2**26
 
@@ -146,7 +141,7 @@ def decode_noted(
             wanted = bounded_size(*source.announced, long_side)
             drafted = source.draft(wanted)
             _check_limit(source, max_pixels)
-            with DECODING.holding(source.cost):
+            with DECODING.holding(source.cost + source.extra):
                 pixels, damage = source.rgb()
                 size = wanted if drafted else bounded_size(pixels.shape[1], pixels.shape[0], long_side)
                 pixels = resized(pixels, size)

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from semcbir.images.samples import NARROW, Bytes, is_narrow, over_white, upper_8_bits
+from semcbir.images.samples import NARROW, Bytes, is_narrow, over_white, stretched
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+_STRIP_PIXELS = 2**21
 _MODES = ("RGB", "RGBA", "RGBX")
 
 
@@ -51,19 +54,37 @@ def _swapped(tile: Any) -> Any:
     return type(tile)(*tile[:3], other) if hasattr(tile, "_fields") else (*tile[:3], other)
 
 
-def deep_rgb(upper: NDArray[np.uint8], lower: NDArray[np.uint8], transparent: Any) -> Bytes | None:
-    """Return RGB from the bytes (H, W, 3 or 4) of 16-bit channels; None if the upper ones are enough.
+def deep_rgb(upper: Image.Image, lower: Image.Image, transparent: Any) -> Bytes | None:
+    """Return RGB from images of the upper and the lower bytes of 16 bits; None if the upper ones are enough.
 
     ``transparent`` is the colour (16-bit red, green, blue) that means white paper, or None.
     """
-    values = upper[..., :3].astype(np.uint16) << 8 | lower[..., :3]
-    narrow = is_narrow(int(values.min()), int(values.max()), 2**16)
+    low, high = 2**16, 0
+    for _, values, _ in _strips(upper, lower):
+        low, high = min(low, int(values.min())), max(high, int(values.max()))
+    narrow = is_narrow(low, high, 2**16)
     keyed = isinstance(transparent, tuple) and len(transparent) == 3
     if not narrow and not keyed:
         return None
-    pixels = upper_8_bits(values, 16)
-    if upper.shape[2] == 4:
-        pixels = over_white(pixels, upper[..., 3])
-    if keyed:
-        pixels[(values == np.array(transparent, np.uint16)).all(axis=-1)] = 255
+    pixels = np.empty((upper.height, upper.width, 3), np.uint8)
+    for rows, values, alpha in _strips(upper, lower):
+        strip = stretched(values, low, high) if narrow else (values >> 8).astype(np.uint8)
+        if alpha is not None:
+            strip = over_white(strip, alpha)
+        if keyed:
+            strip[(values == np.array(transparent, np.uint16)).all(axis=-1)] = 255
+        pixels[rows] = strip
     return pixels
+
+
+def _strips(
+    upper: Image.Image, lower: Image.Image
+) -> Iterator[tuple[slice, NDArray[np.uint16], Bytes | None]]:
+    """Yield some rows at a time: which they are, their 16-bit values (rows, W, 3), and their alpha."""
+    width, height = upper.size
+    step = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        box = (0, top, width, min(height, top + step))
+        above, below = np.asarray(upper.crop(box)), np.asarray(lower.crop(box))
+        values = above[..., :3].astype(np.uint16) << 8 | below[..., :3]
+        yield slice(top, box[3]), values, above[..., 3] if above.shape[2] == 4 else None

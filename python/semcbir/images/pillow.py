@@ -20,9 +20,10 @@ from semcbir._files import reason
 from semcbir.errors import ImageError
 from semcbir.images.convert import to_rgb
 from semcbir.images.kinds import DECODERS, READ_WHOLE
+from semcbir.images.limits import PIXEL_BYTES
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes
-from semcbir.images.source import PIXEL_BYTES, Source
+from semcbir.images.source import Source
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

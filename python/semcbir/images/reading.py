@@ -8,12 +8,6 @@ from typing import IO
 
 from semcbir.errors import ImageError
 
-MAX_FILE = 2**31
-"""Larger files are refused unread (bytes)."""
-
-MAX_WHOLE = 2**28
-"""The same for kinds that are read into memory as a whole (bytes)."""
-
 _READS, _BYTES_FOR_A_READ = 100_000, 1024
 
 

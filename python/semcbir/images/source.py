@@ -7,20 +7,18 @@ from abc import ABC, abstractmethod
 
 from semcbir.images.samples import Bytes
 
-PIXEL_BYTES = 8
-"""What a pixel of most kinds takes while it is decoded: Pillow's four bytes, three of RGB, and some."""
-
 
 class Source(ABC):
     """An opened image file.
 
     - ``announced``: width and height by the header
-    - ``cost``: how many bytes decoding takes, about
+    - ``cost``: how many bytes decoding takes, about; ``extra``: how many more it may take in rare cases
     - ``orientation``: how EXIF says the pixels from ``rgb`` are turned, 1 to 8; other values mean nothing
     """
 
     announced: tuple[int, int]
     cost: int
+    extra: int = 0
     orientation: int = 1
 
     @property

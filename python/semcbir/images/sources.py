@@ -14,6 +14,7 @@ from semcbir.errors import ImageError
 from semcbir.images import bmp, deep, jpeg, png
 from semcbir.images.chatter import hear_libtiff
 from semcbir.images.convert import to_rgb
+from semcbir.images.limits import MAX_WHOLE, PIXEL_BYTES
 from semcbir.images.pillow import (
     PillowSource,
     open_image,
@@ -21,9 +22,9 @@ from semcbir.images.pillow import (
     what_was_decoded,
 )
 from semcbir.images.pnm import Pnm
-from semcbir.images.reading import MAX_WHOLE, BoundedFile, EndedFile
+from semcbir.images.reading import BoundedFile, EndedFile
 from semcbir.images.samples import Bytes, as_8_bits
-from semcbir.images.source import PIXEL_BYTES, Source
+from semcbir.images.source import Source
 from semcbir.images.tiff_layout import SIGNED, UNSIGNED, Layout, full_page, layout_of, pillow_is_wrong
 from semcbir.images.tiff_page import open_page
 
@@ -99,6 +100,7 @@ class PngSource(PillowSource):
         self._note: str | None = None
         super().__init__("PNG", file)
         self._modes = deep.raw_modes(self.image)
+        self.extra = 4 * self.pixels * deep.is_deep(self._modes)
         _scale_transparency(self.image, self._modes)
 
     def opened(self) -> ImageFile:
@@ -149,7 +151,7 @@ def _deep(source: PngSource | TiffSource, transparent: Any) -> Bytes:
     other = source.opened()
     deep.take_lower_bytes(other)
     other.load()
-    pixels = deep.deep_rgb(np.asarray(source.image), np.asarray(other), transparent)
+    pixels = deep.deep_rgb(source.image, other, transparent)
     return to_rgb(source.image) if pixels is None else pixels
 
 
@@ -196,6 +198,7 @@ class TiffSource(PillowSource):
         hear_libtiff()
         super().__init__("TIFF", file)
         self._modes = deep.raw_modes(self.image)
+        self.extra = 4 * self.pixels * deep.is_deep(self._modes)
 
     def opened(self) -> ImageFile:
         """Return the image, at its page."""

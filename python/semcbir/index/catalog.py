@@ -5,7 +5,7 @@ All SQL of the package is here.
 
 ``images.state`` is one of
 
-- ``indexed``: at ``row`` of ``segment``
+- ``indexed``: at ``row`` of ``segment``; ``reason`` says what is damaged in its file, if something is
 - ``skipped``: could not be read; ``reason`` says why
 - ``removed``: taken out by hand; a refresh does not bring it back
 - ``gone``: its file has vanished; the row stays so that a path keeps its id (under SUPERSEDED: its file has
@@ -189,6 +189,11 @@ class Catalog:
         query = "SELECT root, path, reason FROM images WHERE state = 'skipped'"
         return [rows.skipped_row(row) for row in self._all(query)]
 
+    def damaged(self) -> list[tuple[int, bytes, str]]:
+        """Return (root, path, reason) of the images in the index whose files are damaged."""
+        query = "SELECT root, path, reason FROM images WHERE state = 'indexed' AND reason IS NOT NULL"
+        return [rows.skipped_row(row) for row in self._all(query)]
+
     def problems(self) -> list[str]:
         """Return what is wrong with the catalogue itself, one line per problem."""
         found = self._all("PRAGMA integrity_check")
@@ -262,6 +267,8 @@ class Catalog:
     ) -> None:
         """List an image at a ``row`` of a ``segment``, or as skipped for ``reason``.
 
+        For an image at a row, ``reason`` is what is damaged in its file.
+
         If the id is already listed, the segment row that held it becomes dead.
         """
         state = "skipped" if segment is None else "indexed"
@@ -287,7 +294,9 @@ class Catalog:
         self._connection.executemany(f"{_BURY} WHERE id = ? AND state = 'indexed'", keys)
         count = self._connection.total_changes - before
         self._connection.executemany(
-            "UPDATE images SET state = ?, reason = NULL WHERE id = ?", ((state, *key) for key in keys)
+            # What is damaged counts again if the image is put back.
+            "UPDATE images SET reason = CASE WHEN state <> 'skipped' THEN reason END, state = ? WHERE id = ?",
+            ((state, *key) for key in keys),
         )
         return count
 

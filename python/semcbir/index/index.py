@@ -17,6 +17,7 @@ from semcbir._files import PathLike, absolute, display_path
 from semcbir.errors import ImageError, IndexStorageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
+from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog, is_index, read, writer
 from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
@@ -27,7 +28,7 @@ from semcbir.index.plan import plan_add, plan_refresh
 from semcbir.index.removal import plan_removal
 from semcbir.index.roots import Roots, read_roots
 from semcbir.index.rows import MAX_ID
-from semcbir.index.run import Progress, Report, Run, Skipped
+from semcbir.index.run import Damaged, Progress, Report, Run, Skipped
 from semcbir.index.snapshot import load
 from semcbir.index.tasks import Plan
 from semcbir.networks.specs import InferenceSpec
@@ -82,12 +83,15 @@ class Index:
         device: str = "auto",
         threads: int | None = None,
         inference: InferenceSpec | str | None = None,
+        max_pixels: int | None = MAX_PIXELS,
         on_progress: OnProgress = None,
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
 
         If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
         missing is added. Images that cannot be read are recorded and skipped; ``report`` lists them.
+        ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit); another one than
+        the default tries images again that were skipped before.
 
         Raises ImageError for a folder that is not there, IndexStorageError if ``path`` holds something else
         or cannot be written, IndexLockedError if another process writes to it, RecipeMismatchError if it was
@@ -95,7 +99,13 @@ class Index:
         DeviceError, ValueError for settings.
         """
         extractor = Extractor(
-            model, features, long_side=long_side, device=device, threads=threads, inference=inference
+            model,
+            features,
+            long_side=long_side,
+            device=device,
+            threads=threads,
+            inference=inference,
+            max_pixels=max_pixels,
         )
         roots = [_folder(folder) for folder in _paths(folders)]
         if not roots:
@@ -137,11 +147,19 @@ class Index:
     @property
     def skipped(self) -> list[Skipped]:
         """The image files that could not be read, with the reason, by path."""
+        return [Skipped(*found) for found in self._reasons(Catalog.skipped)]
+
+    @property
+    def damaged(self) -> list[Damaged]:
+        """The images in the index whose files could be read only in part, with the reason, by path."""
+        return [Damaged(*found) for found in self._reasons(Catalog.damaged)]
+
+    def _reasons(self, query: Callable[[Catalog], list[tuple[int, bytes, str]]]) -> list[tuple[Path, str]]:
         with read(self.path) as catalog:
             roots = {root.id: root for root in read_roots(catalog)}
-            rows = catalog.skipped()
-        found = [Skipped(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
-        return sorted(found, key=lambda skipped: os.fsencode(skipped.path))
+            rows = query(catalog)
+        found = [(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
+        return sorted(found, key=lambda one: os.fsencode(one[0]))
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the records of the images that can be found, by id."""
@@ -197,20 +215,25 @@ class Index:
         return self._snapshot.searcher(self.recipe.feature(feature).name)
 
     def extractor(
-        self, *, model: PathLike | None = None, device: str = "auto", threads: int | None = None
+        self,
+        *,
+        model: PathLike | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> Extractor:
         """Return an Extractor that makes signatures like this index's; without arguments always the same one.
 
         ``model`` is needed if the index holds no copy and the model has moved. Raises ModelError if the model
         cannot be found, RecipeMismatchError if it is another model.
         """
-        default = model is None and device == "auto" and threads is None
+        default = (model, device, threads, max_pixels) == (None, "auto", None, MAX_PIXELS)
         if default and self._extractor is not None:
             return self._extractor
         if model is None:
             with read(self.path) as catalog:
                 model = find_model(catalog, self.recipe)
-        extractor = extractor_like(self.path, self.recipe, model, device, threads)
+        extractor = extractor_like(self.path, self.recipe, model, device, threads, max_pixels)
         if default:
             self._extractor = extractor
         return extractor
@@ -245,11 +268,13 @@ class Index:
         New and changed images are read, vanished ones taken out; one that was moved or renamed keeps its id
         and is not read again. The model is loaded only if there is something to read. If a whole folder is
         missing, or is empty and had ten images or more, these stay (an unmounted disk must not empty an
-        index), and ``report.missing`` names the folder; take it out with ``remove``.
+        index), and ``report.missing`` names the folder; take it out with ``remove``. Files skipped before are
+        tried again if they changed, or if the ``extractor`` has another ``max_pixels`` than by default.
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
         chosen = [_folder(folder) for folder in _paths(folders)]
-        return self._run(lambda catalog: plan_refresh(catalog, chosen), extractor, on_progress)
+        retry = extractor is not None and extractor.max_pixels != MAX_PIXELS
+        return self._run(lambda catalog: plan_refresh(catalog, chosen, retry=retry), extractor, on_progress)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take out images, given by id or path, and return how many; their files are not touched.

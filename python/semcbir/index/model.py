@@ -11,6 +11,7 @@ from pathlib import Path
 from semcbir._files import PathLike, absolute, display_path, sync_file, sync_folder
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
+from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import is_name, resolve
@@ -64,7 +65,12 @@ def find_model(catalog: Catalog, recipe: Recipe) -> Path:
 
 
 def extractor_like(
-    index: Path, recipe: Recipe, model: PathLike, device: str, threads: int | None
+    index: Path,
+    recipe: Recipe,
+    model: PathLike,
+    device: str,
+    threads: int | None,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> Extractor:
     """Return an Extractor with ``model`` that makes signatures by ``recipe``, that of the index at ``index``.
 
@@ -82,6 +88,7 @@ def extractor_like(
         device=device,
         threads=threads,
         inference=inference,
+        max_pixels=max_pixels,
     )
     require_like(index, recipe, extractor, "this model's signatures")
     return extractor

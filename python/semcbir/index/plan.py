@@ -22,12 +22,14 @@ _SETTLED = ("indexed", "skipped")
 """States of a row that stays as it is if its file does."""
 
 
-def plan_refresh(catalog: Catalog, folders: Iterable[Path]) -> list[Plan]:
+def plan_refresh(catalog: Catalog, folders: Iterable[Path], *, retry: bool = False) -> list[Plan]:
     """Plan to bring every root up to date, after making ``folders`` roots too.
+
+    ``retry``: files that were skipped are read again, though unchanged.
 
     Raises IndexStorageError if no root is there at all.
     """
-    plans = [_plan_root(catalog, root) for root in claim(catalog, folders)]
+    plans = [_plan_root(catalog, root, retry) for root in claim(catalog, folders)]
     if plans and all(plan.absent for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
         raise IndexStorageError(
@@ -77,9 +79,9 @@ def _images_below(catalog: Catalog, plan: Plan, folder: Path) -> list[Path]:
     )
 
 
-def _plan_root(catalog: Catalog, root: Root) -> Plan:
+def _plan_root(catalog: Catalog, root: Root, retry: bool) -> Plan:
     """Plan to bring all of ``root`` up to date with its folder; ``vanished`` says which images stay."""
-    plan = Plan(root)
+    plan = Plan(root, retry=retry)
     if not os.path.isdir(root.folder):  # noqa: PTH112 - false for every error
         plan.missing, plan.absent = [root.folder], True
         return plan
@@ -134,7 +136,7 @@ def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> N
         same = (row.size, row.mtime_ns) == (size, mtime_ns)
         if row.state == "removed" and not revive:
             return
-        if same and row.state in _SETTLED and not (revive and row.state == "skipped"):
+        if same and row.state in _SETTLED and not ((revive or plan.retry) and row.state == "skipped"):
             plan.unchanged += row.state == "indexed"
             return
         if same and row.stored:

@@ -132,12 +132,12 @@ def image_path(row: Sequence[Any]) -> tuple[int, bytes]:
 
 
 def skipped_row(row: Sequence[Any]) -> tuple[int, bytes, str]:
-    """Return a row (root, path, reason) of the images that could not be read. Raises RowError."""
+    """Return a row (root, path, reason) of images that could not be read, or are damaged. Raises RowError."""
     root, path, reason = row
-    what = f"skipped image {shown(path)}"
+    what = f"image {shown(path)}"
     _require(type(root) is int, what, "root", "a number", root)
     if not is_image_path(path):
-        raise _path_error("skipped image", path)
+        raise _path_error("image", path)
     _require(isinstance(reason, str), what, "reason", "text", reason)
     return root, path, reason
 

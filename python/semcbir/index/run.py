@@ -39,6 +39,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """An image file that could be read only in part, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a run has come: files done, files in total, and how many were skipped."""
 
@@ -51,9 +59,10 @@ class Progress:
 class Report:
     """What a run did: how many images it added, read again, took out, and left as they were.
 
-    ``moved`` counts the images that it found under another path, as they were. ``skipped`` are the files that
-    it could not read; ``missing`` are the folders that are not there, or whose images are gone all at once,
-    as if a disk was not mounted; ``unreadable`` are those that could not be listed: their images stay.
+    ``moved`` counts the images that it found under another path, as they were. ``skipped`` are the files
+    that it could not read, ``damaged`` those of which it could read a part; ``missing`` are the folders that
+    are not there, or whose images are gone all at once, as if a disk was not mounted; ``unreadable`` are
+    those that could not be listed: their images stay.
     ``ignored`` counts, by kind, the files that look like pictures and are not read: {"NEF": 12, "PSD": 1}.
     """
 
@@ -63,6 +72,7 @@ class Report:
     unchanged: int = 0
     moved: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
@@ -167,9 +177,11 @@ class Run:
             fresh = task.known is None or task.known.state != "indexed"
             self.report.added += fresh
             self.report.updated += not fresh
-            put(size=task.size, mtime_ns=task.mtime_ns, segment=segment, row=next(rows))
+            if found.damage is not None:
+                self.report.damaged.append(Damaged(task.path, found.damage))
+            put(size=task.size, mtime_ns=task.mtime_ns, segment=segment, row=next(rows), reason=found.damage)
 
 
-def _join(good: list[tuple[int, dict[str, Signatures]]]) -> Batch:
+def _join(good: Sequence[tuple[int, dict[str, Signatures]]]) -> Batch:
     ids = np.array([key for key, _ in good], np.int64)
     return {name: Signatures.concatenate([found[name] for _, found in good], ids=ids) for name in good[0][1]}

@@ -39,7 +39,8 @@ class Plan:
     Files to read, ids of files that are gone, ids of files that came back unchanged, images whose files have
     moved here, and how many images stay as they are. ``missing`` are folders whose images stay though none of
     them is there, ``unreadable`` those that cannot be listed; ``absent`` is true if the root itself is not
-    there, and nothing is planned for it then. ``ignored`` counts, by kind, files that look like pictures and
+    there, and nothing is planned for it then. ``retry``: files that were skipped are read again, though
+    unchanged. ``ignored`` counts, by kind, files that look like pictures and
     are not read.
     """
 
@@ -52,4 +53,5 @@ class Plan:
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
     absent: bool = False
+    retry: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
