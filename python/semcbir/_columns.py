@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set, ValuesView
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -20,11 +20,11 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def as_array(name: str, value: object, kinds: str, what: str) -> npt.NDArray[Any]:
-    """Return ``value``, which may be an iterator, as an array of one of NumPy's ``kinds``.
+    """Return ``value``, which may be an iterator or a set, as an array of one of NumPy's ``kinds``.
 
     Raises TypeError for anything else, ValueError for rows of different lengths; ``what`` was expected.
     """
-    given = list(value) if isinstance(value, Iterator) else value
+    given = list(value) if isinstance(value, (Iterator, Set, ValuesView)) else value
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, OverflowError):

@@ -17,12 +17,20 @@ def check_integer(name: str, value: SupportsIndex, low: int, high: int | None = 
     ``high`` None: no upper bound.
     """
     bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an integer {bounds}, got {shown(value)}")
-    number = operator.index(value)
+    number = as_integer(name, value, f"an integer {bounds}")
     if number < low or (high is not None and number > high):
         raise ValueError(f"{name}: expected an integer {bounds}, got {shown(number)}")
     return number
+
+
+def as_integer(name: str, value: object, what: str) -> int:
+    """Return ``value`` as an int; TypeError unless it is an integer, and not True or False."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name}: expected {what}, got {shown(value)}")
+    try:
+        return operator.index(value)
+    except TypeError:  # an array
+        raise TypeError(f"{name}: expected {what}, got {shown(value)}") from None
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:

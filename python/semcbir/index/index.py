@@ -3,21 +3,30 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
-from typing import Any, SupportsIndex
+from types import TracebackType
+from typing import Self, SupportsIndex
 
 import numpy as np
 
+from semcbir._columns import as_column
 from semcbir._files import PathLike, absolute, display_path
+from semcbir._validate import check_call, check_instance, counted, shown
 from semcbir.errors import ImageError, IndexStorageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.index.arguments import (
+    check_folders,
+    check_ids,
+    check_image,
+    check_images,
+    check_paths,
+)
 from semcbir.index.catalog import Catalog, is_index, read, writer
 from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
@@ -29,7 +38,7 @@ from semcbir.index.removal import plan_removal
 from semcbir.index.roots import Roots, read_roots
 from semcbir.index.rows import MAX_ID
 from semcbir.index.run import Damaged, Progress, Report, Run, Skipped
-from semcbir.index.snapshot import load
+from semcbir.index.snapshot import Snapshot, load
 from semcbir.index.tasks import Plan
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
@@ -54,6 +63,12 @@ class Index:
 
     The object is one snapshot: later changes by other processes show when the index is opened again; its own
     ``add``, ``remove``, ``refresh`` and ``compact`` show at once. There is one writer at a time.
+
+    ``len(index)`` counts the images that can be found, iterating gives a Record for each, ``id in index``,
+    ``path in index`` and ``record in index`` say whether one is there, and ``index[id]`` is its Record.
+
+    Once it is closed, by ``close`` or at the end of a ``with`` block, using it raises ValueError.
+    ``~`` at the start of a path is the home folder, here and wherever semcbir takes a path.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -64,7 +79,38 @@ class Index:
         self._reload()
 
     def _reload(self) -> None:
-        self._snapshot = load(self.path)
+        self._held: Snapshot | None = load(self.path)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        """What the index held when it was opened or last changed; ValueError once it is closed."""
+        if self._held is None:
+            raise ValueError(f"index {display_path(self.path)} is closed; open it again")
+        return self._held
+
+    def _require_open(self) -> None:
+        """Raise ValueError if the index is closed."""
+        self._snapshot  # noqa: B018
+
+    def _read(self) -> AbstractContextManager[Catalog]:
+        self._require_open()
+        return read(self.path)
+
+    def close(self) -> None:
+        """Let go of the mapped files and of the model; doing so again changes nothing.
+
+        A Searcher that came from the index goes on working, and keeps its files mapped until it is deleted.
+        """
+        self._held = self._extractor = None
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @classmethod
     def open(cls, path: PathLike) -> Index:
@@ -98,6 +144,8 @@ class Index:
         made with another recipe, ValueError if no folder is given, and the errors of Extractor: ModelError,
         DeviceError, ValueError for settings.
         """
+        folder = absolute(path)
+        check_call("on_progress", on_progress)
         extractor = Extractor(
             model,
             features,
@@ -107,10 +155,9 @@ class Index:
             inference=inference,
             max_pixels=max_pixels,
         )
-        roots = [_folder(folder) for folder in _paths(folders)]
+        roots = check_folders("folders", folders)
         if not roots:
-            raise ValueError("folders must name at least one folder, got none")
-        folder = absolute(path)
+            raise ValueError("folders: expected at least one folder, got none")
         if not is_index(folder):
             extractor.load()  # An index must not be made with a model that does not work.
             create_index(
@@ -126,8 +173,10 @@ class Index:
         return len(self._snapshot)
 
     def __repr__(self) -> str:
-        features = ", ".join(feature.name for feature in self.recipe.features)
-        return f"Index({display_path(self.path)!r}, {len(self)} images, features: {features})"
+        if self._held is None:
+            return f"Index({display_path(self.path)!r}, closed)"
+        images = counted(len(self), "image")
+        return f"Index({display_path(self.path)!r}, {images}, features: {', '.join(self.features)})"
 
     @property
     def recipe(self) -> Recipe:
@@ -155,7 +204,7 @@ class Index:
         return [Damaged(*found) for found in self._reasons(Catalog.damaged)]
 
     def _reasons(self, query: Callable[[Catalog], list[tuple[int, bytes, str]]]) -> list[tuple[Path, str]]:
-        with read(self.path) as catalog:
+        with self._read() as catalog:
             roots = {root.id: root for root in read_roots(catalog)}
             rows = query(catalog)
         found = [(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
@@ -165,15 +214,37 @@ class Index:
         """Iterate over the records of the images that can be found, by id."""
         return iter(self.records(self._snapshot.ids()))
 
+    def __contains__(self, image: object) -> bool:
+        """Return whether an image, given by id, path or Record, can be found; TypeError for anything else."""
+        return self._found(image) is not None
+
+    def __getitem__(self, image: SupportsIndex | PathLike) -> Record:
+        """Return the record of an image, given by id or path. Raises KeyError if it cannot be found."""
+        record = self._found(image)
+        if record is None:
+            raise KeyError(f"index {display_path(self.path)} has no image {shown(image)}")
+        return record
+
+    def _found(self, image: object) -> Record | None:
+        wanted = check_image("image", image.id if isinstance(image, Record) else image)
+        if isinstance(wanted, Path):
+            record = self.find(wanted)
+        else:
+            record = self.records([wanted])[0] if wanted in self._snapshot else None
+        if record is None or record.id not in self._snapshot:
+            return None
+        return record if not isinstance(image, Record) or image == record else None
+
     def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
         """Return the records of ``ids``, in their order.
 
         Raises KeyError for an id that never existed, IndexStorageError if the catalogue is damaged.
         """
         records = []
-        with read(self.path) as catalog:
+        wanted = check_ids("ids", ids)
+        with self._read() as catalog:
             roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
-            for key in map(operator.index, ids):
+            for key in wanted:
                 row = catalog.image(key) if 0 <= key <= MAX_ID else None
                 if row is None or row.root not in roots:
                     raise self._unknown(key, listed=row is not None)
@@ -192,19 +263,21 @@ class Index:
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None if it is not in the index."""
         file = absolute(path)
-        with read(self.path) as catalog:
+        with self._read() as catalog:
             place = Roots(read_roots(catalog)).place(file)
             row = catalog.indexed_at(place[0].id, place[0].relative(place[1])) if place else None
         return Record(row.id, place[1], row.size, row.mtime_ns) if place and row else None
 
-    def signatures(self, feature: str | None = None, *, ids: Iterable[int] | None = None) -> Signatures:
+    def signatures(
+        self, feature: str | None = None, *, ids: Iterable[SupportsIndex] | None = None
+    ) -> Signatures:
         """Return a copy of the signatures of ``feature`` (None: the first).
 
         All images, by id; or those with the given ``ids``, in their order. Raises ValueError for an unknown
         feature or an id that is not in the index.
         """
         name = self.recipe.feature(feature).name
-        wanted = None if ids is None else np.fromiter(ids, np.int64)
+        wanted = None if ids is None else as_column("ids", ids, np.int64, 1)
         return self._snapshot.signatures(name, wanted)
 
     def searcher(self, feature: str | None = None) -> Searcher:
@@ -231,7 +304,7 @@ class Index:
         if default and self._extractor is not None:
             return self._extractor
         if model is None:
-            with read(self.path) as catalog:
+            with self._read() as catalog:
                 model = find_model(catalog, self.recipe)
         extractor = extractor_like(self.path, self.recipe, model, device, threads, max_pixels)
         if default:
@@ -250,7 +323,7 @@ class Index:
         Folders are remembered: ``refresh`` looks there for new images. An image that ``remove`` took out
         comes back. An ``extractor`` saves loading the model again. Raises the errors of ``build``.
         """
-        chosen = list(dict.fromkeys(absolute(path) for path in _paths(paths)))
+        chosen = list(dict.fromkeys(check_paths("paths", paths)))
         for path in chosen:
             if not path.exists():
                 raise ImageError(f"{display_path(path)} is not there")
@@ -272,7 +345,7 @@ class Index:
         tried again if they changed, or if the ``extractor`` has another ``max_pixels`` than by default.
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
-        chosen = [_folder(folder) for folder in _paths(folders)]
+        chosen = check_folders("folders", folders)
         retry = extractor is not None and extractor.max_pixels != MAX_PIXELS
         return self._run(lambda catalog: plan_refresh(catalog, chosen, retry=retry), extractor, on_progress)
 
@@ -284,7 +357,8 @@ class Index:
         folder that is, is no longer followed. Raises ValueError, and takes nothing out, if something is not
         in the index; IndexLockedError if another process writes.
         """
-        many: list[Any] = [images] if isinstance(images, (Integral, str, os.PathLike)) else list(images)  # type: ignore[arg-type]
+        many = check_images("images", images)
+        self._require_open()
         with writer(self.path) as catalog:
             self._reload()
             removal = plan_removal(catalog, many, self._snapshot.__contains__)
@@ -300,6 +374,7 @@ class Index:
 
     def check(self) -> list[str]:
         """Verify the whole index, checksums included, and return what is wrong; empty if it is sound."""
+        self._require_open()
         return check_index(self.path)
 
     def compact(self) -> None:
@@ -307,6 +382,7 @@ class Index:
 
         Raises IndexLockedError if another process writes.
         """
+        self._require_open()
         with writer(self.path) as catalog:
             remove_litter(catalog)
             merge_all(catalog, self.recipe)
@@ -319,9 +395,11 @@ class Index:
         holds none of the photos; ImageError if ``new`` is not a folder; IndexLockedError if another process
         writes.
         """
-        folder = _folder(new)
+        before = None if old is None else absolute(old, "old")
+        (folder,) = check_folders("new", [new])
+        self._require_open()
         with writer(self.path) as catalog:
-            rebase(catalog, folder, None if old is None else absolute(old))
+            rebase(catalog, folder, before)
         self._reload()
 
     def _run(
@@ -330,7 +408,10 @@ class Index:
         extractor: Extractor | None,
         on_progress: OnProgress,
     ) -> Report:
+        self._require_open()
+        check_call("on_progress", on_progress)
         if extractor is not None:
+            check_instance("extractor", extractor, Extractor, "an Extractor or None")
             require_like(self.path, self.recipe, extractor, "the signatures to add")
         with writer(self.path) as catalog:
             remove_litter(catalog)
@@ -342,15 +423,3 @@ class Index:
             finally:
                 self._reload()
         return self.report
-
-
-def _folder(folder: PathLike) -> Path:
-    path = absolute(folder)
-    if not path.is_dir():
-        came = "is not a folder" if path.exists() else "is not there"
-        raise ImageError(f"folder {display_path(path)} {came}")
-    return path
-
-
-def _paths(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
-    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
