@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 import semcbir
-from semcbir.cli import progress, targets
+from semcbir.cli import progress
 from semcbir.cli.app import app
-from semcbir.index import catalog
+from semcbir.index import catalog, ready
 from semcbir.networks.names import resolve
 
 
@@ -292,8 +292,8 @@ def test_a_folder_that_cannot_be_written_is_searched_as_it_is(
 ) -> None:
     search = ("search", photo_folder / "town" / "1.jpg", photo_folder, "--json")
     run(*search, "--model", tiny_model)
-    refused = SimpleNamespace(access=lambda *_: False, path=os.path, W_OK=os.W_OK)
-    monkeypatch.setattr(targets, "os", refused)
+    refused = SimpleNamespace(access=lambda *_: False, PathLike=os.PathLike, W_OK=os.W_OK)
+    monkeypatch.setattr(ready, "os", refused)
     shutil.copy(photo_folder / "town" / "1.jpg", photo_folder / "new.jpg")
     found = run(*search)
     assert (found.code, found.json["images"]) == (0, 12)

@@ -95,7 +95,7 @@ def test_what_the_index_does_not_have_is_refused(
     with pytest.raises(ValueError, match="feature: expected 'kaze' or 'hog', got 'sift'"):
         explain(query, 0, index, "sift")
     for wrong in (True, 1.0, None):
-        with pytest.raises(TypeError, match="hit must be an id, a path or a Hit"):
+        with pytest.raises(TypeError, match="hit: expected an id, a path or a Hit"):
             explain(query, wrong, index)  # type: ignore[arg-type]
 
 

@@ -50,16 +50,16 @@ def test_parse_features() -> None:
 
 @pytest.mark.parametrize("features", ["orb", "", "kaze,", "kaze,orb", ["kaze", "x"]])
 def test_unknown_names_list_the_known(features: Any) -> None:
-    with pytest.raises(ValueError, match="expected a feature of kaze, surf, sift, hog, got"):
+    with pytest.raises(ValueError, match="features: expected some of kaze, surf, sift, hog, got"):
         parse_features(features)
 
 
 def test_none_twice_and_other_things() -> None:
     with pytest.raises(ValueError, match="at least one"):
         parse_features([])
-    with pytest.raises(ValueError, match="each feature once, got kaze, hog, kaze"):
+    with pytest.raises(ValueError, match="features: expected each once, got kaze, hog, kaze"):
         parse_features(["kaze", "hog", KAZE(upright=True)])
-    with pytest.raises(TypeError, match="a feature or its name, got 3"):
+    with pytest.raises(TypeError, match="features: expected names or features, got 3"):
         parse_features(["kaze", 3])  # type: ignore[list-item]
 
 

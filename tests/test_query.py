@@ -3,12 +3,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from semcbir import Index, IndexStorageError, RecipeMismatchError, Results, Signatures, load_image, search
+from semcbir import (
+    ImageError,
+    Index,
+    IndexStorageError,
+    RecipeMismatchError,
+    Results,
+    Signatures,
+    explain,
+    load_image,
+    search,
+)
+from semcbir.index import catalog, ready
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +60,14 @@ def test_every_kind_of_query_gives_the_same(index: Index, made_photos: Path):
     stored = index.signatures()
     assert search(stored, index, k=5)[8] == expected
     assert search([], index) == []
+    data = path.read_bytes()
+    for encoded in (data, bytearray(data), memoryview(data)):
+        assert search(encoded, index, k=5) == expected
+    with Image.open(path) as photo:
+        assert search(photo, index, k=5) == expected
+        assert search((one for one in (photo, data, signatures, path)), index, k=5) == [expected] * 4
+        assert search((photo,), index, k=5) == [expected]
+    assert index.extractor().extract(data).recipe == signatures.recipe
 
 
 def test_dropping_leaves_the_penalised_out(index: Index, made_photos: Path):
@@ -82,11 +104,11 @@ def test_the_feature_decides_the_order(index: Index, made_photos: Path):
         ({"epsilon": "0.9"}, TypeError, "epsilon: expected a number"),
         ({"penalized": "first"}, ValueError, "penalized: expected 'last' or 'drop', got 'first'"),
         ({"feature": "surf"}, ValueError, "feature: expected 'kaze' or 'hog'"),
-        ({"query": 7}, TypeError, "query must be"),
-        ({"query": [7]}, TypeError, "query must be"),
-        ({"query": np.zeros((4, 4), np.uint8)}, ValueError, r"\(4, 4\)"),
-        ({"query": np.zeros((4, 4, 3))}, TypeError, "float64"),
-        ({"index": 7}, TypeError, "index must be an Index or the path"),
+        ({"query": 7}, TypeError, "query: expected a path, .* got 7"),
+        ({"query": [7]}, TypeError, "query: expected a path, .* got 7"),
+        ({"query": np.zeros((4, 4), np.uint8)}, ValueError, r"query: .* \(4, 4\)"),
+        ({"query": np.zeros((4, 4, 3))}, TypeError, "query: .* float64"),
+        ({"index": 7}, TypeError, "index: expected an Index, or the path"),
     ],
 )
 def test_wrong_arguments(index: Index, made_photos: Path, arguments, error, message):
@@ -108,8 +130,8 @@ def test_signatures_without_a_recipe_or_of_another_are_refused(index: Index):
 
 
 def test_what_is_no_index(tmp_path: Path, made_photos: Path):
-    for place in (tmp_path, tmp_path / "absent", made_photos / "beach" / "0.jpg"):
-        with pytest.raises(IndexStorageError, match="is not an index"):
+    for place in (tmp_path / "absent", made_photos / "beach" / "0.jpg"):
+        with pytest.raises(IndexStorageError, match="is not an index|is not there"):
             search(made_photos / "beach" / "0.jpg", place)
 
 
@@ -128,3 +150,55 @@ def test_results_behave_like_a_sequence(index: Index, made_photos: Path):
     assert repr(results) == f"Results(4 hits, {results.kept} images pass the filter)"
     with pytest.raises(IndexError):
         results[4]
+
+
+def test_what_cannot_be_decoded(index: Index):
+    with pytest.raises(ImageError, match="^encoded image: this is not an image"):
+        search(b"not a photo", index)
+    with pytest.raises(ImageError, match="^encoded image: "):
+        search(b"", index)
+    with pytest.raises(ImageError, match="^Pillow image: 0 x 0 pixels"):
+        search(Image.new("RGB", (0, 0)), index)
+
+
+def test_explaining_a_photo_in_memory(index: Index, made_photos: Path):
+    path = made_photos / "town" / "0.jpg"
+    expected = explain(path, 3, index)
+    with Image.open(path) as photo:
+        for query in (path.read_bytes(), photo, load_image(path)):
+            found = explain(query, 3, index.path)
+            assert (found.rows, found.query_path) == (expected.rows, None)
+
+
+def test_a_folder_of_photos_is_an_index(photo_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    path = photo_folder / "town" / "0.jpg"
+    found = search(path, photo_folder, k=20, feature="hog")
+    own = Index.open(photo_folder / ".semcbir")
+    assert own.features == ("hog",)
+    assert found == search(path, own, k=20)
+    assert len(found) == 12
+    (photo_folder / "new.jpg").write_bytes((photo_folder / "town" / "1.jpg").read_bytes())
+    assert len(search(path.read_bytes(), str(photo_folder), k=20)) == 13
+    assert len(own) == 12
+    assert explain(path, photo_folder / "new.jpg", photo_folder).hit.id == 12
+    (photo_folder / "other.jpg").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="feature: expected 'hog', got 'kaze'"):
+        search(path, photo_folder, feature="kaze")
+    assert len(Index.open(own.path)) == 13  # the argument was looked at first
+    with catalog.writer_lock(own.path), pytest.warns(RuntimeWarning, match="another process is writing"):
+        assert len(search(path, photo_folder, k=20)) == 13
+    refused = SimpleNamespace(access=lambda *_: False, PathLike=os.PathLike, W_OK=os.W_OK)
+    monkeypatch.setattr(ready, "os", refused)
+    with pytest.warns(RuntimeWarning, match="cannot be written"):
+        assert len(search(path, photo_folder, k=20)) == 13
+    monkeypatch.undo()
+    assert len(search(path, photo_folder, k=20)) == 14
+
+
+def test_a_bad_query_costs_no_run(photo_folder: Path, tmp_path: Path):
+    for query in (tmp_path / "none.jpg", b"x", [photo_folder / "beach" / "0.jpg", b"x"]):
+        with pytest.raises(ImageError):
+            search(query, photo_folder)
+    with pytest.raises(ValueError, match="features: expected some of"):
+        search(photo_folder / "beach" / "0.jpg", photo_folder, feature="orb")
+    assert not (photo_folder / ".semcbir").exists()

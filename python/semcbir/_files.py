@@ -14,20 +14,20 @@ from typing import TypeAlias
 
 from semcbir._validate import shown
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def expanded(path: PathLike, name: str = "path") -> str:
     """Return ``path``, the argument ``name``, with ``~`` or ``~user`` at its start replaced by that home.
 
     A name of no user stays as it is; ``./~user`` is a file of that name, whoever has an account. Raises
-    TypeError unless it is text or a path object, ValueError if it is empty or holds a NUL.
+    TypeError unless it is text or a path object, ValueError if it is empty.
     """
     given: object = path
     text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(text, str):
         raise TypeError(f"{name}: expected a path, got {shown(path)}")
-    if not text or "\0" in text:
+    if not text:
         raise ValueError(f"{name}: expected a path, got {shown(path)}")
     return os.path.expanduser(text) if text[0] == "~" else text  # noqa: PTH111 -- the text is enough
 
@@ -35,9 +35,12 @@ def expanded(path: PathLike, name: str = "path") -> str:
 def absolute(path: PathLike, name: str = "path") -> Path:
     """Return the absolute path without ``..``; symbolic links stay, so that users see the names they gave.
 
-    ``~`` and errors are as in ``expanded``.
+    ``~`` and errors are as in ``expanded``; ValueError too for a NUL, which no path can hold.
     """
-    return Path(os.path.abspath(expanded(path, name)))  # noqa: PTH100 -- Path.resolve would follow the links
+    text = expanded(path, name)
+    if "\0" in text:
+        raise ValueError(f"{name}: expected a path, got {shown(text)}")
+    return Path(os.path.abspath(text))  # noqa: PTH100 -- Path.resolve would follow the links
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import display_path
+from semcbir._files import PathLike, display_path, expanded
+from semcbir._validate import check_instance
 from semcbir.errors import ImageError
 from semcbir.extractor import Analysis, Extractor
+from semcbir.images.given import ImageSource, check_image
+from semcbir.index.arguments import check_key
 from semcbir.index.index import Index, Record
+from semcbir.index.ready import open_place
 from semcbir.recipe import Recipe
 from semcbir.results import Hit
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
-
-Photo = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Explanation:
     ``rows`` has a row for each class that either image has, the largest share of the squared distance
     first, ties by label. ``distance`` and ``histogram_distance`` are those of ``search``. ``hit`` is the
     image's record in the index; ``hit_analysis`` is None if its file can no longer be read (the numbers come
-    from the index). ``recipe`` holds the feature and the class names. ``query_path`` is None for an array.
+    from the index). ``recipe`` holds the feature and the class names. ``query_path`` is None unless the
+    query is a path.
     """
 
     rows: tuple[ClassShare, ...]
@@ -64,23 +67,28 @@ class Explanation:
 
 
 def explain(
-    query: Photo,
-    hit: Hit | int | str | os.PathLike[str],
-    index: Index | str | os.PathLike[str],
+    query: ImageSource,
+    hit: Hit | SupportsIndex | PathLike,
+    index: Index | PathLike,
     feature: str | None = None,
     *,
     extractor: Extractor | None = None,
 ) -> Explanation:
     """Split the distance between ``query`` and an image of ``index`` by class.
 
-    ``query`` is a path or an RGB uint8 array (H, W, 3); ``hit`` is an id, a path or a Hit of ``search``;
-    ``feature`` is one of the index's (None: the first). An ``extractor`` saves loading the model again.
+    ``query`` is a photo as in ``search``; ``hit`` is an id, a path or a Hit of ``search``; ``index`` is an
+    Index, the path of one, or a folder of photos that has its own; ``feature`` is one of the index's (None:
+    the first). An ``extractor`` saves loading the model again.
 
     Raises ImageError for a query that cannot be read, ValueError if the index does not have the hit or the
     feature, IndexStorageError for a path that is not an index, and ModelError if the model cannot be found.
     """
-    opened = index if isinstance(index, Index) else Index.open(index)
-    record = _record(opened, hit)
+    check_image("query", query)
+    wanted = hit.id if isinstance(hit, Hit) else check_key("hit", hit, "an id, a path or a Hit")
+    if extractor is not None:
+        check_instance("extractor", extractor, Extractor, "an Extractor or None")
+    opened = open_place(index, "index")
+    record = _record(opened, wanted)
     recipe = opened.recipe.for_feature(feature)
     stored = opened.signatures(feature, ids=[record.id])
     extractor = extractor or opened.extractor()
@@ -96,19 +104,15 @@ def explain(
         distance=float(found.distances[0, 0]),
         histogram_distance=float(found.histogram_distances[0, 0]),
         hit=record,
-        query_path=None if isinstance(query, np.ndarray) else Path(query),
+        query_path=Path(expanded(query)) if isinstance(query, (str, os.PathLike)) else None,
         query_analysis=query_analysis,
         hit_analysis=hit_analysis,
         recipe=recipe,
     )
 
 
-def _record(index: Index, hit: Hit | int | str | os.PathLike[str]) -> Record:
-    if isinstance(hit, Hit):
-        hit = hit.id
-    if isinstance(hit, bool) or not isinstance(hit, (Integral, str, os.PathLike)):
-        raise TypeError(f"hit must be an id, a path or a Hit, got {type(hit).__name__}")
-    if isinstance(hit, Integral):
+def _record(index: Index, hit: int | Path) -> Record:
+    if isinstance(hit, int):
         try:
             return index.records([hit])[0]
         except KeyError:

@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import display_path
-from semcbir._validate import check_choice, check_integer
+from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
-from semcbir.images.decode import as_image, load_noted
+from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
@@ -34,7 +33,6 @@ from semcbir.signatures import Signatures, build_signatures
 from semcbir.threads import check_threads
 
 Image = npt.NDArray[np.uint8]
-ImageSource = str | os.PathLike[str] | Image
 Item = TypeVar("Item")
 Out = TypeVar("Out")
 
@@ -87,7 +85,10 @@ Extracted = Extraction | ImageError
 
 
 class Extractor:
-    """Turns images (paths or RGB uint8 arrays (H, W, 3)) into signatures.
+    """Turns images into signatures.
+
+    An image is the path of its file, the bytes of such a file, an RGB uint8 array (H, W, 3), or an image of
+    Pillow's, which is treated like a file of the same content (EXIF orientation, transparency, 16 bits).
 
     ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
     models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
@@ -123,6 +124,11 @@ class Extractor:
         self.inference = inference
         self.recipe = Recipe(self.card.preprocessing_dict(), self.features, self.long_side)
 
+    def __repr__(self) -> str:
+        features = ",".join(feature.name for feature in self.features)
+        model = os.fspath(self.model)
+        return f"Extractor({model!r}, {features!r}, long_side={self.long_side}, device={self.device!r})"
+
     @cached_property
     def segmenter(self) -> Segmenter:
         """The segmenter for a single image: it may use every thread."""
@@ -150,8 +156,9 @@ class Extractor:
     def analyse(self, image: ImageSource) -> Analysis:
         """Segment an image and find its local features, both at the same time.
 
-        Raises ImageError if the file cannot be read.
+        Raises ImageError if the file cannot be read, TypeError or ValueError for what is not an image.
         """
+        check_image("image", image)
         pixels, damage = self._pixels(image)
         segmenter = self.segmenter
         with ThreadPoolExecutor(1) as beside:
@@ -165,14 +172,17 @@ class Extractor:
         Raises ImageError for the first image that cannot be read, ValueError for a feature that this
         extractor does not compute.
         """
-        return self.extract_all(images)[self.recipe.feature(feature).name]
+        name = self.recipe.feature(feature).name
+        return self.extract_all(images)[name]
 
     def extract_all(self, images: Iterable[ImageSource]) -> dict[str, Signatures]:
         """Return the signatures of ``images`` per feature name, from one pass over each image.
 
         Raises ImageError for the first image that cannot be read.
         """
-        sources = [images] if isinstance(images, (str, os.PathLike, np.ndarray)) else list(images)
+        sources = [images] if is_image(images) else check_many("images", images, f"images, each {KINDS}")
+        for source in sources:
+            check_image("images", source)
         if len(sources) == 1:
             return self.signatures_of(self.analyse(sources[0]))
         found: list[Extraction] = []
@@ -187,6 +197,11 @@ class Extractor:
 
         An image that cannot be read yields its ImageError and the stream goes on.
         """
+        if is_image(images) or not isinstance(images, Iterable):
+            raise TypeError(f"images: expected an iterable of images, got {shown(images)}")
+        return self._stream(images)
+
+    def _stream(self, images: Iterable[ImageSource]) -> Iterator[Extracted]:
         segmenter = self._stream_segmenter
         with _one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
             if segmenter.batches:
@@ -238,19 +253,19 @@ class Extractor:
             return error
         except (cv2.error, MemoryError) as error:
             # One image that makes a library fail must not end a run over many.
-            name = "array" if isinstance(image, np.ndarray) else display_path(image)
             reason = f"no features can be found in it ({error})"
-            failed = ImageError(f"{name}: {reason}", reason=reason, transient=isinstance(error, MemoryError))
+            failed = ImageError(
+                f"{describe(image)}: {reason}", reason=reason, transient=isinstance(error, MemoryError)
+            )
             failed.__cause__ = error
             return failed
 
     def _pixels(self, image: ImageSource) -> tuple[Image, str | None]:
-        if isinstance(image, np.ndarray):
-            return as_image(image, self.long_side), None
-        return load_noted(image, self.long_side, self.max_pixels)
+        return read_noted(image, self.long_side, self.max_pixels)
 
     def signatures_of(self, analysis: Analysis) -> Extraction:
         """Return an analysed image's signature per feature name, as batches of one (Algorithm 1, Fig. 4)."""
+        check_instance("analysis", analysis, Analysis)
         found = {
             feature.name: build_signatures(
                 [analysis.label_map],

@@ -4,26 +4,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, overload
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
+from semcbir._files import PathLike, absolute
+from semcbir._validate import check_many, shown
+from semcbir.images.given import KINDS, ImageSource, check_image, is_image, read_image
+from semcbir.index.catalog import is_index
 from semcbir.index.index import Index
+from semcbir.index.ready import ready_index
 from semcbir.recipe import require_same
 from semcbir.results import Hit, Results
 from semcbir.searcher import Neighbors, Penalized, check_epsilon, check_k, check_penalized
 from semcbir.signatures import Signatures
 
-Query = str | os.PathLike[str] | npt.NDArray[np.uint8] | Signatures
-"""A photo as a path or an RGB uint8 array (H, W, 3), or ready signatures."""
+Query = ImageSource | Signatures
+"""A photo (a path, an encoded file, an RGB uint8 array (H, W, 3), a Pillow image), or ready signatures."""
 
 
 @overload
 def search(  # type: ignore[overload-overlap]
-    query: str | os.PathLike[str] | npt.NDArray[np.uint8],
-    index: Index | str | os.PathLike[str],
+    query: ImageSource,
+    index: Index | PathLike,
     k: int = ...,
     epsilon: float | None = ...,
     penalized: Penalized = ...,
@@ -31,16 +36,16 @@ def search(  # type: ignore[overload-overlap]
 ) -> Results: ...
 @overload
 def search(
-    query: Signatures | Sequence[Query],
-    index: Index | str | os.PathLike[str],
+    query: Signatures | Iterable[Query],
+    index: Index | PathLike,
     k: int = ...,
     epsilon: float | None = ...,
     penalized: Penalized = ...,
     feature: str | None = ...,
 ) -> list[Results]: ...
 def search(
-    query: Query | Sequence[Query],
-    index: Index | str | os.PathLike[str],
+    query: Query | Iterable[Query],
+    index: Index | PathLike,
     k: int = 20,
     epsilon: float | None = 0.9,
     penalized: Penalized = "last",
@@ -48,27 +53,28 @@ def search(
 ) -> Results | list[Results]:
     """Find the ``k`` images of ``index`` that are most like ``query``.
 
-    ``query`` is a photo (a path, or an RGB uint8 array (H, W, 3)), a Signatures batch, or a list of these;
-    ``index`` is an Index or the path of one. Images whose semantic histogram is farther than ``epsilon`` from
-    the query's (eq. 1; None: no filter) are ranked last, or left out with ``penalized="drop"``; the others
-    are ranked by L2 distance between signatures of ``feature`` (None: the index's first), ties by id.
+    ``query`` is a photo (a path, the bytes of an image file, an RGB uint8 array (H, W, 3), or an image of
+    Pillow's), a Signatures batch, or an iterable of these. ``index`` is an Index, the path of one, or a
+    folder of photos, as on the command line: its own index in ``FOLDER/.semcbir`` is made with the default
+    model, or brought up to date, first; a RuntimeWarning says if that cannot be done now. To search often,
+    open an Index once.
 
-    Returns Results for one photo; for a batch or a list, a list with Results for each image.
+    Images whose semantic histogram is farther than ``epsilon`` from the query's (eq. 1; None: no filter) are
+    ranked last, or left out with ``penalized="drop"``; the others are ranked by L2 distance between
+    signatures of ``feature`` (None: the index's first), ties by id.
+
+    Returns Results for one photo; for a batch or an iterable, a list with Results for each image.
 
     Raises ImageError for a photo that cannot be read, RecipeMismatchError for signatures made differently
-    from the index's, IndexStorageError for a path that is not an index, ModelError if the model cannot be
-    found, and TypeError or ValueError for a wrong argument.
+    from the index's, IndexStorageError for a path that is neither an index nor a folder, ModelError if the
+    model cannot be found, and TypeError or ValueError for a wrong argument.
     """
     check_k(k)
     check_epsilon(epsilon)
     check_penalized(penalized)
-    if not isinstance(index, (Index, str, os.PathLike)):
-        raise TypeError(f"index must be an Index or the path of one, got {type(index).__name__}")
-    opened = index if isinstance(index, Index) else Index.open(index)
-    single = isinstance(query, (str, os.PathLike, np.ndarray))
-    if not single and not isinstance(query, (Signatures, list, tuple)):
-        raise _no_query(query)
-    queries: Sequence[Query] = [query] if single or isinstance(query, Signatures) else query  # type: ignore[list-item,assignment]
+    single = is_image(query)
+    queries = _check_queries(query)
+    opened = _open(index, queries, feature)
     signatures = _signatures(queries, opened, feature)
     if signatures is None:
         return []
@@ -77,35 +83,46 @@ def search(
     return results[0] if single else results
 
 
+def _check_queries(query: object) -> list[Query]:
+    what = f"{KINDS}, a Signatures or several of these"
+    if isinstance(query, Signatures):
+        return [query]
+    queries: list[Query] = [query] if is_image(query) else check_many("query", query, what)
+    for one in queries:
+        if not isinstance(one, Signatures):
+            check_image("query", one)
+    return queries
+
+
+def _open(index: Index | PathLike, queries: Sequence[Query], feature: str | None) -> Index:
+    """Open ``index``; the index of a folder of photos is brought up to date."""
+    if isinstance(index, Index):
+        return index
+    if not isinstance(index, (str, os.PathLike)):
+        raise TypeError(f"index: expected an Index, or the path of one or of a folder, got {shown(index)}")
+    place = absolute(index, "index")
+    if not is_index(place):
+        for query in queries:  # One that cannot be read must fail before any long work.
+            if not isinstance(query, Signatures):
+                read_image(query, 64)
+    ready = ready_index(place, feature=feature)
+    if ready.stale:
+        warnings.warn(ready.stale, RuntimeWarning, stacklevel=3)
+    return ready.index
+
+
 def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> Signatures | None:
     """Return all queries as one batch in their order; photos among them are extracted in one go."""
     recipe = index.recipe.for_feature(feature)
-    photos: list[Any] = []
+    photos = [query for query in queries if not isinstance(query, Signatures)]
     for query in queries:
         if isinstance(query, Signatures):
             require_same(recipe, query.recipe, "the query's signatures")
-        elif isinstance(query, (str, os.PathLike, np.ndarray)):
-            photos.append(query)
-        else:
-            raise _no_query(query)
-    made = index.extractor().extract(photos, feature) if photos else None
-    parts, used = [], 0
-    for query in queries:
-        if isinstance(query, Signatures):
-            parts.append(query)
-        elif made is not None:
-            parts.append(made[used])
-            used += 1
+    made = iter(index.extractor().extract(photos, feature) if photos else ())
+    parts = [query if isinstance(query, Signatures) else next(made) for query in queries]
     if not parts:
         return None
     return Signatures.concatenate(parts, ids=np.arange(sum(map(len, parts))))
-
-
-def _no_query(query: object) -> TypeError:
-    return TypeError(
-        "query must be a path, an RGB uint8 array (H, W, 3), a Signatures or a list of these, "
-        f"got {type(query).__name__}"
-    )
 
 
 def _results(index: Index, neighbors: Neighbors, query: int) -> Results:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semcbir._files import display_path
+from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import ERROR, SKIPPED, command, note
 from semcbir.cli.options import (
-    FOLDER_INDEX,
     FeatureNames,
     Folders,
     Json,
@@ -24,7 +23,7 @@ from semcbir.cli.options import (
     Threads,
 )
 from semcbir.cli.progress import RunMeter
-from semcbir.cli.targets import index_place, open_index, own_place, rebase
+from semcbir.cli.targets import open_index, rebase
 from semcbir.cli.text import (
     ignored_lines,
     index_text,
@@ -37,6 +36,7 @@ from semcbir.cli.text import (
     write_json,
 )
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.index.place import FOLDER_INDEX, index_place, own_place
 from semcbir.networks.published import DEFAULT
 from semcbir.segmentation.runtime import DEVICES
 
@@ -84,7 +84,7 @@ def index(
     if output is None:
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
-        output = own_place(folders[0])
+        output = own_place(absolute(folders[0]))
     with RunMeter() as meter:
         built = Index.build(
             folders,

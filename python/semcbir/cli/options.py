@@ -11,12 +11,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from semcbir._files import display_path
+from semcbir._files import display_path, expanded
 from semcbir._validate import listed
+from semcbir.index.place import FOLDER_INDEX
 from semcbir.segmentation.runtime import DEVICES
-
-FOLDER_INDEX = ".semcbir"
-"""Where a folder of photos that is searched directly keeps its index."""
 
 Value = TypeVar("Value")
 
@@ -63,14 +61,19 @@ def parse_features(text: str) -> str:
     """Parse --features into the features' names, joined by commas."""
     from semcbir import features
 
-    return ",".join(feature.name for feature in features.parse_features(text))
+    try:
+        return ",".join(feature.name for feature in features.parse_features(text))
+    except ValueError as error:
+        raise ValueError(
+            str(error).removeprefix("features: ")
+        ) from None  # The option's name is said already.
 
 
 def parse_picture(text: str) -> Path:
     """Parse the name of a picture to write; a wrong name is reported before the work, not after."""
     from PIL import Image
 
-    path = Path(text)
+    path = Path(expanded(text))  # A shell leaves the "~" of --sheet=~/hits.jpg as it is.
     known = sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.SAVE)
     if path.suffix.lower() not in known:
         raise ValueError(f"expected a picture's name such as out.png, got {text!r}")

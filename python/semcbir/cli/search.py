@@ -82,7 +82,7 @@ def search(
     if damage:
         note(f"{display_path(query)} is damaged: {display_path(damage)}")
     check_place("--sheet", sheet)
-    opened, extractor, code = ready_index(target, model, features, device, threads, max_pixels)
+    opened, extractor, code = ready_index(target, model, features, feature, device, threads, max_pixels)
     bound = None if math.isinf(epsilon) else epsilon
     penalized: Penalized = "drop" if drop else "last"
     (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._validate import check_many, shown
 from semcbir.features.base import Feature, LocalFeatures, check_uint8
 from semcbir.features.hog import HOG
 from semcbir.features.kaze import KAZE
@@ -50,12 +51,13 @@ def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[F
         features = features.split(",")
     elif isinstance(features, Feature):
         features = (features,)
-    parsed = tuple(_one(feature) for feature in features)
+    many = check_many("features", features, "names or features")
+    parsed = tuple(_one("features", feature) for feature in many)
     names = [feature.name for feature in parsed]
     if not names:
-        raise ValueError(f"expected at least one feature of {_known()}, got none")
+        raise ValueError(f"features: expected at least one of {_known()}, got none")
     if len(set(names)) < len(names):
-        raise ValueError(f"expected each feature once, got {', '.join(names)}")
+        raise ValueError(f"features: expected each once, got {', '.join(names)}")
     for feature in parsed:
         feature.check_available()
     return parsed
@@ -87,21 +89,21 @@ def extract_features(image: npt.NDArray[np.uint8], features: Iterable[Feature]) 
         TypeError, ValueError: ``image`` is not such an array.
         SemcbirError: a feature is not available here.
     """
-    check_uint8(image, "an RGB image")
+    check_uint8("image", image, "an RGB image")
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"expected an RGB image of shape (height, width, 3), got shape {image.shape}")
+        raise ValueError(f"image: expected an RGB image of shape (height, width, 3), got shape {image.shape}")
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     return {feature.name: feature.detect_and_compute(grey) for feature in features}
 
 
-def _one(feature: object) -> Feature:
+def _one(argument: str, feature: object) -> Feature:
     if isinstance(feature, Feature):
         return feature
     if not isinstance(feature, str):
-        raise TypeError(f"expected a feature or its name, got {feature!r}")
+        raise TypeError(f"{argument}: expected names or features, got {shown(feature)}")
     kind = FEATURES.get(feature.strip().lower())
     if kind is None:
-        raise ValueError(f"expected a feature of {_known()}, got {feature.strip()!r}")
+        raise ValueError(f"{argument}: expected some of {_known()}, got {shown(feature.strip())}")
     return kind()
 
 

@@ -57,9 +57,9 @@ class Feature(ABC):
             TypeError, ValueError: ``grey`` is not a uint8 array of two dimensions with at least one pixel.
             SemcbirError: see :meth:`check_available`.
         """
-        check_uint8(grey, "a grey image")
+        check_uint8("grey", grey, "a grey image")
         if grey.ndim != 2 or grey.size == 0:
-            raise ValueError(f"expected a grey image of shape (height, width), got shape {grey.shape}")
+            raise ValueError(f"grey: expected a grey image of shape (height, width), got shape {grey.shape}")
         self.check_available()
         keypoints, descriptors = self._compute(np.ascontiguousarray(grey))
         points = np.ascontiguousarray(keypoints, np.float32).reshape(-1, 2)
@@ -74,9 +74,9 @@ class Feature(ABC):
         return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
-def check_uint8(array: object, what: str) -> None:
+def check_uint8(name: str, array: object, what: str) -> None:
     """Raise TypeError if ``array`` is not a uint8 array; ``what`` was expected."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"expected {what} as a uint8 array, got {type(array).__name__}")
+        raise TypeError(f"{name}: expected {what} as a uint8 array, got {type(array).__name__}")
     if array.dtype != np.uint8:
-        raise TypeError(f"expected {what} of dtype uint8, got {array.dtype}")
+        raise TypeError(f"{name}: expected {what} of dtype uint8, got {array.dtype}")

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from semcbir._files import PathLike, display_path, reason
+from semcbir._files import PathLike, display_path, expanded, reason
 from semcbir._validate import check_integer
 from semcbir.errors import ImageError
 from semcbir.images.budget import DECODING
@@ -60,7 +60,7 @@ def load_noted(
     path: PathLike, long_side: int | None = 512, max_pixels: int | None = MAX_PIXELS
 ) -> tuple[ImageArray, str | None]:
     """Decode an image file like :func:`load_image`; return its pixels and what is damaged (None: nothing)."""
-    path = os.fsdecode(path)
+    path = expanded(path)
     long_side = _limit("long_side", long_side)
     max_pixels = _limit("max_pixels", max_pixels)
     try:
@@ -83,11 +83,11 @@ def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:
     """
     long_side = _limit("long_side", long_side)
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"expected an image as a NumPy array, got {type(array).__name__}")
+        raise TypeError(f"array: expected an image as a NumPy array, got {type(array).__name__}")
     if array.dtype != np.uint8:
-        raise TypeError(f"expected an RGB image of dtype uint8, got {array.dtype}")
+        raise TypeError(f"array: expected an RGB image of dtype uint8, got {array.dtype}")
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ValueError(f"expected an RGB image of shape (height, width, 3), got shape {array.shape}")
+        raise ValueError(f"array: expected an RGB image of shape (height, width, 3), got shape {array.shape}")
     height, width = array.shape[:2]
     return resized(array, bounded_size(width, height, long_side))
 

@@ -37,17 +37,17 @@ def check_ids(name: str, ids: Iterable[SupportsIndex]) -> list[int]:
     return [as_integer(name, key, "an id") for key in check_many(name, ids, "several ids")]
 
 
-def check_images(
+def check_keys(
     name: str, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]
 ) -> list[int | Path]:
     """Return an id or path, or all ids and paths of an iterable: paths absolute, ids as integers."""
     if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
-        return [check_image(name, images)]
-    return [check_image(name, image) for image in check_many(name, images, "an id, a path or several")]
+        return [check_key(name, images)]
+    return [check_key(name, image) for image in check_many(name, images, "an id, a path or several")]
 
 
-def check_image(name: str, image: object) -> int | Path:
+def check_key(name: str, image: object, what: str = "an id or a path") -> int | Path:
     """Return an id as an integer, or a path as an absolute one; TypeError for anything else."""
     if isinstance(image, (str, os.PathLike)):
         return absolute(image, name)
-    return as_integer(name, image, "an id or a path")
+    return as_integer(name, image, what)

@@ -23,8 +23,8 @@ from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.arguments import (
     check_folders,
     check_ids,
-    check_image,
-    check_images,
+    check_key,
+    check_keys,
     check_paths,
 )
 from semcbir.index.catalog import Catalog, is_index, read, writer
@@ -226,7 +226,7 @@ class Index:
         return record
 
     def _found(self, image: object) -> Record | None:
-        wanted = check_image("image", image.id if isinstance(image, Record) else image)
+        wanted = check_key("image", image.id if isinstance(image, Record) else image)
         if isinstance(wanted, Path):
             record = self.find(wanted)
         else:
@@ -357,7 +357,7 @@ class Index:
         folder that is, is no longer followed. Raises ValueError, and takes nothing out, if something is not
         in the index; IndexLockedError if another process writes.
         """
-        many = check_images("images", images)
+        many = check_keys("images", images)
         self._require_open()
         with writer(self.path) as catalog:
             self._reload()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from semcbir._files import expanded
 from semcbir.errors import ModelError
 from semcbir.networks.cache import cache_folder, exported_file, exports, parse_name
 from semcbir.networks.card import ModelCard
@@ -27,7 +28,7 @@ def resolve(model: str | os.PathLike[str] | None = None) -> tuple[Path, ModelCar
     """
     if model is None:
         return _shipped()
-    path = Path(model)
+    path = Path(expanded(model, "model") if model != "" else "")
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return _existing(path), _card_beside(path)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Places: a folder of photos keeps an index of its own in ``FOLDER/.semcbir``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from semcbir._files import PathLike, absolute, display_path
+from semcbir.errors import IndexStorageError
+from semcbir.index.catalog import is_index
+
+FOLDER_INDEX = ".semcbir"
+"""Where a folder of photos that is searched directly keeps its index."""
+
+
+def index_place(place: PathLike, name: str = "place") -> Path:
+    """Return the index at ``place``, which is an index, or a folder of photos with its own index.
+
+    Raises IndexStorageError if it is neither, TypeError or ValueError if it is no path.
+    """
+    path = absolute(place, name)
+    for index in (path, path / FOLDER_INDEX):
+        if is_index(index):
+            return index
+    came = "is not an index" if path.exists() else "is not there"
+    raise IndexStorageError(f"{display_path(path)} {came}; `semcbir index` makes an index")
+
+
+def own_place(folder: Path) -> Path:
+    """Return where a folder of photos keeps its own index; IndexStorageError if it cannot be written."""
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise IndexStorageError(
+            f"{display_path(folder)} cannot be written, so it cannot hold its index; "
+            "`semcbir index FOLDER -o INDEX` makes one elsewhere"
+        )
+    return folder / FOLDER_INDEX

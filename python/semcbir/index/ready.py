@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Getting ready: from what a user names, an index or a folder of photos, to an index to search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from semcbir._files import PathLike, absolute, display_path
+from semcbir._validate import shown
+from semcbir.errors import IndexLockedError, RecipeMismatchError
+from semcbir.extractor import Extractor
+from semcbir.images.limits import MAX_PIXELS
+from semcbir.index.catalog import is_index
+from semcbir.index.index import Index, OnProgress
+from semcbir.index.place import FOLDER_INDEX, index_place, own_place
+from semcbir.index.run import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """An index that is ready to search.
+
+    ``extractor`` makes queries for it; ``report`` is what was done to bring it up to date, None if nothing
+    had to be or could be; ``stale`` says why it could not, if so.
+    """
+
+    index: Index
+    extractor: Extractor
+    report: Report | None = None
+    stale: str | None = None
+
+
+def open_place(place: Index | PathLike, name: str) -> Index:
+    """Return ``place`` if it is an Index, or else the index there (``index_place``), opened."""
+    if isinstance(place, Index):
+        return place
+    if not isinstance(place, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected an Index, or the path of one or of a folder, got {shown(place)}")
+    return Index.open(index_place(place, name))
+
+
+def ready_index(
+    place: PathLike,
+    *,
+    model: PathLike | None = None,
+    features: str | Iterable[str] | None = None,
+    feature: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+    on_progress: OnProgress = None,
+) -> Ready:
+    """Open the index at ``place`` to be searched.
+
+    An index is opened as it is. A folder's own index is brought up to date, unless that is impossible now; if
+    there is none yet, it is made with ``model`` and ``features`` (None: ``feature``, or the defaults).
+
+    Raises RecipeMismatchError if the index holds other ``features``, ValueError if it lacks ``feature``, the
+    one to compare by, and the errors of ``Index.build``, ``Index.open`` and ``Index.extractor``.
+    """
+    path = absolute(place, "place")
+    if not is_index(path) and not is_index(path / FOLDER_INDEX) and path.is_dir():
+        index = Index.build(
+            path,
+            own_place(path),
+            model=model,
+            features=features or feature or "kaze",
+            device=device,
+            threads=threads,
+            max_pixels=max_pixels,
+            on_progress=on_progress,
+        )
+        extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
+        return Ready(index, extractor, index.report)
+    index = Index.open(index_place(path))
+    _require_features(index, features)
+    index.recipe.feature(feature)
+    extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
+    if is_index(path):
+        return Ready(index, extractor)
+    return _refreshed(index, extractor, on_progress)
+
+
+def _require_features(index: Index, features: str | Iterable[str] | None) -> None:
+    names = features.split(",") if isinstance(features, str) else list(features or ())
+    if names and set(names) != set(index.features):
+        raise RecipeMismatchError(
+            f"index {display_path(index.path)} holds the features {','.join(index.features)}, "
+            f"not {','.join(names)}; leave out --features, or make another index with `semcbir index`"
+        )
+
+
+def _refreshed(index: Index, extractor: Extractor, on_progress: OnProgress) -> Ready:
+    """Bring a folder's own index up to date; if that is impossible now, it is searched as it is."""
+    where = display_path(index.path)
+    if not os.access(index.path, os.W_OK):
+        return Ready(index, extractor, stale=f"{where} cannot be written; searching it as it is")
+    try:
+        report = index.refresh(extractor=extractor, on_progress=on_progress)
+    except IndexLockedError:
+        why = f"another process is writing to {where}; searching what it holds so far"
+        return Ready(index, extractor, stale=why)
+    return Ready(index, extractor, report)
