@@ -6,9 +6,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, SupportsIndex, TypeVar
-
-Kind = TypeVar("Kind")
+from typing import Any, SupportsIndex
 
 
 def check_integer(name: str, value: SupportsIndex, low: int, high: int | None = None) -> int:
@@ -40,11 +38,10 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def check_instance(name: str, value: object, kind: type[Kind], what: str | None = None) -> Kind:
-    """Return ``value``; TypeError unless it is a ``kind``, which a message calls ``what``."""
+def check_instance(name: str, value: object, kind: type, what: str | None = None) -> None:
+    """Raise TypeError unless ``value`` is a ``kind``, which the message calls ``what``."""
     if not isinstance(value, kind):
         raise TypeError(f"{name}: expected {what or named(kind)}, got {shown(value)}")
-    return value
 
 
 def as_number(name: str, value: Any, what: str) -> float:
@@ -79,9 +76,9 @@ def check_call(name: str, value: object) -> None:
         raise TypeError(f"{name}: expected a function or None, got {shown(value)}")
 
 
-def check_flag(name: str, value: object) -> bool:
-    """Return ``value``; TypeError unless it is True or False."""
-    return check_instance(name, value, bool, "True or False")
+def check_flag(name: str, value: object) -> None:
+    """Raise TypeError unless ``value`` is True or False."""
+    check_instance(name, value, bool, "True or False")
 
 
 def named(kind: type) -> str:

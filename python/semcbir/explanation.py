@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._files import PathLike, display_path, expanded
-from semcbir._validate import check_instance
+from semcbir._validate import check_instance, shown
 from semcbir.errors import ImageError
 from semcbir.extractor import Analysis, Extractor
 from semcbir.images.given import ImageSource, check_image
@@ -116,7 +116,7 @@ def _record(index: Index, hit: int | Path) -> Record:
         try:
             return index.records([hit])[0]
         except KeyError:
-            raise ValueError(f"id {hit} is not in index {display_path(index.path)}") from None
+            raise ValueError(f"id {shown(hit)} is not in index {display_path(index.path)}") from None
     record = index.find(hit)
     if record is None:
         raise ValueError(f"{display_path(hit)} is not in index {display_path(index.path)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from semcbir._validate import check_integer, listed, shown
+from semcbir._validate import check_instance, check_integer, check_many, listed, shown
 from semcbir.errors import RecipeMismatchError
 from semcbir.features import Feature, feature_from_dict
 
@@ -30,6 +30,18 @@ class Recipe:
     features: tuple[Feature, ...]
     long_side: int | None
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        check_instance("model", self.model, Mapping, "a mapping")
+        features = tuple(check_many("features", self.features, "features"))
+        for feature in features:
+            check_instance("features", feature, Feature)
+        if not features:
+            raise ValueError("features: expected at least one, got none")
+        object.__setattr__(self, "features", features)
+        if self.long_side is not None:
+            check_integer("long_side", self.long_side, 1)
+        check_integer("format", self.format, 1)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,7 +67,7 @@ class Recipe:
             if feature.name == name:
                 return feature
         known = [feature.name for feature in self.features]
-        raise ValueError(f"feature: expected {listed(known)}, got {name!r}")
+        raise ValueError(f"feature: expected {listed(known)}, got {shown(name)}")
 
     def for_feature(self, name: str | None = None) -> Recipe:
         """Return the recipe of the signatures of a single feature (None: the first)."""
@@ -76,8 +88,12 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: object) -> Recipe:
         """Rebuild a recipe from ``to_dict``. Raises ValueError, KeyError or TypeError if it is malformed."""
-        if not isinstance(data, Mapping) or not isinstance(data["features"], (list, tuple)):
-            raise TypeError(f"expected an object with a list of features, got {shown(data)}")
+        if not isinstance(data, Mapping):
+            raise TypeError(f"data: expected what to_dict gives, got {shown(data)}")
+        if missing := {"model", "features", "long_side", "format"} - data.keys():
+            raise ValueError(f"data: expected what to_dict gives, got nothing for {min(missing)}")
+        if not isinstance(data["features"], (list, tuple)):
+            raise TypeError(f"data: expected a list of features, got {shown(data['features'])}")
         features = tuple(feature_from_dict(feature) for feature in data["features"])
         names = [feature.name for feature in features]
         if not names or len(set(names)) < len(names):
@@ -90,6 +106,7 @@ class Recipe:
 
     def agrees(self, other: Recipe) -> bool:
         """Return whether ``differences`` would name nothing; fast where the two are the same or equal."""
+        check_instance("other", other, Recipe)
         return self is other or self._equals(other) or not self.differences(other)
 
     def _equals(self, other: Recipe) -> bool:
@@ -104,6 +121,7 @@ class Recipe:
 
         The model's name is not compared: its sha256 is.
         """
+        check_instance("other", other, Recipe)
         mine, theirs = _flat(self), _flat(other)
         names = [", ".join(feature.name for feature in recipe.features) for recipe in (self, other)]
         if names[0] != names[1]:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import SupportsIndex, overload
 
 from semcbir._files import display_path, short_name
+from semcbir._validate import as_integer, check_instance, check_integer, check_many, counted, shown
 
 MAX_HITS = 200
 """The most hits that a sheet or notebook shows; with more, a picture helps nobody."""
@@ -40,21 +41,26 @@ class Results(Sequence[Hit]):
     pictures.
     """
 
-    def __init__(self, hits: Sequence[Hit], kept: int) -> None:
-        self._hits = tuple(hits)
-        self.kept = kept
+    def __init__(self, hits: Iterable[Hit], kept: int) -> None:
+        self._hits: tuple[Hit, ...] = tuple(check_many("hits", hits, "hits"))
+        for hit in self._hits:
+            check_instance("hits", hit, Hit)
+        self.kept = check_integer("kept", kept, 0)
 
     def __len__(self) -> int:
         return len(self._hits)
 
     @overload
-    def __getitem__(self, key: int) -> Hit: ...
+    def __getitem__(self, key: SupportsIndex) -> Hit: ...
     @overload
     def __getitem__(self, key: slice) -> Results: ...
-    def __getitem__(self, key: int | slice) -> Hit | Results:
+    def __getitem__(self, key: SupportsIndex | slice) -> Hit | Results:
         if isinstance(key, slice):
             return Results(self._hits[key], self.kept)
-        return self._hits[key]
+        position = as_integer("key", key, "a position or a slice")
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"key: expected a position below {len(self)}, got {shown(position)}")
+        return self._hits[position]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Results) and (self._hits, self.kept) == (other._hits, other.kept)
@@ -63,7 +69,8 @@ class Results(Sequence[Hit]):
         return hash((self._hits, self.kept))
 
     def __repr__(self) -> str:
-        return f"Results({len(self)} hits, {self.kept} images pass the filter)"
+        passing = "1 image passes" if self.kept == 1 else f"{self.kept} images pass"
+        return f"Results({counted(len(self), 'hit')}, {passing} the filter)"
 
     def _repr_html_(self) -> str:
         return results_html(self)

@@ -258,7 +258,7 @@ class Index:
                 f"catalogue of index {display_path(self.path)} is damaged: it does not say where the file of "
                 f"image {key} is; run `semcbir check`"
             )
-        return KeyError(f"index {display_path(self.path)} has no image with id {key}")
+        return KeyError(f"index {display_path(self.path)} has no image with id {shown(key)}")
 
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None if it is not in the index."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from semcbir._files import PathLike, absolute, display_path
+from semcbir._validate import shown
 from semcbir.index.catalog import Catalog
 from semcbir.index.roots import Roots, read_roots
 
@@ -40,7 +41,7 @@ def plan_removal(
         elif is_known(key := operator.index(one)):
             removal.images.add(key)
         else:
-            raise ValueError(f"id {key} is not in index {display_path(catalog.folder)}")
+            raise ValueError(f"id {shown(key)} is not in index {display_path(catalog.folder)}")
     return removal
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from semcbir._files import file_sha256
+from semcbir._files import PathLike, expanded, file_sha256
 from semcbir._validate import shown
 from semcbir.errors import ModelError
 from semcbir.networks.fields import (
@@ -183,8 +183,9 @@ class ModelCard:
         return decisive
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: PathLike) -> Self:
         """Read the card at ``path``; ModelError, which names it, if it is missing, unreadable or wrong."""
+        path = expanded(path)
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -196,13 +197,15 @@ class ModelCard:
         except ModelError as error:
             raise ModelError(f"{path}: not a usable model card: {error}") from None
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the card to ``path`` as JSON, replacing what is there; OSError if that fails."""
+        path = expanded(path)
         whole = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         Path(path).write_text(whole + "\n", encoding="utf-8")
 
-    def check_file(self, path: str | Path) -> None:
+    def check_file(self, path: PathLike) -> None:
         """Check that the ONNX file at ``path`` has the hash ``sha256``; ModelError if it has another."""
+        path = expanded(path)
         try:
             digest = file_sha256(Path(path))
         except OSError as error:

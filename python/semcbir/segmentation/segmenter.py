@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._validate import check_flag, check_many
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InferenceSpec
@@ -53,6 +54,7 @@ class Segmenter:
         tune: bool = False,
     ) -> None:
         threads = check_threads(threads)
+        check_flag("tune", tune)
         self.model_path: Path
         self.card: ModelCard
         self.model_path, card = resolve(model)
@@ -86,7 +88,7 @@ class Segmenter:
     def __repr__(self) -> str:
         return f"Segmenter({str(self.model_path)!r}, device={self.device!r}, classes={self.n_classes})"
 
-    def segment(self, images: Sequence[Image] | npt.NDArray[np.uint8]) -> list[LabelMap]:
+    def segment(self, images: Iterable[Image]) -> list[LabelMap]:
         """Label RGB uint8 images (H, W, 3): maps (H, W) of ``label_dtype`` at each image's own resolution.
 
         Images of one canvas size go through together, at most ``batch_size`` at once. A label is below
@@ -95,7 +97,8 @@ class Segmenter:
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
             raise TypeError("images: expected a sequence of images, got one image; pass [image]")
-        checked = [_check_image(number, image) for number, image in enumerate(images)]
+        many = check_many("images", images, "images as arrays")
+        checked = [_check_image(number, image) for number, image in enumerate(many)]
         if self._averager is not None:
             maps = (self._averager.label_map(image) for image in checked)
             return [labels.astype(self.label_dtype) for labels in maps]
@@ -163,7 +166,7 @@ class Segmenter:
 def _check_image(number: int, image: Any) -> Image:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         came = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"image {number}: expected an array of uint8, got {came}")
+        raise TypeError(f"images: image {number}: expected an array of uint8, got {came}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image {number}: expected shape (H, W, 3) without a 0, got {image.shape}")
+        raise ValueError(f"images: image {number}: expected shape (H, W, 3) without a 0, got {image.shape}")
     return np.ascontiguousarray(image)
