@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,7 @@ class Snapshot:
 
     def require_whole(self) -> None:
         """Raise IndexStorageError if a segment's file has become shorter since it was mapped."""
-        for segment in self.segments:
-            segment.require_whole()
+        _require_whole(self.segments)
 
     def searcher(self, feature: str) -> Searcher:
         """Return a Searcher over the mapped segments, always the same one for a feature."""
@@ -64,7 +64,9 @@ class Snapshot:
             none = self._no_signatures(feature)
             batches = [none, *(segment.batch[feature] for segment in self.segments)]
             ids = [none.ids, *self.live_ids]
-            self._searchers[feature] = Searcher._over_segments(batches, ids, self.require_whole)
+            # Not a method of this object: a circle of references would keep the files mapped for a while.
+            before = partial(_require_whole, self.segments)
+            self._searchers[feature] = Searcher._over_segments(batches, ids, before)
         return self._searchers[feature]
 
     def signatures(self, feature: str, wanted: npt.NDArray[np.int64] | None) -> Signatures:
@@ -94,6 +96,11 @@ class Snapshot:
     def _no_signatures(self, feature: str) -> Signatures:
         recipe = self.recipe.for_feature(feature)
         return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
+
+
+def _require_whole(segments: Iterable[Segment]) -> None:
+    for segment in segments:
+        segment.require_whole()
 
 
 def load(folder: Path) -> Snapshot:
