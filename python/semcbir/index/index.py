@@ -346,7 +346,7 @@ class Index:
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
         chosen = check_folders("folders", folders)
-        retry = extractor is not None and extractor.max_pixels != MAX_PIXELS
+        retry = isinstance(extractor, Extractor) and extractor.max_pixels != MAX_PIXELS
         return self._run(lambda catalog: plan_refresh(catalog, chosen, retry=retry), extractor, on_progress)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
