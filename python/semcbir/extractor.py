@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
 from semcbir.errors import ImageError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
+from semcbir.features.opencv_threads import one_opencv_thread
 from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.networks.card import with_inference
@@ -149,6 +150,11 @@ class Extractor:
     def _segmenter(self, threads: int, *, tune: bool) -> Segmenter:
         return Segmenter(self.model, device=self.device, threads=threads, inference=self.inference, tune=tune)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: everything but the loaded model, which is then loaded again."""
+        loaded = ("segmenter", "_stream_segmenter")
+        return {name: value for name, value in vars(self).items() if name not in loaded}
+
     def load(self) -> None:
         """Load the model and try it on a blank image. Raises ModelError or DeviceError if that fails."""
         self._stream_segmenter.segment([np.zeros((24, 32, 3), np.uint8)])
@@ -203,7 +209,7 @@ class Extractor:
 
     def _stream(self, images: Iterable[ImageSource]) -> Iterator[Extracted]:
         segmenter = self._stream_segmenter
-        with _one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
+        with one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
             if segmenter.batches:
                 yield from self._stream_batches(pool, segmenter, images)
             else:
@@ -317,14 +323,3 @@ def _ordered_map(
     finally:
         for future in pending:
             future.cancel()
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own under a pool that already fills the CPUs."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

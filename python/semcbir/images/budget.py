@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A budget of memory for the pictures being decoded at one time, over all threads of the process."""
+"""Budgets of memory for what is worked on at one time, over all threads of the process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import functools
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,19 @@ from typing import cast
 
 _MUCH = 2**26
 
+_BUDGETS: weakref.WeakSet[Budget] = weakref.WeakSet()
+
 
 class Budget:
     """Lets work go on at the same time while it holds at most ``total`` bytes together, in order of arrival.
 
-    Work that needs more than ``total`` goes on alone.
+    Work that needs more than ``total`` goes on alone. A forked child starts with nothing held.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.reset()
+        _BUDGETS.add(self)
 
     def reset(self) -> None:
         """Forget all holders: in a forked child their threads do not exist."""
@@ -73,5 +77,11 @@ def _malloc_trim() -> Callable[[int], int] | None:
 DECODING = Budget(2**30)
 """What all pictures being decoded in this process may take: 1 GiB, or one picture that needs more."""
 
+
+def _reset_all() -> None:
+    for budget in _BUDGETS:
+        budget.reset()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=DECODING.reset)
+    os.register_at_fork(after_in_child=_reset_all)

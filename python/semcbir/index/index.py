@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from types import TracebackType
 from typing import Self, SupportsIndex
 
@@ -77,6 +78,14 @@ class Index:
         """What the last ``build``, ``add`` or ``refresh`` of this object did."""
         self._extractor: Extractor | None = None
         self._reload()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: where the index is. It is then opened as it is at that time."""
+        return {"path": self.path, "report": self.report}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+        self.report = state["report"]
 
     def _reload(self) -> None:
         self._held: Snapshot | None = load(self.path)

@@ -9,15 +9,14 @@ and the scales are summed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from semcbir.images.budget import Budget
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.canvas import Image, even_positions, lay, pixel_positions
@@ -46,7 +45,7 @@ class Averager:
         self._spec = network.card.inference or InferenceSpec()
         self._masked = list(network.card.masked)
         self._groups = _groups(network.card)
-        self._room = _Room(BUDGET)
+        self._room = Budget(BUDGET)
 
     def label_map(self, image: Image) -> npt.NDArray[Any]:
         """Label an image (H, W, 3): (H, W) of integers below the card's ``n_classes``.
@@ -57,7 +56,7 @@ class Averager:
         sizes = self._spec.scaled(*photo, self._card.size)
         largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
         grid = (min(photo[0], largest[0]), min(photo[1], largest[1]))
-        with self._room.of(self._bytes(photo, grid, largest)):
+        with self._room.holding(self._bytes(photo, grid, largest)):
             return self._labels(image, sizes, grid)
 
     def _bytes(self, photo: tuple[int, int], grid: tuple[int, int], largest: tuple[int, int]) -> int:
@@ -147,26 +146,6 @@ class Averager:
         if self._groups is None:
             return probabilities
         return np.stack([probabilities[group].sum(axis=0) for group in self._groups])
-
-
-class _Room:
-    """Admits what fits into ``size`` bytes together, in order of arrival; anything larger goes in alone."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._used = size, 0
-        self._turn, self._changed = threading.Lock(), threading.Condition()
-
-    @contextmanager
-    def of(self, need: int) -> Iterator[None]:
-        with self._turn, self._changed:  # In turn, or small ones could keep overtaking a large one.
-            self._changed.wait_for(lambda: not self._used or self._used + need <= self._size)
-            self._used += need
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._used -= need
-                self._changed.notify()
 
 
 def _groups(card: ModelCard) -> list[Indices] | None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir.errors import ModelError
+from semcbir.errors import DeviceError, ModelError
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
 from semcbir.segmentation.runtime import device_of, open_session
@@ -20,6 +22,9 @@ Canvas = npt.NDArray[Any]
 
 BATCH = {"cpu": 1, "cuda": 8}
 """Canvases per call if the graph takes any number; on the CPU a batch only costs memory."""
+
+_INHERITED: list[Any] = []
+"""Sessions of a parent process: to end one would be to wait for its threads."""
 
 
 class Network:
@@ -43,6 +48,8 @@ class Network:
         self.path, self.card = path, card
         tune = tune and card.inference is None
         self._session = open_session(path, device, threads, tune=tune and card.size.n_canvases() == 1)
+        self._threads, self._process = threads, os.getpid()
+        self._renewing = threading.Lock()
         self.providers: list[str] = self._session.get_providers()
         self.device = device_of(self._session)
         self._input, fixed = _check_input(self._session.get_inputs(), card, path)
@@ -57,9 +64,10 @@ class Network:
 
         ``whole``: compute a whole batch even if N is smaller.
         """
+        session = self._session if self._process == os.getpid() else self._renewed()
         rows = self._batch(canvases, self.batch_size if whole else self._rows)
         try:
-            (output,) = self._session.run([self._output], {self._input: rows})
+            (output,) = session.run([self._output], {self._input: rows})
         except MemoryError:
             raise
         except Exception as error:
@@ -74,6 +82,22 @@ class Network:
             raise self.failure(f"gave nothing, {output.shape}, for an input of shape {rows.shape}")
         self.density = 3 * output.shape[-2] * output.shape[-1] / rows[0].size
         return np.asarray(output)[: len(canvases)]
+
+    def _renewed(self) -> Any:
+        """Return a session for this process, a forked child: threads and GPU stay with the parent."""
+        if self.device == "cuda":
+            raise DeviceError(
+                "a forked child process cannot use the GPU of its parent; start processes with "
+                "multiprocessing's 'spawn' or 'forkserver', or fork before the first image"
+            )
+        with self._renewing:
+            if self._process != os.getpid():
+                if self._threads > 1:  # a session of one thread has no pool
+                    _INHERITED.append(self._session)
+                    self.card.check_file(self.path)
+                    self._session = open_session(self.path, self.device, self._threads)
+                self._process = os.getpid()
+            return self._session
 
     def _batch(self, canvases: Sequence[Canvas], count: int) -> npt.NDArray[Any]:
         """Return the canvases as rows of one array, at least ``count``; rows beyond them repeat the last."""

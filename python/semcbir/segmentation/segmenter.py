@@ -55,6 +55,8 @@ class Segmenter:
     ) -> None:
         threads = check_threads(threads)
         check_flag("tune", tune)
+        self._settings = {"device": device, "threads": threads, "inference": inference, "tune": tune}
+        self._model = model
         self.model_path: Path
         self.card: ModelCard
         self.model_path, card = resolve(model)
@@ -67,6 +69,13 @@ class Segmenter:
         self.tuned = self._network.tuned
         self.n_classes = self.card.n_classes
         self.label_dtype = self.card.label_dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: where the model is and the settings; it is then loaded again."""
+        return {"model": self._model, **self._settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     @property
     def batch_size(self) -> int:
