@@ -12,11 +12,26 @@ import numpy.typing as npt
 from semcbir._validate import counted, shown
 
 
-def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a read-only view; the array it was made from keeps its own flag."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``array``, which must be our own, with its flag set so that nothing writes to it by mistake."""
+    array.flags.writeable = False
+    return array
+
+
+def is_frozen(array: npt.NDArray[Any]) -> bool:
+    """Return whether nothing writes to the memory of ``array``: it and all that it is a view of forbid it."""
+    base: object = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        if base.flags.writeable if isinstance(base, np.ndarray) else not base.readonly:
+            return False
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    if base is None:
+        return True
+    try:
+        with memoryview(base) as memory:  # type: ignore[arg-type]
+            return memory.readonly  # bytes, and files mapped for reading
+    except TypeError:
+        return False
 
 
 def as_array(name: str, value: object, kinds: str, what: str) -> npt.NDArray[Any]:
@@ -44,6 +59,9 @@ def as_reals(name: str, value: object) -> npt.NDArray[np.float32]:
 def as_column(name: str, value: object, dtype: Any, ndim: int) -> npt.NDArray[Any]:
     """Return ``value`` as a C-contiguous read-only array of ``dtype`` without changing any integer.
 
+    An array that nothing can write to is used where it is; any other is copied, so that a later change of it
+    reaches nobody who was told that the values are sound.
+
     Raises TypeError for another kind of number and ValueError for another number of dimensions or for
     integers that ``dtype`` cannot hold.
     """
@@ -58,7 +76,13 @@ def as_column(name: str, value: object, dtype: Any, ndim: int) -> npt.NDArray[An
         if whole and not np.array_equal(converted, array):
             raise ValueError(f"{name}: expected values that fit {target}, got {array.min()} to {array.max()}")
         array = converted
-    return read_only(np.ascontiguousarray(array))
+    column = np.ascontiguousarray(array)
+    if is_frozen(column):
+        return column
+    made_here = isinstance(value, (list, tuple)) or (
+        isinstance(value, np.ndarray) and not np.may_share_memory(column, value)
+    )
+    return frozen(column if made_here else column.copy())
 
 
 def chosen_positions(key: object, length: int) -> range | npt.NDArray[np.intp]:

@@ -42,17 +42,22 @@ class Searcher:
 
     Order: kept images by (squared distance in double, id), then the penalised ones likewise. The ids, order
     and bits are the same for any batch of queries, number of threads, instruction set and number of batches.
-    The arrays are used where they are, without a copy.
+    The arrays are used where they are, without a copy. A Searcher pickles with its signatures; one that
+    ``Index.searcher`` returned does not: pickle the Index.
 
     Raises ValueError if batches differ in classes or descriptor length or share an id, RecipeMismatchError
     if they were made in different ways.
     """
+
+    _given: Sequence[Signatures] = ()
+    """What it was made from, unless that is an index."""
 
     def __init__(self, signatures: Signatures | Iterable[Signatures]) -> None:
         batches = check_batches("signatures", signatures)
         if ids_repeat(np.concatenate([batch.ids for batch in batches])):
             raise ValueError("signatures: expected each id once over all batches, got one again")
         self._setup(batches, [batch.ids for batch in batches])
+        self._given = batches
 
     @classmethod
     def _over_segments(
@@ -84,6 +89,20 @@ class Searcher:
             ],
             self.dim,
         )
+
+    def __reduce__(self) -> tuple[type[Searcher], tuple[Sequence[Signatures]]]:
+        if not self._given:
+            raise TypeError(
+                "the Searcher of an index cannot be pickled, since its signatures are files; "
+                "pickle the Index and call its searcher() afterwards"
+            )
+        return type(self), (self._given,)
+
+    def __copy__(self) -> Searcher:
+        return self  # it never changes
+
+    def __deepcopy__(self, _memo: object) -> Searcher:
+        return self
 
     def __len__(self) -> int:
         """Return how many images can be found."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
-from semcbir._columns import as_array, as_column, as_reals, chosen_positions, read_only
+from semcbir._columns import as_array, as_column, as_reals, chosen_positions, frozen
 from semcbir._validate import check_instance, check_integer, check_many, counted, shown
 from semcbir.recipe import Recipe
 from semcbir.threads import check_threads
@@ -37,8 +37,9 @@ class Signatures:
       repeat where it repeats images; such a batch can be queries, but a Searcher over it is refused.
     - ``recipe``: how the signatures were made, or None
 
-    The arrays are read-only views of what was given. Raises TypeError for an array of the wrong kind,
-    ValueError for one of the wrong shape or content.
+    The arrays are read-only. What is given is copied, except for what nothing writes to: read-only arrays
+    that own their memory, or are views of such an array or of a file mapped for reading. Raises TypeError for
+    an array of the wrong kind, ValueError for one of the wrong shape or content.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -82,8 +83,15 @@ class Signatures:
         """Wrap columns that are known to be sound: the core's own, or validated slices of a segment."""
         signatures = object.__new__(cls)
         for name, value in columns.items():
-            signatures._set(name, read_only(value) if isinstance(value, np.ndarray) else value)
+            if isinstance(value, np.ndarray):
+                value = frozen(value if value.base is None else value.view())
+            signatures._set(name, value)
         return signatures
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a batch that was pickled or copied; NumPy gives arrays that are writable."""
+        for name, value in state.items():
+            self._set(name, frozen(value) if isinstance(value, np.ndarray) else value)
 
     @classmethod
     def empty(cls, n_classes: int, dim: int, recipe: Recipe | None = None) -> Signatures:
@@ -212,11 +220,11 @@ class Signatures:
                     "batches: expected each id once, got one again; pass ids=numpy.arange(n), say"
                 )
         return Signatures(
-            offsets=np.concatenate(offsets),
-            classes=np.concatenate([part.classes for part in parts]),
-            proportions=np.concatenate([part.proportions for part in parts]),
-            counts=np.concatenate([part.counts for part in parts]),
-            centroids=np.concatenate([part.centroids for part in parts]),
+            offsets=frozen(np.concatenate(offsets)),
+            classes=frozen(np.concatenate([part.classes for part in parts])),
+            proportions=frozen(np.concatenate([part.proportions for part in parts])),
+            counts=frozen(np.concatenate([part.counts for part in parts])),
+            centroids=frozen(np.concatenate([part.centroids for part in parts])),
             n_classes=first.n_classes,
             ids=ids,
             recipe=first.recipe,
@@ -270,9 +278,9 @@ class Signatures:
         return cls(
             offsets=np.concatenate([[0], np.cumsum(present.sum(axis=1))]),
             classes=np.nonzero(present)[1],
-            proportions=shares[present],
-            counts=keypoints[present],
-            centroids=dense[present],
+            proportions=frozen(shares[present]),
+            counts=frozen(keypoints[present]),
+            centroids=frozen(dense[present]),
             n_classes=dense.shape[1],
             ids=ids,
             recipe=recipe,
