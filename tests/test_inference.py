@@ -243,7 +243,7 @@ def test_the_batch_and_the_layout_do_not_matter(texture: Path, monkeypatch: pyte
         np.testing.assert_array_equal(one, many)
 
 
-@pytest.mark.parametrize(("budget", "at_once"), [(0, 1), (3 * 900_000, 3), (2**40, 4)])
+@pytest.mark.parametrize(("budget", "at_once"), [(1, 1), (3 * 900_000, 3), (2**40, 4)])
 def test_as_many_images_at_once_as_fit(
     texture: Path, monkeypatch: pytest.MonkeyPatch, budget: int, at_once: int
 ) -> None:
@@ -277,8 +277,8 @@ def test_an_image_takes_the_memory_that_it_is_let_in_for(texture: Path, shape: t
     averager = segmenter._averager
     assert averager is not None
     asked: list[int] = []
-    really = averager._room.of
-    averager._room.of = lambda need: asked.append(need) or really(need)  # type: ignore[method-assign,func-returns-value]
+    really = averager._room.holding
+    averager._room.holding = lambda need: asked.append(need) or really(need)  # type: ignore[method-assign,func-returns-value]
     segmenter.segment([photo(*shape)])  # now it is known what the network gives
     tracemalloc.start()
     try:
