@@ -83,6 +83,16 @@ def test_parts_of_a_tiff_without_end_are_refused(tmp_path: Path) -> None:
     assert "tiles of 65536 x 65536" in str(error_for(path))
 
 
+def test_tiles_that_pillow_overlooks_in_a_damaged_header_are_refused(tmp_path: Path) -> None:
+    tags, parts = tiff_files.page(picture(64, 64), 2, tile=16, compression=tiff_files.DEFLATE)
+    path = tiff_files.write(tmp_path / "a.tif", (tags | {322: 2**16, 323: 2**15, 305: [1] * 9}, parts))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(struct.pack("<HHI", 305, 3, 9))
+    data[entry + 8 : entry + 12] = struct.pack("<I", len(data) - 2)  # beyond the end: Pillow reads no further
+    path.write_bytes(data)
+    assert "tiles of 65536 x 32768" in str(error_for(path))
+
+
 def test_webp_is_refused_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exif = Image.Exif()
     exif[0x0112] = 1

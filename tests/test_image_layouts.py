@@ -152,6 +152,15 @@ def test_tiff_that_is_not_read_says_what_it_is(tmp_path: Path, tags: dict[str, i
     assert error.reason == words
 
 
+def test_tiff_pages_read_without_pillow_may_be_damaged(tmp_path: Path) -> None:
+    tags, parts = page(DEEP, RGB, rows=1, planar=True)
+    loaded, damage = load_noted(tiff_files.write(tmp_path / "a.tif", (tags, [*parts[:100], *[b""] * 44])))
+    assert damage == "44 of 144 parts of the picture cannot be decoded"
+    np.testing.assert_array_equal(loaded[..., :2], PICTURE[..., :2])
+    error = error_for(tiff_files.write(tmp_path / "b.tif", (tags, [*parts[:4], *[b""] * 140])))
+    assert "4 of 144 parts of the picture are there" in error.reason
+
+
 def test_lzw_floats_are_read_where_pillow_can_and_named_where_not(tmp_path: Path) -> None:
     image = Image.fromarray(UNIT[..., 2].astype(np.float32))
     loaded = load_image(save(tmp_path / "a.tif", image, compression="tiff_lzw"))

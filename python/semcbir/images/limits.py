@@ -17,3 +17,6 @@ MAX_FILE = 2**31
 
 MAX_WHOLE = 2**28
 """The same for kinds that are read into memory as a whole (bytes)."""
+
+LEAST_SHARE = 1 / 32
+"""Damaged pictures of which less can be decoded are refused."""

@@ -20,7 +20,7 @@ from semcbir._files import reason
 from semcbir.errors import ImageError
 from semcbir.images.convert import to_rgb
 from semcbir.images.kinds import DECODERS, READ_WHOLE
-from semcbir.images.limits import PIXEL_BYTES
+from semcbir.images.limits import LEAST_SHARE, PIXEL_BYTES
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes
 from semcbir.images.source import Source
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CUT_SHORT = "the file ends early"
 _ORIENTATION = 0x0112
-_LEAST_SHARE = 1 / 32
 _PIXEL_BYTES = {"AVIF": 14, "HEIC": 12, "JPEG 2000": 20}
 
 
@@ -98,7 +97,7 @@ class PillowSource(Source):
         if salvaged is not None:
             self.image = salvaged
             pixels = to_rgb(salvaged)
-            if _share(pixels) >= _LEAST_SHARE:
+            if _share(pixels) >= LEAST_SHARE:
                 return pixels, CUT_SHORT if "truncated" in why else f"part of it cannot be decoded ({why})"
         raise ImageError(f"the {self.kind} data cannot be decoded ({why})") from error
 

@@ -96,9 +96,18 @@ def _floats(values: NDArray[Any], stretch: bool) -> Bytes:
 
 def over_white(colours: Bytes, alpha: Bytes, *, multiplied: bool = False) -> Bytes:
     """Lay colours (H, W, 3) over white by their ``alpha`` (H, W); ``multiplied``: they hold it already."""
-    opacity = alpha[..., np.newaxis].astype(np.uint16)
-    lit = colours.astype(np.uint16)
-    if not multiplied:
-        lit = (lit * opacity + 127) // 255
-    pixels: Bytes = np.minimum(lit + (255 - opacity), 255).astype(np.uint8)
-    return pixels
+
+    def lay(rows: NDArray[Any]) -> NDArray[Any]:
+        opacity = rows[..., 3:].astype(np.uint16)
+        lit = rows[..., :3].astype(np.uint16)
+        if not multiplied:
+            lit = (lit * opacity + 127) // 255
+        laid: NDArray[Any] = np.minimum(lit + (255 - opacity), 255)
+        return laid
+
+    found = np.empty_like(colours)
+    step = max(1, _ROWS // max(1, colours.shape[1]))
+    for top in range(0, len(colours), step):
+        rows = slice(top, top + step)
+        found[rows] = lay(np.dstack([colours[rows], alpha[rows]]))
+    return found

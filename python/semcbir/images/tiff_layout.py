@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -13,6 +14,7 @@ from semcbir.images.reading import BoundedFile
 
 _MOST_PAGES = 64
 _LARGEST_TILE = 2**24
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _REDUCED_OR_MASK = 1 | 4
 _OLD_REDUCED = 2
 EMBEDDED = {50001: "WebP", 34712: "JPEG 2000", 33005: "JPEG 2000"}
@@ -62,18 +64,20 @@ def full_page(file: BoundedFile) -> tuple[int, ImageFileDirectory_v2]:
     Raises ImageError if the first page has no tags.
     """
     first = None
-    for number, tags in enumerate(_pages(file)):
+    for number, (position, tags) in enumerate(_pages(file)):
         if number == 0:
             first = tags
+            _check_tiles(file, position, tags)
         old = _number(tags, 255, 0)
         if not _number(tags, 254, 0) & _REDUCED_OR_MASK and old != _OLD_REDUCED:
+            _check_tiles(file, position, tags)
             return number, tags
     if first is None or 256 not in first:
         raise ImageError("the TIFF header cannot be read (there is no picture in it)")
     return 0, first
 
 
-def _pages(file: BoundedFile) -> Iterator[ImageFileDirectory_v2]:
+def _pages(file: BoundedFile) -> Iterator[tuple[int, ImageFileDirectory_v2]]:
     file.seek(0)
     head = file.read(8)
     if len(head) == 8 and 43 in (head[2], head[3]):
@@ -85,8 +89,33 @@ def _pages(file: BoundedFile) -> Iterator[ImageFileDirectory_v2]:
         tags = ImageFileDirectory_v2(head)
         file.seek(position)
         tags.load(file)  # type: ignore[arg-type]
-        yield tags
+        yield position, tags
         position = tags.next
+
+
+def _check_tiles(file: BoundedFile, position: int, tags: ImageFileDirectory_v2) -> None:
+    """Raise ImageError for huge tiles, of which libtiff holds a whole one.
+
+    Pillow stops reading a damaged directory where libtiff goes on, so ``tags`` may lack them.
+    """
+    order: Literal["little", "big"] = "little" if tags.prefix == b"II" else "big"
+    counted, size = (8, 20) if tags._bigtiff else (2, 12)
+    file.seek(position)
+    count = int.from_bytes(file.read(counted), order)
+    entries = file.read(min(count, 2**16) * size)
+    sides = {_TILE_WIDTH: 1, _TILE_HEIGHT: 1}
+    for start in range(0, len(entries) - size + 1, size):
+        tag = int.from_bytes(entries[start : start + 2], order)
+        if tag in sides:
+            kind = int.from_bytes(entries[start + 2 : start + 4], order)
+            value = entries[start + size - (8 if size == 20 else 4) :][: {1: 1, 3: 2, 4: 4}.get(kind, 8)]
+            sides[tag] = max(sides[tag], int.from_bytes(value, order))
+    if sides[_TILE_WIDTH] * sides[_TILE_HEIGHT] > max(_LARGEST_TILE, 4 * _pixels(tags)):
+        raise ImageError(f"the TIFF header cannot be read (tiles of {' x '.join(map(str, sides.values()))})")
+
+
+def _pixels(tags: ImageFileDirectory_v2) -> int:
+    return _number(tags, 256, 0) * _number(tags, 257, 0)
 
 
 def layout_of(tags: ImageFileDirectory_v2, size: int) -> Layout:
@@ -100,8 +129,6 @@ def layout_of(tags: ImageFileDirectory_v2, size: int) -> Layout:
     tile = (tile[0], tile[1] if tiled else min(tile[1], height))
     if min(width, height, samples, *tile) < 1 or max(width, height) >= 2**31 or samples > 64:
         raise ImageError(f"the TIFF header cannot be read (a size of {width} x {height} x {samples})")
-    if tile[0] * tile[1] > max(4 * width * height, _LARGEST_TILE):
-        raise ImageError(f"the TIFF header cannot be read (tiles of {tile[0]} x {tile[1]})")
     chunks = -(-width // tile[0]) * -(-height // tile[1]) * (samples if planar else 1)
     offsets = _numbers(tags, 324 if tiled else 273)
     if len(offsets) > 2 * chunks + 16:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semcbir.errors import ImageError
+from semcbir.images.limits import LEAST_SHARE
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes, as_8_bits, over_white
 from semcbir.images.source import Source
@@ -79,9 +80,11 @@ class _Page(Source):
                 ]
                 read += 1
             sound += whole
-        if not read:
-            raise ImageError("the TIFF data cannot be decoded (nothing of the picture is there)")
         parts = across * down * planes
+        if read < max(1, LEAST_SHARE * parts):
+            raise ImageError(
+                f"the TIFF data cannot be decoded ({read} of {parts} parts of the picture are there)"
+            )
         return (
             None if sound == parts else f"{parts - sound} of {parts} parts of the picture cannot be decoded"
         )
