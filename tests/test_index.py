@@ -597,7 +597,7 @@ def test_a_second_writer_gets_a_clear_error_and_readers_go_on(index: Index, phot
 
 
 def test_litter_is_cleared_by_the_next_writer(index: Index):
-    litter = index.path / "segments" / ".0123.safetensors.tmp"
+    litter = index.path / "segments" / ".0123456789abcdef.safetensors.tmp"
     litter.write_bytes(b"half a segment")
     assert index.check() == []
     index.refresh()

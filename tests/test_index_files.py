@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from semcbir import IndexStorageError
 from semcbir._files import file_sha256, open_regular, read_regular
 from semcbir.index import files
-from semcbir.index.files import open_folder, require_regular
+from semcbir.index.files import open_folder, sha256
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX links and pipes")
 
@@ -58,7 +59,7 @@ def test_other_kinds_are_refused_and_named(inside: Path, kind: str, tmp_path: Pa
     victim.write_bytes(b"precious")
     called = plant(kind, inside / "one", victim)
     with open_folder(inside) as folder:
-        for use in (folder.open, folder.require_regular, lambda name: require_regular(inside / name)):
+        for use in (folder.open, folder.require_regular, lambda name: sha256(inside / name, 8)):
             with pytest.raises(IndexStorageError, match=f"one is {called}, expected a regular file"):
                 use("one")
         with pytest.raises(FileExistsError):
@@ -93,6 +94,9 @@ def test_regular_files(inside: Path):
             file.write(b"1234")
         with folder.open("one") as opened:
             assert opened.read() == b"1234"
+        assert sha256(inside / "one", 4) == hashlib.sha256(b"1234").hexdigest()
+        with pytest.raises(IndexStorageError, match="has 4 bytes, expected 3"):
+            sha256(inside / "one", 3)
         folder.rename("one", "two")
         folder.sync()
         assert folder.names() == ["two"]

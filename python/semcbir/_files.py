@@ -60,9 +60,9 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, most: int | None = None) -> str:
     """Return the sha256 of a regular file, in hex. Raises OSError as ``open_regular`` does."""
-    with open_regular(path) as file:
+    with open_regular(path, most=most) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

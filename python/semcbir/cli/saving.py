@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ _OURS = "semcbir"
 
 def check_place(option: str, place: Path | None) -> None:
     """Raise ValueError if ``place``, given with ``option``, holds anything but a picture saved by semcbir."""
-    if place is not None and place.exists() and not _is_ours(place):
+    if place is not None and os.path.lexists(place) and not _is_ours(place):
         raise ValueError(
             f"{option} {display_path(place)} is there already, and semcbir did not make it: "
             "give another name, or remove it first"
@@ -37,6 +38,8 @@ def save_picture(picture: Image.Image, place: Path) -> None:
 def _is_ours(place: Path) -> bool:
     from PIL import Image
 
+    if not place.is_file():  # opening a named pipe would wait
+        return False
     try:
         with warnings.catch_warnings(), Image.open(place) as picture:
             warnings.simplefilter("ignore")  # the file is not touched, so its problems do not matter

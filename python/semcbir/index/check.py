@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import absolute, file_sha256
+from semcbir._files import absolute
 from semcbir.errors import IndexStorageError, ModelError
 from semcbir.index.catalog import read
-from semcbir.index.model import MODEL_CARD, MODEL_FILE
+from semcbir.index.files import sha256
+from semcbir.index.model import MODEL_CARD, MODEL_FILE, has_model
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment
 from semcbir.index.snapshot import SEGMENTS, read_recipe
 from semcbir.networks.card import ModelCard
+from semcbir.networks.specs import LARGEST_MODEL
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
@@ -47,7 +49,7 @@ def check_index(path: str | os.PathLike[str]) -> list[str]:
         if damage or recipe is None:
             return damage
         names = [listing.file.name for listing in listings]
-        missing = [name for name in names if not (folder / SEGMENTS / name).is_file()]
+        missing = [name for name in names if not os.path.lexists(folder / SEGMENTS / name)]
         if missing and names != seen:
             seen = names  # A writer may have merged them in the meantime: look once more.
             continue
@@ -76,23 +78,23 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
 
 def _check_model(folder: Path, recipe: Recipe) -> list[str]:
     copy, card = folder / MODEL_FILE, folder / MODEL_CARD
-    if not copy.exists() and not card.exists():
-        return []  # It was too large to copy.
     try:
-        if file_sha256(copy) != recipe.model["sha256"]:
+        if not has_model(folder):
+            return []  # It was too large to copy.
+        if sha256(copy, LARGEST_MODEL) != recipe.model["sha256"]:
             return [f"model {copy}: its sha256 is not the recipe's"]
         if replace(recipe, model=ModelCard.load(card).preprocessing_dict()).differences(recipe):
             return [f"model card {card}: it does not match the recipe"]
-    except (OSError, ModelError) as error:
+    except (OSError, ModelError, IndexStorageError) as error:
         return [f"model {copy}: {error}"]
     return []
 
 
 def _check_segment(path: Path, recipe: Recipe, listing: _Listing) -> list[str]:
     try:
-        if file_sha256(path) != listing.file.sha256:
+        if sha256(path, listing.file.size) != listing.file.sha256:
             return [f"segment {path}: its sha256 is not the catalogue's"]
-        segment = map_segment(path, recipe)
+        segment = map_segment(path, recipe, size=listing.file.size)
         _check_values(segment)
     except FileNotFoundError:
         return [f"segment {path}: listed, but not there"]

@@ -12,9 +12,10 @@ a folder that is replaced by a link meanwhile changes nothing; elsewhere kinds a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
@@ -22,6 +23,8 @@ from pathlib import Path
 from semcbir._files import display_path, file_kind, open_regular
 from semcbir.errors import IndexStorageError
 
+_NO_NAMES = {"", os.curdir, os.pardir}
+_NOT_IN_NAMES = {"/", "\0", os.sep}
 _BY_FOLDER = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 
 
@@ -54,8 +57,8 @@ class IndexFolder:
     def require_regular(self, name: str) -> os.stat_result | None:
         """Return the status of the regular file ``name``, or None if it is not there."""
         status = self.status(name)
-        if status is not None:
-            _require(self.path / name, status, stat.S_ISREG, "a regular file")
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            raise _refusal(self.path / name, status, "a regular file")
         return status
 
     def open(self, name: str) -> BufferedReader:
@@ -99,7 +102,7 @@ class IndexFolder:
             os.fsync(self._descriptor)
 
     def _place(self, name: str) -> str:
-        if Path(name).name != name or name in ("", os.pardir) or "\0" in name:
+        if name in _NO_NAMES or any(sign in name for sign in _NOT_IN_NAMES):
             raise IndexStorageError(f"{display_path(self.path)}: {name!r} is not a file name")
         return name if self._descriptor is not None else str(self.path / name)
 
@@ -113,33 +116,46 @@ def open_folder(path: Path, *, create: bool = False) -> Iterator[IndexFolder]:
     if create:
         with contextlib.suppress(FileExistsError):
             path.mkdir()
-    _require(path, path.lstat(), stat.S_ISDIR, "a real folder")
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise _refusal(path, status, "a real folder")
+    with _opened(path, getattr(os, "O_NOFOLLOW", 0)) as folder:
+        yield folder
+
+
+@contextmanager
+def open_index_folder(path: Path) -> Iterator[IndexFolder]:
+    """Open the folder of an index itself, which may be reached through links."""
+    with _opened(path, 0) as folder:
+        yield folder
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[IndexFolder]:
     if not _BY_FOLDER:
         yield IndexFolder(path, None)
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | flags)
     try:
         yield IndexFolder(path, descriptor)
     finally:
         os.close(descriptor)
 
 
-def require_regular(path: Path) -> os.stat_result | None:
-    """Return the status of a regular file of an index, or None if it is not there.
+def sha256(path: Path, most: int) -> str:
+    """Return the sha256 of a regular file of at most ``most`` bytes in a real folder of an index, in hex.
 
-    Raises IndexStorageError if it is anything else, a link to a regular file included.
+    Raises FileNotFoundError if it is not there, IndexStorageError if it or its folder is something else.
     """
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return None
-    _require(path, status, stat.S_ISREG, "a regular file")
-    return status
+    with open_folder(path.parent) as folder, folder.open(path.name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise IndexStorageError(f"{display_path(path)} has {size} bytes, expected {most}")
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require(path: Path, status: os.stat_result, holds: Callable[[int], bool], expected: str) -> None:
-    if not holds(status.st_mode):
-        raise IndexStorageError(
-            f"{display_path(path)} is {file_kind(status.st_mode)}, expected {expected}: semcbir never makes "
-            "such a thing in an index; remove it, or use another index"
-        )
+def _refusal(path: Path, status: os.stat_result, expected: str) -> IndexStorageError:
+    return IndexStorageError(
+        f"{display_path(path)} is {file_kind(status.st_mode)}, expected {expected}: semcbir never makes "
+        "such a thing in an index; remove it, or use another index"
+    )

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import file_sha256
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog
+from semcbir.index.files import IndexFolder, open_folder, sha256
 from semcbir.index.rows import SegmentFile
-from semcbir.index.segments import Batch, map_segment, write_segment
+from semcbir.index.segments import Batch, is_segment_name, map_segment, write_segment
 from semcbir.index.snapshot import SEGMENTS, live_ids
 from semcbir.recipe import Recipe
 
@@ -76,13 +76,15 @@ def merge_all(catalog: Catalog, recipe: Recipe) -> None:
 
 
 def remove_litter(catalog: Catalog) -> None:
-    """Delete the files beside the segments that the catalogue does not list: what a killed run left."""
+    """Delete the segments that the catalogue does not list: what a killed run left.
+
+    Only regular files with a name that a segment can have: anything else there is not ours to delete.
+    """
     listed = {file.name for _, file in catalog.segments()}
-    folder = catalog.folder / SEGMENTS
-    folder.mkdir(exist_ok=True)  # Some archives drop empty folders.
-    for entry in folder.iterdir():
-        if entry.name not in listed:
-            _unlink(entry)
+    with open_folder(catalog.folder / SEGMENTS, create=True) as folder:  # Some archives drop empty folders.
+        for name in folder.names():
+            if name not in listed and is_segment_name(name) and folder.is_regular(name):
+                _remove(folder, name)
 
 
 def _stored(catalog: Catalog) -> list[_Stored]:
@@ -105,10 +107,10 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     batches: list[Batch] = []
     for stored in old:
         path = folder / stored.file.name
-        if file_sha256(path) != stored.file.sha256:
+        if sha256(path, stored.file.size) != stored.file.sha256:
             # Merging would give the damage a valid checksum.
             raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
-        segment = map_segment(path, recipe)
+        segment = map_segment(path, recipe, size=stored.file.size)
         segment.require_whole()
         # Runs of live images as slices, which share the mapped memory.
         for start, stop in _runs(live_ids(segment.ids, stored.dead) >= 0):
@@ -117,8 +119,9 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     ids = (int(image) for batch in batches for image in next(iter(batch.values())).ids)
     with catalog.changes():
         catalog.replace_segments([stored.key for stored in old], merged, ids)
-    for stored in old:
-        _unlink(folder / stored.file.name)
+    with open_folder(folder) as opened:
+        for stored in old:
+            _remove(opened, stored.file.name)
 
 
 def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -126,7 +129,7 @@ def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def _unlink(path: Path) -> None:
+def _remove(folder: IndexFolder, name: str) -> None:
     # Some systems keep a file that a reader has mapped: the next writer deletes it.
     with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+        folder.remove(name)

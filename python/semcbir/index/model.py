@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 
-from semcbir._files import PathLike, absolute, display_path, sync_file, sync_folder
+from semcbir._files import PathLike, absolute, display_path, read_regular
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
+from semcbir.index.files import open_folder
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import is_name, resolve
 from semcbir.networks.presets import inference_of
@@ -27,16 +27,32 @@ LARGEST_MODEL = 16 * 2**20
 
 
 def copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
-    """Copy the model, if it is small enough, into the index at ``folder``; OSError if that fails."""
+    """Copy the model, if it is small enough, into the index at ``folder``; OSError if that fails.
+
+    IndexStorageError if something that an index cannot hold is in the copy's place.
+    """
     if model_path.stat().st_size > LARGEST_MODEL:
         return
-    copy = folder / MODEL_FILE
-    copy.parent.mkdir(exist_ok=True)
-    shutil.copyfile(model_path, copy)
-    dataclasses.replace(card, file=copy.name).save(folder / MODEL_CARD)
-    for path in (copy, folder / MODEL_CARD):
-        sync_file(path)
-    sync_folder(copy.parent)
+    copy, copied_card = folder / MODEL_FILE, folder / MODEL_CARD
+    with open_folder(copy.parent, create=True) as inside:
+        for path in (copy, copied_card):
+            inside.require_regular(path.name)
+        inside.put(copy.name, read_regular(model_path, LARGEST_MODEL))
+        inside.put(copied_card.name, dataclasses.replace(card, file=copy.name).to_json().encode())
+        inside.sync()
+
+
+def has_model(folder: Path) -> bool:
+    """Return whether the index at ``folder`` holds a copy of its model, or a part of one.
+
+    Raises IndexStorageError if what is in its place is not a regular file in a real folder.
+    """
+    copy, card = folder / MODEL_FILE, folder / MODEL_CARD
+    try:
+        with open_folder(copy.parent) as inside:
+            return [inside.require_regular(path.name) for path in (copy, card)] != [None, None]
+    except FileNotFoundError:
+        return False
 
 
 def stored_model(model: PathLike) -> bytes:
@@ -45,10 +61,13 @@ def stored_model(model: PathLike) -> bytes:
 
 
 def find_model(catalog: Catalog, recipe: Recipe) -> Path:
-    """Return the index's copy of its model, or else the user's name for it. ModelError if it is gone."""
-    copy = catalog.folder / MODEL_CARD
-    if copy.is_file():
-        return copy
+    """Return the index's copy of its model, or else the user's name for it.
+
+    Raises ModelError if it is gone, IndexStorageError if the copy is a link, say.
+    """
+    if has_model(catalog.folder) and (catalog.folder / MODEL_CARD).is_file():
+        # Not the card, which might name another file.
+        return catalog.folder / MODEL_FILE
     name = catalog.meta("model")
     if not isinstance(name, (bytes, str)) or not name:
         raise ModelError(

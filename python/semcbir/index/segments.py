@@ -18,11 +18,12 @@ import json
 import math
 import mmap
 import os
+import re
 import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from semcbir import _core
 from semcbir._files import sync_folder
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
+from semcbir.index.files import open_folder
 from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -41,6 +43,7 @@ Batch = Mapping[str, Signatures]
 """The signatures of one batch of images, per feature name; all features share the rows."""
 
 SUFFIX = ".safetensors"
+_OWN_NAME = re.compile(rf"[0-9a-f]{{16}}{re.escape(SUFFIX)}|\.[0-9a-f]{{16}}{re.escape(SUFFIX)}\.tmp")
 _DTYPES = {"I64": np.int64, "F32": np.float32, "U32": np.uint32, "U16": np.uint16}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _FORMAT = "semcbir segment 1"
@@ -78,26 +81,32 @@ def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
     """Write ``batches``, one after another, as one new segment in ``folder``; it survives a power cut.
 
     Columns go to the file piece by piece, so that merging large segments needs little memory. Raises OSError
-    (a full disk, say) and then leaves no file behind.
+    (a full disk, say) and then leaves no file behind, IndexStorageError if ``folder`` is not a real folder.
     """
     name = secrets.token_hex(8) + SUFFIX
-    temporary = folder / f".{name}.tmp"
+    temporary = f".{name}.tmp"
     digest = hashlib.sha256()
-    try:
-        with temporary.open("xb") as file:
-            for piece in _pieces(batches):
-                digest.update(piece)
-                file.write(piece)
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(folder / name)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with open_folder(folder) as opened:
+        try:
+            with opened.create(temporary) as file:
+                for piece in _pieces(batches):
+                    digest.update(piece)
+                    file.write(piece)
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            opened.rename(temporary, name)
+        except BaseException:
+            opened.remove(temporary)
+            raise
     sync_folder(folder)
     images = sum(len(_first(batch)) for batch in batches)
     return SegmentFile(name, images, size, digest.hexdigest())
+
+
+def is_segment_name(name: str) -> bool:
+    """Return whether ``write_segment`` may have given a file this name, temporary ones included."""
+    return _OWN_NAME.fullmatch(name) is not None
 
 
 class Memory:
@@ -120,14 +129,18 @@ class Memory:
         return taken
 
 
-def map_segment(path: Path, recipe: Recipe, memory: Memory | None = None) -> Segment:
+def map_segment(path: Path, recipe: Recipe, memory: Memory | None = None, size: int | None = None) -> Segment:
     """Map the segment at ``path`` and check that it is safe to walk; its values are not read.
 
-    ``memory`` is shared by segments that are opened and closed together. Raises FileNotFoundError if it is
-    missing, IndexStorageError if it is damaged.
+    ``memory`` is shared by segments that are opened and closed together; ``size`` is the size in bytes that
+    the catalogue lists. Raises FileNotFoundError if the segment is missing, IndexStorageError if it is no
+    regular file, has another size or is damaged.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_folder(path.parent) as folder, folder.open(path.name) as file:
+            found = os.fstat(file.fileno()).st_size
+            if size not in (None, found):
+                raise ValueError(f"it has {found} bytes, the catalogue says {size}")
             return _segment(_File(path, file, memory or Memory(0)), recipe)
     except FileNotFoundError:
         raise
@@ -191,7 +204,7 @@ class _Tensor:
 class _File:
     """An open segment file: its tensors, read into memory or mapped. What is in it is not to be trusted."""
 
-    def __init__(self, path: Path, file: FileIO, memory: Memory) -> None:
+    def __init__(self, path: Path, file: BufferedReader, memory: Memory) -> None:
         self.path = path
         self._file = file
         self._memory = memory

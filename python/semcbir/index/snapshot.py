@@ -115,7 +115,9 @@ def load(folder: Path) -> Snapshot:
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
             memory = Memory(sum(file.images for _, file in files))
-            segments = [map_segment(folder / SEGMENTS / file.name, recipe, memory) for _, file in files]
+            segments = [
+                map_segment(folder / SEGMENTS / file.name, recipe, memory, file.size) for _, file in files
+            ]
         except FileNotFoundError as error:
             missing = error.filename
             continue

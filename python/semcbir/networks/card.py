@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from semcbir._files import PathLike, expanded, file_sha256
+from semcbir._files import PathLike, expanded, file_sha256, read_regular
 from semcbir._validate import shown
 from semcbir.errors import ModelError
 from semcbir.networks.fields import (
@@ -29,7 +29,7 @@ from semcbir.networks.fields import (
     text,
 )
 from semcbir.networks.presets import preset
-from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
+from semcbir.networks.specs import LARGEST_CARD, LARGEST_MODEL, InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
 FORMAT = 1
 MAX_CLASSES = 2**16  # labels are uint8 or uint16
@@ -187,7 +187,7 @@ class ModelCard:
         """Read the card at ``path``; ModelError, which names it, if it is missing, unreadable or wrong."""
         path = expanded(path)
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = json.loads(read_regular(path, LARGEST_CARD).decode())
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model card: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
@@ -199,15 +199,17 @@ class ModelCard:
 
     def save(self, path: PathLike) -> None:
         """Write the card to ``path`` as JSON, replacing what is there; OSError if that fails."""
-        path = expanded(path)
-        whole = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        Path(path).write_text(whole + "\n", encoding="utf-8")
+        Path(expanded(path)).write_bytes(self.to_json().encode())
+
+    def to_json(self) -> str:
+        """Return the card as a file holds it, in UTF-8."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
 
     def check_file(self, path: PathLike) -> None:
         """Check that the ONNX file at ``path`` has the hash ``sha256``; ModelError if it has another."""
         path = expanded(path)
         try:
-            digest = file_sha256(Path(path))
+            digest = file_sha256(Path(path), LARGEST_MODEL)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
         if digest != self.sha256:

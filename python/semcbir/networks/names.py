@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from semcbir._files import expanded
+from semcbir._files import expanded, file_kind
 from semcbir.errors import ModelError
 from semcbir.networks.cache import cache_folder, exported_file, exports, parse_name
 from semcbir.networks.card import ModelCard
@@ -76,7 +76,9 @@ def _fetched(name: str) -> tuple[Path, ModelCard]:
 
 def _existing(onnx: Path) -> Path:
     if not onnx.is_file():
-        raise ModelError(f"{onnx}: no such model file")
+        there = onnx.exists()
+        what = f"is {file_kind(onnx.stat().st_mode)}, not a file" if there else "no such model file"
+        raise ModelError(f"{onnx}: {what}")
     return onnx
 
 

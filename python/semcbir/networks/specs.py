@@ -15,6 +15,10 @@ from typing import Literal, get_args
 from semcbir._validate import check_choice
 from semcbir.networks.fields import boolean, integer, mapping, number, sequence, text, three_numbers
 
+LARGEST_CARD = 2**24
+"""The most bytes of a card: one of 65,536 classes with long names has a few million."""
+LARGEST_MODEL = 2**31
+"""The most bytes of an ONNX file: protobuf, its encoding, cannot hold more."""
 MAX_SIDE = 2**13
 MAX_SCALE = 8.0
 MAX_ASPECT = 4

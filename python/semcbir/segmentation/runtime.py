@@ -18,8 +18,10 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from semcbir._files import read_regular
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
+from semcbir.networks.specs import LARGEST_MODEL
 
 # Set before the first import: otherwise onnxruntime writes an identifier for its maker into the user's home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -146,7 +148,7 @@ def _has_half_weights(path: Path) -> bool:
     import onnx
 
     try:
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
+        graph = onnx.load_model_from_string(read_regular(path, LARGEST_MODEL)).graph
     except Exception:  # onnxruntime will say what is wrong with the file
         return False
     return any(weights.data_type == onnx.TensorProto.FLOAT16 for weights in graph.initializer)
@@ -175,7 +177,7 @@ def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
         # onnxruntime's own fallback prints to standard output.
         # Bytes, not the path: weights in separate files would be neither checked nor copied with it.
         return onnxruntime.InferenceSession(
-            onnx.read_bytes(), options, providers=providers, enable_fallback=0
+            read_regular(onnx, LARGEST_MODEL), options, providers=providers, enable_fallback=0
         )
     except MemoryError:
         raise
