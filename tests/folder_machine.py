@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from semcbir import Extractor, Index, IndexStorageError, Signatures
 from semcbir.extractor import Extraction
-from semcbir.index.catalog import SUPERSEDED, read
+from semcbir.index.catalog import read
 from semcbir.index.roots import read_roots
+from semcbir.index.schema import SUPERSEDED
 
 MANY = 3
 """In the place of ``vanished.MANY``: few files are quicker."""

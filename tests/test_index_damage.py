@@ -184,7 +184,7 @@ def test_check_finds_another_model(damaged: Path):
         ("UPDATE meta SET value = 'x' WHERE key = 'recipe'", "recipe of index .* is damaged"),
         ("UPDATE meta SET value = json_set(value, '$.format', 99) WHERE key = 'recipe'", "newer semcbir"),
         ("DELETE FROM meta", "recipe of index .* is damaged"),
-        ("DROP TABLE segments", "no such table: segments"),
+        ("DROP TABLE segments", "lacks the table 'segments'"),
         ("INSERT INTO dead SELECT id, 1000 FROM segments", "does not have"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 from semcbir._files import PathLike, absolute
 from semcbir._validate import check_many, shown
 from semcbir.images.given import KINDS, ImageSource, check_image, is_image, read_image
-from semcbir.index.catalog import is_index
+from semcbir.index.database import is_index
 from semcbir.index.index import Index
 from semcbir.index.ready import ready_index
 from semcbir.recipe import require_same

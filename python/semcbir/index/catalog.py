@@ -1,88 +1,35 @@
 # SPDX-License-Identifier: MIT
 """The catalogue: the SQLite file that says what is in an index. What it does not list does not exist.
 
-All SQL of the package is here.
-
-``images.state`` is one of
-
-- ``indexed``: at ``row`` of ``segment``; ``reason`` says what is damaged in its file, if something is
-- ``skipped``: could not be read; ``reason`` says why
-- ``removed``: taken out by hand; a refresh does not bring it back
-- ``gone``: its file has vanished; the row stays so that a path keeps its id (under SUPERSEDED: its file has
-  turned out to be another image's; the row only keeps its id from being given out again)
-
-Removed and gone images keep ``segment`` and ``row``, which ``dead`` lists, until a merge drops them, so that
-a file that comes back unchanged is not read again. ``size`` and ``mtime_ns`` are null if another try may
-succeed. Ids are given out in order and never reused: no row of ``images`` is ever deleted.
-
-``roots.state`` is ``scanned`` (followed as a whole), ``files`` (only single files of it were added) or
-``forgotten``; ``path`` is absolute, ``relative`` leads there from the index's real location.
+All SQL of the package is here, but for the tables, which ``schema`` declares and describes.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from semcbir._files import sync_folder
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index import rows
+from semcbir.index.database import NAME, errors, reading, require_index, writing
 from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile
+from semcbir.index.schema import FINGERPRINTS, SCHEMA, SUPERSEDED, check_schema
 
-NAME = "catalog.sqlite"
 LOCK = "writer.lock"
 _TEMPORARY = f".{NAME}.tmp"
 FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK, _TEMPORARY) for suffix in ("", "-journal"))
 """All files that the catalogue may consist of, even in the middle of a change."""
-SUPERSEDED = ".superseded"
-"""The folder, of no file, in the paths of images that turned out to be another image's file."""
-VERSION = 1
-_APPLICATION_ID = 0x53434249  # "SCBI"
-_BUSY_SECONDS = 20.0
 
-_SCHEMA = f"""
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL);
-CREATE TABLE roots (
-    id INTEGER PRIMARY KEY, path BLOB NOT NULL, relative BLOB,
-    state TEXT NOT NULL CHECK (state IN ('scanned', 'files', 'forgotten'))
-);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, images INTEGER NOT NULL,
-    size INTEGER NOT NULL, sha256 TEXT NOT NULL
-);
-CREATE TABLE images (
-    id INTEGER PRIMARY KEY, root INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL,
-    size INTEGER, mtime_ns INTEGER,
-    state TEXT NOT NULL CHECK (state IN ('indexed', 'skipped', 'removed', 'gone')),
-    segment INTEGER REFERENCES segments, row INTEGER, reason TEXT,
-    UNIQUE (root, path),
-    CHECK ((segment IS NULL) = (row IS NULL)),
-    CHECK (state <> 'indexed' OR segment IS NOT NULL),
-    CHECK (state <> 'skipped' OR segment IS NULL)
-);
-CREATE UNIQUE INDEX images_by_row ON images (segment, row);
-CREATE TABLE dead (segment INTEGER NOT NULL REFERENCES segments, row INTEGER NOT NULL,
-    PRIMARY KEY (segment, row)) WITHOUT ROWID;
-"""
 _ROOTS = "SELECT id, path, relative, state FROM roots ORDER BY id"
 _SEGMENTS = "SELECT id, name, images, size, sha256 FROM segments ORDER BY id"
 _DEAD = "SELECT segment, row FROM dead"
-_FINGERPRINTS = (
-    "CREATE TABLE IF NOT EXISTS fingerprints (image INTEGER PRIMARY KEY REFERENCES images,"
-    " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS fingerprints_by_size ON fingerprints (size, mtime_ns)",
-)
-"""A table that the first writer to need it makes; indexes made before have none."""
 _IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
 _ODD_TYPES = (
     "SELECT id, segment, row, reason FROM images WHERE typeof(segment) NOT IN ('integer', 'null')"
@@ -283,7 +230,7 @@ class Catalog:
 
     def put_fingerprints(self, prints: Iterable[tuple[int, int, int, bytes]]) -> None:
         """Store fingerprints of files: (image, size, mtime, digest)."""
-        for query in _FINGERPRINTS:
+        for query in FINGERPRINTS:
             self._connection.execute(query)
         self._connection.executemany("INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)", prints)
 
@@ -364,18 +311,13 @@ def create(
     """
     temporary = folder / _TEMPORARY
     temporary.unlink(missing_ok=True)
-    with _errors(folder), closing(sqlite3.connect(temporary)) as connection:
-        connection.executescript(f"BEGIN; {_SCHEMA}")
+    with errors(folder), closing(sqlite3.connect(temporary)) as connection:
+        connection.executescript(f"BEGIN; {SCHEMA}")
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.executemany("INSERT INTO roots (path, relative, state) VALUES (?, ?, 'scanned')", roots)
         connection.commit()
     temporary.rename(folder / NAME)
     sync_folder(folder)
-
-
-def is_index(folder: Path) -> bool:
-    """Return whether ``folder`` holds a catalogue."""
-    return (folder / NAME).is_file()
 
 
 @contextmanager
@@ -384,11 +326,9 @@ def read(folder: Path) -> Iterator[Catalog]:
 
     Raises IndexStorageError if ``folder`` is not an index, or its catalogue is damaged or too new.
     """
-    with _connection(folder) as connection, _errors(folder):
-        connection.execute("BEGIN")
-        _check_version(folder, connection)
+    with reading(folder) as connection:
+        check_schema(folder, connection)
         yield Catalog(folder, connection)
-        connection.rollback()
 
 
 @contextmanager
@@ -415,62 +355,7 @@ def writer(folder: Path) -> Iterator[Catalog]:
 
     Raises IndexLockedError if another writer is active, and otherwise like ``read``.
     """
-    _require_index(folder)
-    with writer_lock(folder), _connection(folder) as connection, _errors(folder):
-        # After a power cut a commit must still hold, and its journal must be gone.
-        connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _check_version(folder, connection)
+    require_index(folder)
+    with writer_lock(folder), writing(folder) as connection:
+        check_schema(folder, connection)
         yield Catalog(folder, connection)
-
-
-@contextmanager
-def _connection(folder: Path) -> Iterator[sqlite3.Connection]:
-    _require_index(folder)
-    # Not "ro": a reader must be able to roll back what a killed writer left; SQLite itself falls back to
-    # read-only if the file is write-protected.
-    location = quote(os.fsencode((folder / NAME).absolute()))
-    with _errors(folder):
-        connection = sqlite3.connect(
-            f"file://{location}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
-        )
-    with closing(connection):
-        yield connection
-
-
-@contextmanager
-def _errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except RowError as error:
-        raise IndexStorageError(
-            f"catalogue of index {folder} is damaged: {error}; run `semcbir check`"
-        ) from error
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        message = f"catalogue of index {folder}: {error}"
-        if "readonly" in str(error):
-            message += "; an interrupted run left it unfinished: open it once where it can be written"
-        if "locked" in str(error):
-            raise IndexLockedError(f"{message}; another process holds it, try again") from error
-        raise IndexStorageError(message) from error
-
-
-def _require_index(folder: Path) -> None:
-    if not is_index(folder):
-        raise IndexStorageError(f"{folder} is not an index: it holds no {NAME}")
-
-
-def _check_version(folder: Path, connection: sqlite3.Connection) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION_ID:
-        raise IndexStorageError(f"{folder} is not an index: its {NAME} belongs to another program")
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    # SQLite reads the missing part of a last page as zeros.
-    if (folder / NAME).stat().st_size < pages * page_size:
-        raise IndexStorageError(f"catalogue of index {folder} is damaged: the file is truncated")
-    if version != VERSION:
-        raise IndexStorageError(
-            f"index {folder} has format {version}, this semcbir reads {VERSION}; use a newer semcbir"
-        )

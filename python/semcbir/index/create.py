@@ -12,8 +12,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from semcbir._files import display_path, sync_folder
+from semcbir._lock import PROBE
 from semcbir.errors import IndexStorageError
 from semcbir.index import catalog
+from semcbir.index.database import is_index
+from semcbir.index.files import open_folder
 from semcbir.index.model import MODEL_FILE, copy_model, stored_model
 from semcbir.index.roots import outermost, stored_place
 from semcbir.index.snapshot import SEGMENTS
@@ -42,7 +45,7 @@ def create_index(
     card.check_file(model_path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strange = {entry.name for entry in folder.iterdir()} - _OWN_NAMES
+        strange = {name for entry in folder.iterdir() if not _is_own(name := entry.name)}
         if strange:
             raise IndexStorageError(
                 f"{display_path(folder)} is neither an index nor empty: it holds "
@@ -50,9 +53,10 @@ def create_index(
                 "choose another place for the index"
             )
         with catalog.writer_lock(folder):
-            if catalog.is_index(folder):
+            if is_index(folder):
                 return
-            (folder / SEGMENTS).mkdir(exist_ok=True)
+            with open_folder(folder / SEGMENTS, create=True):
+                pass
             copy_model(folder, model_path, card)
             sync_folder(folder)
             sync_folder(folder.parent)
@@ -65,6 +69,10 @@ def create_index(
             catalog.create(folder, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {error}") from error
+
+
+def _is_own(name: str) -> bool:
+    return name in _OWN_NAMES or name.startswith(PROBE)
 
 
 def _versions() -> dict[str, str]:

@@ -27,10 +27,11 @@ from semcbir.index.arguments import (
     check_keys,
     check_paths,
 )
-from semcbir.index.catalog import Catalog, is_index, read, writer
+from semcbir.index.catalog import Catalog, read, writer
 from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
 from semcbir.index.create import create_index
+from semcbir.index.database import is_index
 from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
 from semcbir.index.plan import plan_add, plan_refresh

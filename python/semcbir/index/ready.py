@@ -12,7 +12,7 @@ from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.images.limits import MAX_PIXELS
-from semcbir.index.catalog import is_index
+from semcbir.index.database import is_index
 from semcbir.index.index import Index, OnProgress
 from semcbir.index.place import FOLDER_INDEX, index_place, own_place
 from semcbir.index.run import Report

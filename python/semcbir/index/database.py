@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Opening the catalogue's file: what lies there is looked at first, and SQLite is told to trust nothing.
+
+SQLite acts on files beside a database before any query runs. A rollback journal may name a *super-journal*,
+a file that SQLite deletes once it has played the journal back; a ``-wal`` file replaces pages. Our writers
+use rollback journals of one file, so anything else was put there by someone else and is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from semcbir._files import display_path
+from semcbir._lock import locks_missing
+from semcbir.errors import IndexLockedError, IndexStorageError
+from semcbir.index.files import IndexFolder, open_index_folder
+from semcbir.index.rows import RowError
+
+NAME = "catalog.sqlite"
+VERSION = 1
+APPLICATION_ID = 0x53434249  # "SCBI"
+JOURNAL = f"{NAME}-journal"
+_FOREIGN = (f"{NAME}-wal", f"{NAME}-shm")
+_BUSY_SECONDS = 20.0
+_LARGEST_JOURNAL = 2**34
+_LARGEST_VALUE = 2**26
+"""The most bytes of a value or row; the largest of ours is a recipe, of some millions at most."""
+
+_DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, from Python 3.12 on
+
+# From SQLite's description of its file format.
+_DATABASE = b"SQLite format 3\0"
+_WAL_VERSION = 2  # in bytes 18 and 19 of the database: versions for writing and reading
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # the last 8 bytes of a journal that names one
+
+
+def is_index(folder: Path) -> bool:
+    """Return whether ``folder`` holds a catalogue, or something else in its place that is not a folder."""
+    place = folder / NAME
+    return os.path.lexists(place) and (place.is_symlink() or not place.is_dir())
+
+
+def require_index(folder: Path) -> None:
+    """Raise IndexStorageError unless ``is_index``."""
+    if not is_index(folder):
+        raise IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}")
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open the catalogue for one consistent view, read-only unless a killed writer's work must be undone."""
+    with errors(folder), ExitStack() as stack:
+        recovering = _inspect(folder)
+        connection = stack.enter_context(closing(_opened(folder, "rw" if recovering else "ro")))
+        try:
+            _begin(connection)
+        except sqlite3.OperationalError as error:
+            if recovering or error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            # A writer was killed since we looked.
+            _inspect(folder)
+            connection = stack.enter_context(closing(_opened(folder, "rw")))
+            _begin(connection)
+        _check_version(folder, connection)
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open the catalogue for changes; the caller holds the writers' lock."""
+    with errors(folder):
+        _inspect(folder)
+        with closing(_opened(folder, "rw")) as connection:
+            # After a power cut a commit must still hold, and its journal must be gone.
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _check_version(folder, connection)
+            yield connection
+
+
+@contextmanager
+def errors(folder: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, which name the index."""
+    try:
+        yield
+    except RowError as error:
+        raise IndexStorageError(
+            f"catalogue of index {folder} is damaged: {error}; run `semcbir check`"
+        ) from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        message = f"catalogue of index {folder}: {error}"
+        if "readonly" in str(error):
+            message += "; an interrupted run left it unfinished: open it once where it can be written"
+        if "locked" in str(error) or "I/O" in str(error):
+            if missing := locks_missing(folder):
+                raise IndexStorageError(f"catalogue of index {folder}: {missing}") from error
+            if "locked" in str(error):
+                raise IndexLockedError(f"{message}; another process holds it, try again") from error
+        raise IndexStorageError(message) from error
+
+
+def _opened(folder: Path, mode: str) -> sqlite3.Connection:
+    # If the file is write-protected, SQLite itself falls back from "rw" to read-only.
+    location = quote(os.fsencode((folder / NAME).absolute()))
+    connection = sqlite3.connect(
+        f"file://{location}?mode={mode}", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+    )
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+    if hasattr(connection, "setconfig"):
+        connection.setconfig(_DEFENSIVE, True)
+    # No mapping: a file that someone truncates meanwhile would end the process.
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        connection.execute(f"PRAGMA {setting}").close()
+    return connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")
+    connection.execute("PRAGMA schema_version").fetchone()  # the first read, which takes the view
+
+
+def _inspect(folder: Path) -> bool:
+    """Look at the catalogue's files before SQLite acts on them; return whether there is a journal.
+
+    Raises IndexStorageError if one is not a regular file, or is what our writers never write.
+    """
+    try:
+        with open_index_folder(folder) as inside:
+            if inside.require_regular(NAME) is None:
+                raise FileNotFoundError
+            for name in _FOREIGN:
+                if inside.status(name):
+                    raise _foreign(folder, f"{name} is there, but semcbir keeps no such file")
+            with inside.open(NAME) as file:
+                header = file.read(20)
+            if header.startswith(_DATABASE) and _WAL_VERSION in header[18:20]:
+                raise _foreign(folder, f"{NAME} is in the WAL mode, which semcbir never uses")
+            return _inspect_journal(inside)
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}") from None
+    except OSError as error:
+        raise IndexStorageError(f"catalogue of index {display_path(folder)}: {error.strerror}") from error
+
+
+def _inspect_journal(inside: IndexFolder) -> bool:
+    try:
+        with inside.open(JOURNAL) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_SUPER_JOURNAL)))
+            end = file.read(len(_SUPER_JOURNAL))
+    except FileNotFoundError:
+        return False  # A writer may just have finished with it.
+    if end == _SUPER_JOURNAL:
+        raise _foreign(inside.path, f"{JOURNAL} makes SQLite delete another file")
+    if size > _LARGEST_JOURNAL:
+        raise _foreign(inside.path, f"{JOURNAL} has {size} bytes, expected at most {_LARGEST_JOURNAL}")
+    return True
+
+
+def _foreign(folder: Path, what: str) -> IndexStorageError:
+    return IndexStorageError(
+        f"catalogue of index {display_path(folder)}: {what}; another program wrote it, or it came with a "
+        "folder that is not to be trusted"
+    )
+
+
+def _check_version(folder: Path, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise IndexStorageError(f"{folder} is not an index: its {NAME} belongs to another program")
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    # SQLite reads the missing part of a last page as zeros.
+    if (folder / NAME).stat().st_size < pages * page_size:
+        raise IndexStorageError(f"catalogue of index {folder} is damaged: the file is truncated")
+    if version != VERSION:
+        raise IndexStorageError(
+            f"index {folder} has format {version}, this semcbir reads {VERSION}; use a newer semcbir"
+        )
+    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if journal == "wal":
+        raise _foreign(folder, f"{NAME} is in the WAL mode, which semcbir never uses")
