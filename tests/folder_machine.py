@@ -329,7 +329,7 @@ class Folders(RuleBasedStateMachine):
             self.model.rebase(target, old)
             self.index.rebase(target, name)
         else:
-            with pytest.raises(ValueError, match="new must"):
+            with pytest.raises(ValueError, match="new: expected"):
                 self.index.rebase(target, name)
 
     @rule()

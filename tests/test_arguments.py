@@ -182,6 +182,7 @@ class Cases:
             "Index.searcher": (index.searcher, {}),
             "Index.extractor": (index.extractor, {}),
             "Index.add": (index.add, {"paths": photo}),
+            "Index.append": (index.append, {"signatures": index.signatures(ids=[0]), "paths": photo}),
             "Index.refresh": (index.refresh, {}),
             "Index.remove": (index.remove, {"images": []}),
             "Index.rebase": (index.rebase, {"new": photos}),

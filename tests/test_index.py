@@ -323,7 +323,7 @@ def test_an_unmounted_folder_does_not_empty_the_index(index: Index, photo_folder
     index.rebase(tmp_path / "moved")
     assert index.refresh().unchanged == 12
     assert paths(index)[0].is_relative_to(tmp_path / "moved")
-    with pytest.raises(ValueError, match="old must name one"):
+    with pytest.raises(ValueError, match="old: expected one of the index's folders"):
         index.rebase(tmp_path / "moved", tmp_path / "elsewhere")
 
 

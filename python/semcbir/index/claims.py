@@ -41,15 +41,16 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
     chosen = [root for root in roots if old in (None, root.folder)]
     if len(chosen) != 1:
         known = ", ".join(display_path(root.folder) for root in roots)
-        raise ValueError(f"old must name one of the index's folders: {known}")
+        came = "none" if old is None else display_path(old)
+        raise ValueError(f"old: expected one of the index's folders ({known}), got {came}")
     root = Root(chosen[0].id, new, chosen[0].state)
     others = [other for other in roots if other.id != root.id]
     if any(_way(root, other) is not None or _way(other, root) is not None for other in others):
-        raise ValueError(f"new must not overlap another folder of the index, got {display_path(new)}")
+        raise ValueError(f"new: expected a folder apart from the index's other ones, got {display_path(new)}")
     images = catalog.indexed_below(root.id)
     if images and not any(root.file(path).exists() for _, path in images):
         raise ValueError(
-            f"new must hold images of the folder that moved, but none of them is at {display_path(new)}"
+            f"new: expected a folder with images of the one that moved, got {display_path(new)} without any"
         )
     every = Roots(other for other in read_roots(catalog, forgotten=True) if other.id != root.id)
     with catalog.changes():

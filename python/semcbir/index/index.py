@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from semcbir.errors import ImageError, IndexStorageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.index.append import append, check_batch, check_files
 from semcbir.index.arguments import (
     check_folders,
     check_ids,
@@ -337,6 +338,32 @@ class Index:
             if not path.exists():
                 raise ImageError(f"{display_path(path)} is not there")
         return self._run(lambda catalog: plan_add(catalog, chosen), extractor, on_progress)
+
+    def append(
+        self, signatures: Signatures | Mapping[str, Signatures], paths: PathLike | Iterable[PathLike]
+    ) -> Report:
+        """Add signatures that were made elsewhere, by the index's recipe, for the image files at ``paths``.
+
+        ``signatures`` maps each feature of the index to a batch, or is one batch if there is one feature; its
+        images are the files at ``paths``, in this order, whatever its ids. The files must be here, though
+        they are not decoded: their size and mtime are noted, so that ``refresh`` reads a file again only if
+        it changes afterwards. Images that are known are replaced and keep their ids; an image that ``remove``
+        took out comes back. A file in none of the index's ``roots`` is followed as one added alone.
+
+        All are added in one commit, or none. Raises ImageError for a path that is no file,
+        RecipeMismatchError for signatures made differently, ValueError if numbers of images differ or a path
+        is there twice, IndexLockedError if another process writes.
+        """
+        files = check_paths("paths", paths)
+        batch = check_batch(self.path, self.recipe, signatures)
+        found = check_files(files, len(next(iter(batch.values()))))
+        with writer(self.path) as catalog:
+            remove_litter(catalog)
+            try:
+                self.report = append(catalog, self.recipe, batch, files, found)
+            finally:
+                self._reload()
+        return self.report
 
     def refresh(
         self,

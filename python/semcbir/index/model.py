@@ -115,8 +115,13 @@ def extractor_like(
 
 def require_like(index: Path, recipe: Recipe, extractor: Extractor, what: str) -> None:
     """Raise RecipeMismatchError, saying how ``what`` differs, unless ``extractor`` works by ``recipe``."""
+    require_recipe(index, recipe, extractor.recipe, what)
+
+
+def require_recipe(index: Path, recipe: Recipe, came: Recipe | None, what: str) -> None:
+    """Raise RecipeMismatchError, saying how ``what`` differs, unless ``came`` is the same recipe."""
     try:
-        require_same(recipe, extractor.recipe, what)
+        require_same(recipe, came, what)
     except RecipeMismatchError as error:
         raise _mismatch(index, str(error)) from None
 
