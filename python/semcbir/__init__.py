@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from semcbir.features import HOG, KAZE, SIFT, SURF, LocalFeatures
     from semcbir.images.decode import load_image
     from semcbir.index.check import check_index
-    from semcbir.index.index import Index, Record
+    from semcbir.index.index import Index
+    from semcbir.index.lookup import Record
     from semcbir.index.run import Progress, Report, Skipped
     from semcbir.networks.card import ModelCard
     from semcbir.query import search
@@ -86,7 +87,8 @@ _NAMES = {
     "features": ("HOG", "KAZE", "SIFT", "SURF", "LocalFeatures"),
     "images.decode": ("load_image",),
     "index.check": ("check_index",),
-    "index.index": ("Index", "Record"),
+    "index.index": ("Index",),
+    "index.lookup": ("Record",),
     "index.run": ("Progress", "Report", "Skipped"),
     "networks.card": ("ModelCard",),
     "query": ("search",),

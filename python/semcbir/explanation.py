@@ -17,7 +17,8 @@ from semcbir.errors import ImageError
 from semcbir.extractor import Analysis, Extractor
 from semcbir.images.given import ImageSource, check_image
 from semcbir.index.arguments import check_key
-from semcbir.index.index import Index, Record
+from semcbir.index.index import Index
+from semcbir.index.lookup import Record
 from semcbir.index.ready import open_place
 from semcbir.recipe import Recipe
 from semcbir.results import Hit

@@ -8,6 +8,9 @@
 - ``roots``: the folders that images were found in
 - ``plan``, ``run``: which files are new, changed or gone; reading them
 - ``merge``: merging small segments into fewer, larger ones
+- ``append``: signatures that were made elsewhere
+- ``lookup``: which files the images are; ``arguments``: what callers name them by
+- ``place``, ``ready``: a folder of photos with its own index; bringing it up to date for a search
 - ``check``: verification of everything above
 - ``create``: a new index
 - ``model``: the model it was made with

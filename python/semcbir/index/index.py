@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsIndex
@@ -16,7 +14,7 @@ import numpy as np
 from semcbir._columns import as_column
 from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import check_call, check_instance, counted, shown
-from semcbir.errors import ImageError, IndexStorageError
+from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images.limits import MAX_PIXELS
@@ -33,12 +31,11 @@ from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
 from semcbir.index.create import create_index
 from semcbir.index.database import is_index
+from semcbir.index.lookup import Record, reasons, record_at, records
 from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
 from semcbir.index.plan import plan_add, plan_refresh
 from semcbir.index.removal import plan_removal
-from semcbir.index.roots import Roots, read_roots
-from semcbir.index.rows import MAX_ID
 from semcbir.index.run import Damaged, Progress, Report, Run, Skipped
 from semcbir.index.snapshot import Snapshot, load
 from semcbir.index.tasks import Plan
@@ -48,16 +45,6 @@ from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
 OnProgress = Callable[[Progress], None] | None
-
-
-@dataclass(frozen=True)
-class Record:
-    """An image in an index: its id, where its file is, and the file's size (bytes) and mtime (ns)."""
-
-    id: int
-    path: Path
-    size: int | None
-    mtime_ns: int | None
 
 
 class Index:
@@ -206,19 +193,14 @@ class Index:
     @property
     def skipped(self) -> list[Skipped]:
         """The image files that could not be read, with the reason, by path."""
-        return [Skipped(*found) for found in self._reasons(Catalog.skipped)]
+        with self._read() as catalog:
+            return [Skipped(*found) for found in reasons(catalog, Catalog.skipped)]
 
     @property
     def damaged(self) -> list[Damaged]:
         """The images in the index whose files could be read only in part, with the reason, by path."""
-        return [Damaged(*found) for found in self._reasons(Catalog.damaged)]
-
-    def _reasons(self, query: Callable[[Catalog], list[tuple[int, bytes, str]]]) -> list[tuple[Path, str]]:
         with self._read() as catalog:
-            roots = {root.id: root for root in read_roots(catalog)}
-            rows = query(catalog)
-        found = [(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
-        return sorted(found, key=lambda one: os.fsencode(one[0]))
+            return [Damaged(*found) for found in reasons(catalog, Catalog.damaged)]
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the records of the images that can be found, by id."""
@@ -250,33 +232,15 @@ class Index:
 
         Raises KeyError for an id that never existed, IndexStorageError if the catalogue is damaged.
         """
-        records = []
         wanted = check_ids("ids", ids)
         with self._read() as catalog:
-            roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
-            for key in wanted:
-                row = catalog.image(key) if 0 <= key <= MAX_ID else None
-                if row is None or row.root not in roots:
-                    raise self._unknown(key, listed=row is not None)
-                records.append(Record(row.id, roots[row.root].file(row.path), row.size, row.mtime_ns))
-        return records
-
-    def _unknown(self, key: int, *, listed: bool) -> Exception:
-        """Return the error for an id whose file is not known: rows of images are never deleted."""
-        if listed or key in self._snapshot:
-            return IndexStorageError(
-                f"catalogue of index {display_path(self.path)} is damaged: it does not say where the file of "
-                f"image {key} is; run `semcbir check`"
-            )
-        return KeyError(f"index {display_path(self.path)} has no image with id {shown(key)}")
+            return records(catalog, wanted, self._snapshot)
 
     def find(self, path: PathLike) -> Record | None:
         """Return the record of the image file at ``path``, or None if it is not in the index."""
         file = absolute(path)
         with self._read() as catalog:
-            place = Roots(read_roots(catalog)).place(file)
-            row = catalog.indexed_at(place[0].id, place[0].relative(place[1])) if place else None
-        return Record(row.id, place[1], row.size, row.mtime_ns) if place and row else None
+            return record_at(catalog, file)
 
     def signatures(
         self, feature: str | None = None, *, ids: Iterable[SupportsIndex] | None = None
