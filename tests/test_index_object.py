@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_with_closes_it(index: Index, photo_folder: Path):
         lambda: opened.compact(),
         lambda: opened.rebase(photo_folder),
         lambda: opened.__enter__(),
+        lambda: copy.copy(opened),
         lambda: search(path, opened),
     ]
     for use in uses:

@@ -69,6 +69,7 @@ class Index:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: where the index is. It is then opened as it is at that time."""
+        self._require_open()
         return {"path": self.path, "report": self.report}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
