@@ -404,7 +404,7 @@ def test_info_root_refuses_a_folder_without_the_photos(run: Run, index: Path, tm
     before = run("info", index, "--json").json["roots"]
     done = run("info", index, "--root", tmp_path / "empty")
     assert done.code == 1
-    assert "none of them is at" in done.err
+    assert "new: expected a folder with images of the one that moved" in done.err
     assert run("info", index, "--json").json["roots"] == before
 
 
