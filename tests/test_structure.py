@@ -18,7 +18,7 @@ PACKAGE = Path(semcbir.__file__).parent
 
 ROOMS = (
     ("_core", "errors"),
-    ("_columns", "_files", "_lock", "_validate", "threads"),
+    ("_columns", "_files", "_lock", "_streams", "_validate", "threads"),
     ("images",),
     ("features",),
     ("networks",),

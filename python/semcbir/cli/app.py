@@ -9,7 +9,7 @@ import typer
 
 from semcbir._core import __version__
 from semcbir.cli import index, models, search
-from semcbir.cli.console import set_up
+from semcbir.cli.console import one_line_errors, set_up
 
 _HELP = "Find photos by what is in them and how it looks."
 _CODES = """\b
@@ -61,4 +61,5 @@ def _semcbir(
 def run() -> None:
     """Run the command that the process's arguments name, and exit."""
     set_up()
-    app(prog_name="semcbir")
+    with one_line_errors():
+        app(prog_name="semcbir")

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import functools
-import io
-import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import ParamSpec
 
 import typer
 
 from semcbir._files import display_path
+from semcbir._streams import make_output_safe
 from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on
 from semcbir.errors import SemcbirError
 
@@ -25,10 +24,8 @@ ERROR, SKIPPED = 1, 3
 
 
 def set_up() -> None:
-    """Make output safe: any file name can be written, and each warning is one line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Make output safe, and each warning one line."""
+    make_output_safe()
     # Pillow's warnings about photos that it can read (a broken EXIF block, say) help nobody here.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.showwarning = lambda message, *_rest, **_more: note(f"warning: {message}")
@@ -43,23 +40,34 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             raise_from_now_on()
             code = function(*args, **kwargs) or 0
             sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader of the output has closed it; nothing may try to flush the rest.
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, KeyboardInterrupt) or interrupted():
                 note("interrupted; committed work is kept, and the same command continues from there")
                 code = INTERRUPTED
             elif isinstance(error, (SemcbirError, ValueError, OSError, MemoryError)):
-                note(f"error: {_message(error)}")
-                code = ERROR
+                code = _failed(error)
             else:
                 raise
         raise typer.Exit(code)
 
     return run
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn errors outside a command, in its options or its last output, into one line and the exit code."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except (SemcbirError, OSError, MemoryError) as error:
+        raise SystemExit(_failed(error)) from None
+
+
+def _failed(error: BaseException) -> int:
+    note(f"error: {_message(error)}")
+    return ERROR
 
 
 def _message(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -14,7 +15,8 @@ _seen = False
 
 def quit_at_once(*_signal: object) -> None:
     """Handle SIGINT while there is nothing to save yet."""
-    os.write(2, b"semcbir: interrupted\n")
+    with suppress(OSError):
+        os.write(2, b"semcbir: interrupted\n")
     os._exit(INTERRUPTED)
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from semcbir._core import __version__
+from semcbir._streams import make_output_safe, open_standard_streams
 from semcbir.errors import SemcbirError
 from semcbir.evaluation.datasets import DATASETS, Dataset
 from semcbir.evaluation.measuring import Scores, evaluate
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             index = _index(dataset, options.index or Path(scratch) / "index", options)
             scores = evaluate(index, dataset, options.epsilon, options.threads)
             summary = _summary(index, dataset, scores, options.epsilon)
-        print(markdown(scores, options.epsilon))
+        print(markdown(scores, options.epsilon), flush=True)
         if options.json:
             options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     except (SemcbirError, ValueError, OSError) as error:
@@ -105,4 +106,6 @@ def _summary(index: Index, dataset: Dataset, scores: dict[str, Scores], epsilon:
 
 
 if __name__ == "__main__":
+    open_standard_streams()
+    make_output_safe()
     sys.exit(main())
