@@ -52,6 +52,8 @@ def as_array(name: str, value: object, kinds: str, what: str) -> npt.NDArray[Any
 
 def as_reals(name: str, value: object) -> npt.NDArray[np.float32]:
     """Return ``value`` as a float32 array; TypeError for anything but real numbers (text, complex ones)."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        return value
     with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and callers look for that.
         return as_array(name, value, "fiu", "an array of real numbers").astype(np.float32, copy=False)
 
@@ -67,7 +69,10 @@ def as_column(name: str, value: object, dtype: Any, ndim: int) -> npt.NDArray[An
     """
     target = np.dtype(dtype)
     whole = target.kind in "iu"
-    array = as_array(name, value, "iu" if whole else "fiu", f"an array of {target}")
+    if isinstance(value, np.ndarray) and value.dtype == target:
+        array: npt.NDArray[Any] = value  # Writing a message for what is right takes longer than the rest.
+    else:
+        array = as_array(name, value, "iu" if whole else "fiu", f"an array of {target}")
     if array.ndim != ndim:
         raise ValueError(f"{name}: expected {counted(ndim, 'dimension')}, got shape {array.shape}")
     if array.dtype != target:

@@ -23,6 +23,8 @@ def check_integer(name: str, value: SupportsIndex, low: int, high: int | None = 
 
 def as_integer(name: str, value: object, what: str) -> int:
     """Return ``value`` as an int; TypeError unless it is an integer, and not True or False."""
+    if type(value) is int:  # The rest takes a while, for a protocol is looked for.
+        return value
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name}: expected {what}, got {shown(value)}")
     try:

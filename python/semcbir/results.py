@@ -42,9 +42,10 @@ class Results(Sequence[Hit]):
     """
 
     def __init__(self, hits: Iterable[Hit], kept: int) -> None:
-        self._hits: tuple[Hit, ...] = tuple(check_many("hits", hits, "hits"))
-        for hit in self._hits:
-            check_instance("hits", hit, Hit)
+        many = check_many("hits", hits, "hits")
+        if wrong := [hit for hit in many if not isinstance(hit, Hit)]:
+            check_instance("hits", wrong[0], Hit)
+        self._hits: tuple[Hit, ...] = tuple(many)
         self.kept = check_integer("kept", kept, 0)
 
     def __len__(self) -> int:
