@@ -14,6 +14,11 @@ from typing import TypeAlias
 
 from semcbir._validate import shown
 
+# O_NONBLOCK: opening a named pipe would wait for a writer; regular files are not affected.
+_READ = os.O_RDONLY
+for _name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK", "O_NOCTTY"):
+    _READ |= getattr(os, _name, 0)
+
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
@@ -76,7 +81,8 @@ def open_regular(
     ``folder`` is an open folder that ``path`` is a name in. Raises OSError (EINVAL, EFBIG) if it is something
     else or larger, with a message that says so.
     """
-    descriptor = os.open(path, _read_flags(follow), dir_fd=folder)
+    flags = _READ if follow else _READ | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, dir_fd=folder)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -95,13 +101,6 @@ def read_regular(path: PathLike, most: int) -> bytes:
     """Return the content of a regular file of at most ``most`` bytes. Raises OSError as ``open_regular``."""
     with open_regular(path, most=most) as file:
         return file.read()
-
-
-def _read_flags(follow: bool) -> int:
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    # O_NONBLOCK: opening a named pipe would wait for a writer; regular files are not affected.
-    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    return flags if follow else flags | getattr(os, "O_NOFOLLOW", 0)
 
 
 def file_kind(mode: int) -> str:

@@ -71,7 +71,8 @@ class Recipe:
 
     def for_feature(self, name: str | None = None) -> Recipe:
         """Return the recipe of the signatures of a single feature (None: the first)."""
-        return replace(self, features=(self.feature(name),))
+        feature = self.feature(name)
+        return self if self.features == (feature,) else replace(self, features=(feature,))
 
     def __hash__(self) -> int:
         return hash((self.model.get("sha256"), self.features, self.long_side, self.format))

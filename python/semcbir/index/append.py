@@ -18,13 +18,13 @@ from semcbir._validate import check_instance, counted, listed, shown
 from semcbir.errors import ImageError
 from semcbir.index.catalog import Catalog
 from semcbir.index.claims import claim
+from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import LARGEST, new_segment, tidy
 from semcbir.index.model import require_recipe
 from semcbir.index.moves import fingerprint, size_and_mtime
 from semcbir.index.rows import SegmentFile
 from semcbir.index.run import Report
 from semcbir.index.segments import Batch
-from semcbir.index.snapshot import SEGMENTS
 from semcbir.index.tasks import Task
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures

@@ -6,26 +6,25 @@ All SQL of the package is here, but for the tables, which ``schema`` declares an
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from semcbir._files import sync_folder
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index import rows
-from semcbir.index.database import NAME, errors, reading, require_index, writing
+from semcbir.index.database import NAME, SEGMENTS, overtaken, reading, require_index, writing
 from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile
-from semcbir.index.schema import FINGERPRINTS, SCHEMA, SUPERSEDED, check_schema
+from semcbir.index.schema import FINGERPRINTS, SUPERSEDED, check_schema
 
 LOCK = "writer.lock"
-_TEMPORARY = f".{NAME}.tmp"
-FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK, _TEMPORARY) for suffix in ("", "-journal"))
-"""All files that the catalogue may consist of, even in the middle of a change."""
+FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK) for suffix in ("", "-journal"))
+"""The files that a catalogue may consist of, even in the middle of a change."""
 
 _ROOTS = "SELECT id, path, relative, state FROM roots ORDER BY id"
 _SEGMENTS = "SELECT id, name, images, size, sha256 FROM segments ORDER BY id"
@@ -36,24 +35,63 @@ _ODD_TYPES = (
     " OR typeof(row) NOT IN ('integer', 'null') OR typeof(reason) NOT IN ('text', 'null')"
     " OR (state = 'skipped' AND reason IS NULL)"
 )
+_COUNT = "INSERT OR REPLACE INTO meta VALUES ('generation', ?)"
+_MOST_COMMITS = 2**62
 _BURY = "INSERT INTO dead SELECT segment, row FROM images"
 
 
 class Catalog:
     """The open catalogue of the index at ``folder``, as ``read`` and ``writer`` give it.
 
-    Changes belong inside ``with catalog.changes():``, which is one commit.
+    Changes belong inside ``with catalog.changes():``, which is one commit. Each commit counts one up in
+    ``meta``: where the writers' lock does nothing, as on some network file systems, a writer whose catalogue
+    another one has changed notices it there, and fails before it overwrites anything.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._connection = connection
+        self._generation = self._stored_generation()
+        self._new: list[str] = []
+        """Names of the segments that are to be listed with the next commit."""
 
     @contextmanager
     def changes(self) -> Iterator[None]:
-        """Commit at the end; undo everything after an exception."""
+        """Commit at the end; undo everything after an exception.
+
+        Raises IndexLockedError, and undoes everything, if another process has changed the catalogue since it
+        was opened, or has deleted a new segment.
+        """
+        before = self._connection.total_changes
+        self._new.clear()
         with self._connection:
             yield
+            if changed := self._connection.total_changes != before:
+                self._require_alone()
+                if not all(os.path.lexists(self.folder / SEGMENTS / name) for name in self._new):
+                    raise overtaken(self.folder)
+                self._connection.execute(_COUNT, (self._generation + 1,))
+        self._generation += changed
+
+    @contextmanager
+    def standstill(self) -> Iterator[None]:
+        """Keep other processes from committing; IndexLockedError if one has changed the catalogue."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._require_alone()
+            yield
+        finally:
+            self._connection.rollback()
+
+    def _require_alone(self) -> None:
+        if self._stored_generation() != self._generation:
+            raise overtaken(self.folder)
+
+    def _stored_generation(self) -> int:
+        stored = self.meta("generation")
+        if stored is not None and (type(stored) is not int or not 0 <= stored < _MOST_COMMITS):
+            raise RowError(f"generation: expected a number of commits, got {shown(stored)}")
+        return stored or 0
 
     def _all(self, query: str, *values: object) -> list[Any]:
         return self._connection.execute(query, values).fetchall()
@@ -70,6 +108,10 @@ class Catalog:
         """Return what the catalogue holds about the index under ``key``, or None."""
         found = self._all("SELECT value FROM meta WHERE key = ?", key)
         return found[0][0] if found else None
+
+    def forget(self, key: str) -> None:
+        """Delete what ``meta`` gives for ``key``."""
+        self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
 
     def roots(self) -> list[RootRow]:
         """Return all roots, oldest first, forgotten ones included."""
@@ -273,6 +315,7 @@ class Catalog:
 
     def add_segment(self, segment: SegmentFile) -> int:
         """List a new segment; return its number."""
+        self._new.append(segment.name)
         query = "INSERT INTO segments (name, images, size, sha256) VALUES (?, ?, ?, ?)"
         return self._inserted(query, segment.name, segment.images, segment.size, segment.sha256)
 
@@ -300,24 +343,6 @@ class Catalog:
         key = self._connection.execute(query, values).lastrowid
         assert key is not None
         return key
-
-
-def create(
-    folder: Path, meta: Mapping[str, str | bytes], roots: Iterable[tuple[bytes, bytes | None]]
-) -> None:
-    """Make the catalogue of a new index, complete or not at all; the caller holds ``writer_lock``.
-
-    ``roots`` are in it from the start, so that a run cut off before its first batch can be resumed.
-    """
-    temporary = folder / _TEMPORARY
-    temporary.unlink(missing_ok=True)
-    with errors(folder), closing(sqlite3.connect(temporary)) as connection:
-        connection.executescript(f"BEGIN; {SCHEMA}")
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        connection.executemany("INSERT INTO roots (path, relative, state) VALUES (?, ?, 'scanned')", roots)
-        connection.commit()
-    temporary.rename(folder / NAME)
-    sync_folder(folder)
 
 
 @contextmanager

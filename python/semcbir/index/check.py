@@ -13,11 +13,12 @@ import numpy.typing as npt
 from semcbir._files import absolute
 from semcbir.errors import IndexStorageError, ModelError
 from semcbir.index.catalog import read
+from semcbir.index.database import SEGMENTS
 from semcbir.index.files import sha256
 from semcbir.index.model import MODEL_CARD, MODEL_FILE, has_model
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment
-from semcbir.index.snapshot import SEGMENTS, read_recipe
+from semcbir.index.snapshot import read_recipe
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import LARGEST_MODEL
 from semcbir.recipe import Recipe

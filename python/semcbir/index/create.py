@@ -15,16 +15,18 @@ from semcbir._files import display_path, sync_folder
 from semcbir._lock import PROBE
 from semcbir.errors import IndexStorageError
 from semcbir.index import catalog
-from semcbir.index.database import is_index
+from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
 from semcbir.index.files import open_folder
 from semcbir.index.model import MODEL_FILE, copy_model, stored_model
 from semcbir.index.roots import outermost, stored_place
-from semcbir.index.snapshot import SEGMENTS
+from semcbir.index.schema import fill
 from semcbir.networks.card import ModelCard
 from semcbir.recipe import Recipe
 
 _OWN_NAMES = {SEGMENTS, Path(MODEL_FILE).parent.name, *catalog.FILES}
 """What an interrupted creation may have left in a folder that is not yet an index."""
+BUILDING = "building"
+"""The catalogue's ``meta`` key that is there until a first refresh has read all photos."""
 
 
 def create_index(
@@ -65,14 +67,23 @@ def create_index(
                 "model": stored_model(model),
                 "uuid": str(uuid4()),
                 "made_with": json.dumps(_versions()),
+                BUILDING: "1",
             }
-            catalog.create(folder, meta, [stored_place(root, folder) for root in outermost(roots)])
+            # The roots are in it from the start, so that a run cut off before its first batch can be resumed.
+            with making(folder) as connection:
+                fill(connection, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {error}") from error
 
 
+def is_building(folder: Path) -> bool:
+    """Return whether no refresh has read all photos of the index at ``folder`` yet."""
+    with catalog.read(folder) as opened:
+        return opened.meta(BUILDING) is not None
+
+
 def _is_own(name: str) -> bool:
-    return name in _OWN_NAMES or name.startswith(PROBE)
+    return name in _OWN_NAMES or is_temporary(name) or name.startswith(PROBE)
 
 
 def _versions() -> dict[str, str]:

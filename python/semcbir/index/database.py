@@ -9,19 +9,23 @@ use rollback journals of one file, so anything else was put there by someone els
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from semcbir._files import display_path
+from semcbir._files import display_path, sync_folder
 from semcbir._lock import locks_missing
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index.files import IndexFolder, open_index_folder
 from semcbir.index.rows import RowError
 
 NAME = "catalog.sqlite"
+SEGMENTS = "segments"
+"""The folder beside the catalogue that holds the segments."""
 VERSION = 1
 APPLICATION_ID = 0x53434249  # "SCBI"
 JOURNAL = f"{NAME}-journal"
@@ -31,6 +35,7 @@ _LARGEST_JOURNAL = 2**34
 _LARGEST_VALUE = 2**26
 """The most bytes of a value or row; the largest of ours is a recipe, of some millions at most."""
 
+_TEMPORARY = re.compile(rf"\.{re.escape(NAME)}(\.[0-9a-f]{{16}})?\.tmp(-journal)?")
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, from Python 3.12 on
 
 # From SQLite's description of its file format.
@@ -82,6 +87,48 @@ def writing(folder: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA foreign_keys = ON")
             _check_version(folder, connection)
             yield connection
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Make a catalogue: what the body writes into the connection becomes that of ``folder``, or nothing does.
+
+    Raises IndexLockedError if another process has put one there meanwhile.
+    """
+    temporary = folder / f".{NAME}.{secrets.token_hex(8)}.tmp"
+    try:
+        with errors(folder), closing(sqlite3.connect(temporary)) as connection:
+            yield connection
+        _publish(temporary, folder / NAME)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def _publish(made: Path, place: Path) -> None:
+    """Move ``made`` to ``place``, but never over a catalogue that another process has put there."""
+    try:
+        os.link(made, place)
+    except FileExistsError:
+        raise overtaken(place.parent) from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(place):
+            raise overtaken(place.parent) from None
+        made.rename(place)
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether ``making`` may have left a file of this name, when it was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def overtaken(folder: Path) -> IndexLockedError:
+    """Return the error of a writer that finds that it is not the only one."""
+    return IndexLockedError(
+        f"index {display_path(folder)} was changed by another process while this one wrote to it: the locks "
+        "of its file system do not work. What was committed is kept, the rest of this run is not; run it "
+        "again alone, or put the index on another disk"
+    )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from semcbir.index.arguments import (
 from semcbir.index.catalog import Catalog, read, writer
 from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
-from semcbir.index.create import create_index
+from semcbir.index.create import BUILDING, create_index
 from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, reasons, record_at, records
 from semcbir.index.merge import merge_all, remove_litter, tidy
@@ -348,7 +348,11 @@ class Index:
         """
         chosen = check_folders("folders", folders)
         retry = isinstance(extractor, Extractor) and extractor.max_pixels != MAX_PIXELS
-        return self._run(lambda catalog: plan_refresh(catalog, chosen, retry=retry), extractor, on_progress)
+
+        def plan(catalog: Catalog) -> list[Plan]:
+            return plan_refresh(catalog, chosen, retry=retry)
+
+        return self._run(plan, extractor, on_progress, whole=True)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take out images, given by id or path, and return how many; their files are not touched.
@@ -408,6 +412,7 @@ class Index:
         make_plans: Callable[[Catalog], list[Plan]],
         extractor: Extractor | None,
         on_progress: OnProgress,
+        whole: bool = False,
     ) -> Report:
         self._require_open()
         check_call("on_progress", on_progress)
@@ -421,6 +426,9 @@ class Index:
             self.report = run.report
             try:
                 run.carry_out(plans, lambda: extractor or self.extractor())
+                if whole and catalog.meta(BUILDING) is not None:
+                    with catalog.changes():
+                        catalog.forget(BUILDING)
             finally:
                 self._reload()
         return self.report

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog
+from semcbir.index.database import SEGMENTS
 from semcbir.index.files import IndexFolder, open_folder, sha256
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Batch, is_segment_name, map_segment, write_segment
-from semcbir.index.snapshot import SEGMENTS, live_ids
+from semcbir.index.snapshot import live_ids
 from semcbir.recipe import Recipe
 
 FANOUT = 8
@@ -78,13 +79,21 @@ def merge_all(catalog: Catalog, recipe: Recipe) -> None:
 def remove_litter(catalog: Catalog) -> None:
     """Delete the segments that the catalogue does not list: what a killed run left.
 
-    Only regular files with a name that a segment can have: anything else there is not ours to delete.
+    Only regular files with a name that a segment can have: anything else there is not ours to delete. Where
+    the writers' lock does nothing, this may take another writer's new segment, but never a listed one: the
+    other notices before it commits (``Catalog.changes``).
     """
-    listed = {file.name for _, file in catalog.segments()}
     with open_folder(catalog.folder / SEGMENTS, create=True) as folder:  # Some archives drop empty folders.
-        for name in folder.names():
-            if name not in listed and is_segment_name(name) and folder.is_regular(name):
-                _remove(folder, name)
+        found = {name for name in folder.names() if is_segment_name(name)} - _listed(catalog)
+        litter = {name for name in found if folder.is_regular(name)}
+        if litter:
+            with catalog.standstill():
+                for name in litter - _listed(catalog):
+                    _remove(folder, name)
+
+
+def _listed(catalog: Catalog) -> set[str]:
+    return {file.name for _, file in catalog.segments()}
 
 
 def _stored(catalog: Catalog) -> list[_Stored]:
@@ -107,7 +116,7 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     batches: list[Batch] = []
     for stored in old:
         path = folder / stored.file.name
-        if sha256(path, stored.file.size) != stored.file.sha256:
+        if _sha256(path, stored.file.size) != stored.file.sha256:
             # Merging would give the damage a valid checksum.
             raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
         segment = map_segment(path, recipe, size=stored.file.size)
@@ -122,6 +131,13 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     with open_folder(folder) as opened:
         for stored in old:
             _remove(opened, stored.file.name)
+
+
+def _sha256(path: Path, size: int) -> str | None:
+    try:
+        return sha256(path, size)
+    except FileNotFoundError:
+        return None
 
 
 def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

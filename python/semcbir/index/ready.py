@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 import os
+import random
+import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.index.create import is_building
 from semcbir.index.database import is_index
 from semcbir.index.index import Index, OnProgress
 from semcbir.index.place import FOLDER_INDEX, index_place, own_place
 from semcbir.index.run import Report
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+"""Seconds between looks at an index that another process is making."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +63,54 @@ def ready_index(
     """Open the index at ``place`` to be searched.
 
     An index is opened as it is. A folder's own index is brought up to date, unless that is impossible now; if
-    there is none yet, it is made with ``model`` and ``features`` (None: ``feature``, or the defaults).
+    there is none yet, it is made with ``model`` and ``features`` (None: ``feature``, or the defaults). While
+    another process makes it, this waits, and warns once: what is in it so far is no answer.
 
     Raises RecipeMismatchError if the index holds other ``features``, ValueError if it lacks ``feature``, the
     one to compare by, and the errors of ``Index.build``, ``Index.open`` and ``Index.extractor``.
     """
     path = absolute(place, "place")
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return _ready(path, model, features, feature, device, threads, max_pixels, on_progress)
+        except _BeingMadeError:
+            if pause == _FIRST_PAUSE:
+                what = f"another process is indexing {display_path(path)}; waiting until it has finished"
+                warnings.warn(what, RuntimeWarning, stacklevel=2)
+        # Many may wait: not all of them at the same moments.
+        time.sleep(pause * random.uniform(0.5, 1))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class _BeingMadeError(Exception):
+    """Another process is making the index, and has not read all photos yet."""
+
+
+def _ready(
+    path: Path,
+    model: PathLike | None,
+    features: str | Iterable[str] | None,
+    feature: str | None,
+    device: str,
+    threads: int | None,
+    max_pixels: int | None,
+    on_progress: OnProgress,
+) -> Ready:
     if not is_index(path) and not is_index(path / FOLDER_INDEX) and path.is_dir():
-        index = Index.build(
-            path,
-            own_place(path),
-            model=model,
-            features=features or feature or "kaze",
-            device=device,
-            threads=threads,
-            max_pixels=max_pixels,
-            on_progress=on_progress,
-        )
+        try:
+            index = Index.build(
+                path,
+                own_place(path),
+                model=model,
+                features=features or feature or "kaze",
+                device=device,
+                threads=threads,
+                max_pixels=max_pixels,
+                on_progress=on_progress,
+            )
+        except IndexLockedError as error:
+            raise _BeingMadeError from error
         extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
         return Ready(index, extractor, index.report)
     index = Index.open(index_place(path))
@@ -96,10 +135,14 @@ def _refreshed(index: Index, extractor: Extractor, on_progress: OnProgress) -> R
     """Bring a folder's own index up to date; if that is impossible now, it is searched as it is."""
     where = display_path(index.path)
     if not os.access(index.path, os.W_OK):
-        return Ready(index, extractor, stale=f"{where} cannot be written; searching it as it is")
+        partial = " and is not complete" if is_building(index.path) else ""
+        return Ready(index, extractor, stale=f"{where} cannot be written{partial}; searching it as it is")
     try:
         report = index.refresh(extractor=extractor, on_progress=on_progress)
-    except IndexLockedError:
+    except IndexLockedError as error:
+        if is_building(index.path):
+            raise _BeingMadeError from error
         why = f"another process is writing to {where}; searching what it holds so far"
-        return Ready(index, extractor, stale=why)
+        # Opened again: a first build may have ended after it was opened.
+        return Ready(Index.open(index.path), extractor, stale=why)
     return Ready(index, extractor, report)

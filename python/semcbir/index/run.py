@@ -16,10 +16,10 @@ import numpy as np
 from semcbir.errors import ImageError
 from semcbir.extractor import Extracted, Extractor
 from semcbir.index.catalog import Catalog
+from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import new_segment, tidy
 from semcbir.index.moves import fingerprint
 from semcbir.index.segments import Batch
-from semcbir.index.snapshot import SEGMENTS
 from semcbir.index.tasks import Plan, Task
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures

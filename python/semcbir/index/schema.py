@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -68,6 +69,18 @@ _MASTER = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT 
 _MOST_DECLARED = 100
 
 _Declared = frozenset[tuple[object, ...]]
+
+
+def fill(
+    connection: sqlite3.Connection,
+    meta: Mapping[str, str | bytes],
+    roots: Iterable[tuple[bytes, bytes | None]],
+) -> None:
+    """Make the tables of a new catalogue, with the ``meta`` and ``roots`` that it begins with."""
+    connection.executescript(f"BEGIN; {SCHEMA}")
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    connection.executemany("INSERT INTO roots (path, relative, state) VALUES (?, ?, 'scanned')", roots)
+    connection.commit()
 
 
 def check_schema(folder: Path, connection: sqlite3.Connection) -> None:

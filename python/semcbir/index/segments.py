@@ -34,7 +34,7 @@ from semcbir import _core
 from semcbir._files import sync_folder
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
-from semcbir.index.files import open_folder
+from semcbir.index.files import IndexFolder, open_folder
 from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -129,19 +129,34 @@ class Memory:
         return taken
 
 
+def map_segments(folder: Path, files: Sequence[SegmentFile], recipe: Recipe) -> list[Segment]:
+    """Map all segments of an index, which are in ``folder``. Raises the errors of ``map_segment``."""
+    if not files:
+        return []  # Some archives drop empty folders.
+    memory = Memory(sum(file.images for file in files))
+    with open_folder(folder) as opened:
+        return [_mapped(opened, file.name, recipe, memory, file.size) for file in files]
+
+
 def map_segment(path: Path, recipe: Recipe, memory: Memory | None = None, size: int | None = None) -> Segment:
     """Map the segment at ``path`` and check that it is safe to walk; its values are not read.
 
     ``memory`` is shared by segments that are opened and closed together; ``size`` is the size in bytes that
-    the catalogue lists. Raises FileNotFoundError if the segment is missing, IndexStorageError if it is no
-    regular file, has another size or is damaged.
+    the catalogue lists. Raises FileNotFoundError if the segment is
+    missing, IndexStorageError if it is no regular file, has another size or is damaged.
     """
+    with open_folder(path.parent) as folder:
+        return _mapped(folder, path.name, recipe, memory or Memory(0), size)
+
+
+def _mapped(folder: IndexFolder, name: str, recipe: Recipe, memory: Memory, size: int | None) -> Segment:
+    path = folder.path / name
     try:
-        with open_folder(path.parent) as folder, folder.open(path.name) as file:
+        with folder.open(name) as file:
             found = os.fstat(file.fileno()).st_size
             if size not in (None, found):
                 raise ValueError(f"it has {found} bytes, the catalogue says {size}")
-            return _segment(_File(path, file, memory or Memory(0)), recipe)
+            return _segment(_File(path, file, memory), recipe)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -16,13 +16,13 @@ from semcbir._files import display_path
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, read
+from semcbir.index.database import SEGMENTS
 from semcbir.index.roots import Root, read_roots
-from semcbir.index.segments import Memory, Segment, map_segment
+from semcbir.index.segments import Segment, map_segments
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
-SEGMENTS = "segments"
 _ATTEMPTS = 5
 _LARGEST_RECIPE = 2**24
 """Characters; a recipe of 65,536 classes has about a million."""
@@ -114,10 +114,7 @@ def load(folder: Path) -> Snapshot:
             files, dead = catalog.segments(), catalog.dead_rows()
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
-            memory = Memory(sum(file.images for _, file in files))
-            segments = [
-                map_segment(folder / SEGMENTS / file.name, recipe, memory, file.size) for _, file in files
-            ]
+            segments = map_segments(folder / SEGMENTS, [file for _, file in files], recipe)
         except FileNotFoundError as error:
             missing = error.filename
             continue
