@@ -24,6 +24,7 @@ from semcbir.extractor import Extractor
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation import network, runtime
+from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.segmenter import Segmenter
 from tiny_models import labels_network
 from tiny_models import tiny_model as write_tiny_model
@@ -126,8 +127,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PretendedCuda, bool]]:
     opened: list[tuple[PretendedCuda, bool]] = []
     really = runtime.open_session
 
-    def open_session(onnx: Path, device: str, threads: int, *, tune: bool) -> Any:
-        opened.append((PretendedCuda(really(onnx, "cpu", threads)), tune))
+    def open_session(file: ModelFile, device: str, threads: int, *, tune: bool) -> Any:
+        opened.append((PretendedCuda(really(file, "cpu", threads)), tune))
         return opened[-1][0]
 
     monkeypatch.setattr(network, "open_session", open_session)
@@ -198,10 +199,10 @@ def test_cuda_without_cudnn_is_no_cuda(tiny_model: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         runtime,
         "_session",
-        lambda onnx, providers, threads: (
-            PretendedCuda(really(onnx, [runtime.CPU], threads))
+        lambda file, providers, threads: (
+            PretendedCuda(really(file, [runtime.CPU], threads))
             if len(providers) > 1
-            else really(onnx, providers, threads)
+            else really(file, providers, threads)
         ),
     )
     monkeypatch.setattr(runtime, "_CUDNN", {platform.system(): "libnothing.so"})
@@ -219,9 +220,9 @@ def provided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     really = runtime._session
 
-    def session(onnx: Path, providers: list[Any], threads: int) -> Any:
+    def session(file: ModelFile, providers: list[Any], threads: int) -> Any:
         asked.append(providers)
-        return PretendedCuda(really(onnx, [runtime.CPU], threads))
+        return PretendedCuda(really(file, [runtime.CPU], threads))
 
     monkeypatch.setattr(runtime, "_session", session)
     return asked
@@ -272,9 +273,8 @@ def test_a_file_that_is_no_network_is_the_model_s_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, cuda_compiled=True, cuda_visible=True)
-    (tmp_path / "m.onnx").write_bytes(b"no network")
     with pytest.raises(ModelError, match="onnxruntime cannot load the model"):
-        runtime.open_session(tmp_path / "m.onnx", "cuda", 1)
+        runtime.open_session(ModelFile(tmp_path / "m.onnx", b"no network", half=False), "cuda", 1)
 
 
 @pytest.mark.parametrize("kind", ["labels", "logits"])

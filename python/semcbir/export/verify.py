@@ -18,6 +18,7 @@ from semcbir.export.fp16 import LIMIT, with_largest_values
 from semcbir.export.graph import IMAGE, INPUT, LABELS, SCORES, Reference
 from semcbir.networks.specs import SizeSpec
 from semcbir.segmentation.canvas import lay_whole
+from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.runtime import open_session
 from semcbir.threads import usable_cpus
 
@@ -45,11 +46,11 @@ def batches(images: Sequence[Image], size: SizeSpec) -> Iterator[Image]:
 def open_cpu(model: onnx.ModelProto | Path, folder: Path) -> Any:
     """Open a session on the CPU; a model that is not in a file yet is first written into ``folder``."""
     if isinstance(model, Path):
-        return open_session(model, "cpu", usable_cpus())
+        return open_session(ModelFile.read(model), "cpu", usable_cpus())
     path = folder / "probe.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     try:
-        return open_session(path, "cpu", usable_cpus())
+        return open_session(ModelFile.read(path), "cpu", usable_cpus())
     finally:
         path.unlink()
 

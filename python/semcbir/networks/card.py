@@ -212,11 +212,16 @@ class ModelCard:
             digest = file_sha256(Path(path), LARGEST_MODEL)
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
-        if digest != self.sha256:
-            raise ModelError(
-                f"{path}: not the file that its card {self.name!r} describes "
-                f"(sha256 {digest[:12]}..., the card says {self.sha256[:12]}...)"
-            )
+        require_digest(self, digest, path)
+
+
+def require_digest(card: ModelCard, digest: str, path: str | Path) -> None:
+    """Raise ModelError unless ``digest``, that of the ONNX file at ``path``, is the one in ``card``."""
+    if digest != card.sha256:
+        raise ModelError(
+            f"{path}: not the file that its card {card.name!r} describes "
+            f"(sha256 {digest[:12]}..., the card says {card.sha256[:12]}...)"
+        )
 
 
 def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:

@@ -6,5 +6,6 @@
 - ``averaging``: flips, scales, windows and other classes, from a network's logits
 - ``canvas``: from photos to the network's input, and where each photo lies on it
 - ``labelling``: from the network's output back to labels at the photo's own resolution
+- ``model_file``: the file, looked through before anything is run from it
 - ``runtime``: the onnxruntime session and the device it really uses
 """

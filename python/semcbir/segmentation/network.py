@@ -15,6 +15,7 @@ import numpy.typing as npt
 from semcbir.errors import DeviceError, ModelError
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
+from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.runtime import device_of, open_session
 
 Canvas = npt.NDArray[Any]
@@ -28,7 +29,7 @@ _INHERITED: list[Any] = []
 
 
 class Network:
-    """The ONNX file ``path`` on a device, for canvases as ``card`` describes them.
+    """The ONNX ``file`` on a device, for canvases as ``card`` describes them.
 
     ``tune``: expect many canvases, ``batch_size`` at a time. On CUDA a new input shape makes cuDNN plan every
     convolution again, so every call gets the same number of rows; and if the card has only one canvas size,
@@ -44,10 +45,13 @@ class Network:
     device would save little.
     """
 
-    def __init__(self, path: Path, card: ModelCard, device: str, threads: int, *, tune: bool = False) -> None:
+    def __init__(
+        self, file: ModelFile, card: ModelCard, device: str, threads: int, *, tune: bool = False
+    ) -> None:
+        path = file.path
         self.path, self.card = path, card
         tune = tune and card.inference is None
-        self._session = open_session(path, device, threads, tune=tune and card.size.n_canvases() == 1)
+        self._session = open_session(file, device, threads, tune=tune and card.size.n_canvases() == 1)
         self._threads, self._process = threads, os.getpid()
         self._renewing = threading.Lock()
         self.providers: list[str] = self._session.get_providers()
@@ -94,8 +98,8 @@ class Network:
             if self._process != os.getpid():
                 if self._threads > 1:  # a session of one thread has no pool
                     _INHERITED.append(self._session)
-                    self.card.check_file(self.path)
-                    self._session = open_session(self.path, self.device, self._threads)
+                    file = ModelFile.read(self.path, self.card)
+                    self._session = open_session(file, self.device, self._threads)
                 self._process = os.getpid()
             return self._session
 

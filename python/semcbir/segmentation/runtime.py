@@ -18,10 +18,9 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from semcbir._files import read_regular
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
-from semcbir.networks.specs import LARGEST_MODEL
+from semcbir.segmentation.model_file import ModelFile
 
 # Set before the first import: otherwise onnxruntime writes an identifier for its maker into the user's home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -38,8 +37,8 @@ _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
-def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -> Any:
-    """Open an ``onnxruntime.InferenceSession`` of the file ``onnx`` with ``threads`` intra-op threads.
+def open_session(model: ModelFile, device: str, threads: int, *, tune: bool = False) -> Any:
+    """Open an ``onnxruntime.InferenceSession`` of ``model`` with ``threads`` intra-op threads.
 
     ``tune``: on CUDA, cuDNN takes longer to choose better algorithms for float32 convolutions, and does so
     again whenever the input's shape differs from the previous call's.
@@ -52,16 +51,16 @@ def open_session(onnx: Path, device: str, threads: int, *, tune: bool = False) -
     _warn_of_two_distributions()
     obstacle = "" if device == "cpu" else _cuda_obstacle()
     if device == "cpu" or (device == "auto" and obstacle):
-        return _session(onnx, [CPU], threads)
+        return _session(model, [CPU], threads)
     if not obstacle:
         with _opening:  # it redirects output and changes settings for the whole process
-            session, obstacle = _cuda_session(onnx, threads, tune)
+            session, obstacle = _cuda_session(model, threads, tune)
         if session is not None:
             return session
     if device == "cuda":
         raise DeviceError(f"device='cuda' is not available: {obstacle}")
     _warn_once("cuda", f"using the CPU although this machine has an NVIDIA GPU: {obstacle}")
-    return _session(onnx, [CPU], threads)
+    return _session(model, [CPU], threads)
 
 
 def device_of(session: Any) -> str:
@@ -95,7 +94,7 @@ def _cuda_obstacle() -> str:
     return ""
 
 
-def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
+def _cuda_session(model: ModelFile, threads: int, tune: bool) -> tuple[Any, str]:
     """Return a session that really has CUDA, or None and the reason."""
     import onnxruntime
 
@@ -106,10 +105,10 @@ def _cuda_session(onnx: Path, threads: int, tune: bool) -> tuple[Any, str]:
             onnxruntime.preload_dlls()
     _silence()
     try:
-        session = _session(onnx, [(CUDA, _cuda_settings(onnx, tune)), CPU], threads)
+        session = _session(model, [(CUDA, _cuda_settings(model, tune)), CPU], threads)
     except ModelError as error:
         # Not the model's fault unless the CPU cannot load it either, which raises.
-        _session(onnx, [CPU], threads)
+        _session(model, [CPU], threads)
         return None, str(error)
     if device_of(session) == "cuda":
         return (None, obstacle) if (obstacle := _cudnn_obstacle()) else (session, "")
@@ -130,28 +129,17 @@ def _silence() -> None:
     onnxruntime.set_default_logger_severity(4)
 
 
-def _cuda_settings(onnx: Path, tune: bool) -> dict[str, str]:
-    """Return the CUDA provider's settings for the file ``onnx``."""
+def _cuda_settings(model: ModelFile, tune: bool) -> dict[str, str]:
+    """Return the CUDA provider's settings for ``model``."""
     # float32 means float32: TF32's 10 bits would change labels. For speed there is fp16.
     settings = {"use_tf32": "0"}
-    if _has_half_weights(onnx):
+    if model.half:
         # HRNet-W48, 8 images of 512 x 512 at once, on an H200 with onnxruntime 1.31: EXHAUSTIVE chooses
         # kernels without tensor cores, 127 images a second (with prefer_nhwc 76); HEURISTIC gives 279, with
         # prefer_nhwc 317. With fuse_conv_bias too it is 310 to 319 (single images 80 instead of 77), but the
         # first call then takes 4 s instead of 1.5 s.
         return settings | {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}
     return settings | {"cudnn_conv_algo_search": "EXHAUSTIVE" if tune else "HEURISTIC"}
-
-
-def _has_half_weights(path: Path) -> bool:
-    """Return whether any weight of the ONNX file is in half precision."""
-    import onnx
-
-    try:
-        graph = onnx.load_model_from_string(read_regular(path, LARGEST_MODEL)).graph
-    except Exception:  # onnxruntime will say what is wrong with the file
-        return False
-    return any(weights.data_type == onnx.TensorProto.FLOAT16 for weights in graph.initializer)
 
 
 def _cudnn_obstacle() -> str:
@@ -164,7 +152,7 @@ def _cudnn_obstacle() -> str:
     return ""
 
 
-def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
+def _session(model: ModelFile, providers: list[Any], threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -173,16 +161,15 @@ def _session(onnx: Path, providers: list[Any], threads: int) -> Any:
     options.log_severity_level = 4  # errors are raised or checked here; stderr is the user's
     # Idle threads that spin would take the CPU from the features computed at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         # onnxruntime's own fallback prints to standard output.
-        # Bytes, not the path: weights in separate files would be neither checked nor copied with it.
-        return onnxruntime.InferenceSession(
-            read_regular(onnx, LARGEST_MODEL), options, providers=providers, enable_fallback=0
-        )
+        # The bytes that were checked, not the path, which may hold others by now.
+        return onnxruntime.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
     except MemoryError:
         raise
     except Exception as error:
-        raise ModelError(f"{onnx}: onnxruntime cannot load the model: {_first_line(error)}") from error
+        raise ModelError(f"{model.path}: onnxruntime cannot load the model: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.averaging import Averager
 from semcbir.segmentation.canvas import Image, Placement, lay_whole
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
+from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.network import Canvas, Network
 from semcbir.threads import check_threads
 
@@ -61,8 +62,8 @@ class Segmenter:
         self.card: ModelCard
         self.model_path, card = resolve(model)
         self.card = with_inference(card, inference)
-        self.card.check_file(self.model_path)
-        self._network = Network(self.model_path, self.card, device, threads, tune=tune)
+        file = ModelFile.read(self.model_path, self.card)
+        self._network = Network(file, self.card, device, threads, tune=tune)
         self._averager = Averager(self._network) if self.card.inference else None
         self.providers = self._network.providers
         self.device = self._network.device

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""ModelFile: an ONNX file, read once and looked through before onnxruntime sees its bytes.
+
+The file is a tree of protobuf messages. Only their borders are walked here: importing ``onnx`` takes longer
+than opening a small model, and parsing a large one holds its weights a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from semcbir._files import display_path, read_regular
+from semcbir.errors import ModelError
+from semcbir.networks.specs import LARGEST_MODEL
+
+if TYPE_CHECKING:
+    from semcbir.networks.card import ModelCard
+
+MAX_FIELDS = 2**21
+"""The most fields that are walked; a large transformer has a tenth."""
+MAX_DEPTH = 100
+"""The most messages inside one another, as in protobuf's own parsers."""
+
+_MODEL, _TRAINING, _GRAPH, _NODE, _ATTRIBUTE, _SPARSE, _WEIGHTS, _TENSOR, _FUNCTION = range(9)
+_PARTS: tuple[dict[int, int], ...] = (
+    {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION},
+    {1: _GRAPH, 2: _GRAPH},
+    {1: _NODE, 5: _WEIGHTS, 15: _SPARSE},
+    {5: _ATTRIBUTE},
+    {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    {1: _TENSOR, 2: _TENSOR},
+    {},
+    {},
+    {7: _NODE, 11: _ATTRIBUTE},
+)
+"""For each kind of message, the fields by number that hold messages with tensors or nodes below them."""
+
+_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protobuf's wire types; ONNX does not use groups
+_DATA_TYPE, _EXTERNAL_DATA, _DATA_LOCATION = 2, 13, 14  # fields of a tensor
+_OPERATOR, _DOMAIN = 4, 7  # fields of a node
+_FUNCTION_DOMAIN = 10
+_FLOAT16 = 10
+_EXTERNAL = (
+    "expected a model with all its weights inside, this one keeps some in other files; save it again "
+    "(onnx.load it where those files are, then onnx.save_model)"
+)
+_KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
+"""Operators of these domains, and of those below them, come with onnxruntime."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """The ONNX file ``path``: its bytes ``data``, and whether any of its weights are in half precision."""
+
+    path: Path
+    data: bytes
+    half: bool
+
+    @classmethod
+    def read(cls, path: Path, card: ModelCard | None = None) -> Self:
+        """Read the file at ``path``, which must be the one that ``card`` describes if that is given.
+
+        ModelError if it cannot be read, is another file, is no ONNX file, keeps weights in other files, or
+        needs operators that are not onnxruntime's.
+        """
+        data = _bytes(path)
+        if card is not None:
+            from semcbir.networks.card import require_digest  # it imports NumPy
+
+            require_digest(card, hashlib.sha256(data).hexdigest(), path)
+        return cls(path, data, _Walk(path, data).half)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_regular(path, LARGEST_MODEL)
+    except OSError as error:
+        raise ModelError(
+            f"{display_path(path)}: cannot read the model: {error.strerror or error}"
+        ) from error
+
+
+class _Walk:
+    """Walks every message of ``data`` that can have a tensor or a node below it; ModelError as above.
+
+    Everything is looked at, wherever it occurs: a field may occur twice, and parsers then merge the two.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self._path, self._data = path, data
+        self._fields = 0
+        self._operators: dict[bytes, bytes] = {}  # one operator of each domain
+        self._functions: set[bytes] = set()
+        self.half = False
+        if data[4:8] == b"ORTM":
+            self._refuse("expected an ONNX file, this is one in onnxruntime's own format")
+        waiting = [(_MODEL, 0, len(data), 1)]
+        while waiting:
+            kind, start, end, depth = waiting.pop()
+            if depth > MAX_DEPTH:
+                self._refuse(f"its parts are nested more than {MAX_DEPTH} deep")
+            waiting += self._message(kind, start, end, depth)
+        self._check_domains()
+
+    def _message(self, kind: int, start: int, end: int, depth: int) -> list[tuple[int, int, int, int]]:
+        """Look at the fields of a message; return the messages in it that have to be looked at too."""
+        parts, inside = _PARTS[kind], []
+        operator = domain = b""
+        for number, value, first, last in self._fields_of(start, end):
+            if kind in (_WEIGHTS, _TENSOR):
+                if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value):
+                    self._refuse(_EXTERNAL)
+                self.half |= (kind, number, value) == (_WEIGHTS, _DATA_TYPE, _FLOAT16)
+            elif value is not None:
+                continue
+            elif number in parts:
+                inside.append((parts[number], first, last, depth + 1))
+            elif (kind, number) == (_NODE, _OPERATOR):
+                operator = self._data[first:last]
+            elif (kind, number) == (_NODE, _DOMAIN):
+                domain = self._data[first:last]
+            elif (kind, number) == (_FUNCTION, _FUNCTION_DOMAIN):
+                self._functions.add(self._data[first:last])
+        if kind == _NODE:
+            self._operators.setdefault(domain, operator)
+        return inside
+
+    def _fields_of(self, at: int, end: int) -> Iterator[tuple[int, int | None, int, int]]:
+        """Yield (number, integer, start, end) of each field; the integer is None if it holds bytes."""
+        while at < end:
+            self._fields += 1
+            if self._fields > MAX_FIELDS:
+                self._refuse(f"expected a model of at most {MAX_FIELDS} parts, this one has more")
+            tag, at = self._varint(at, end)
+            if tag >= 2**32:  # parsers differ in what they make of it
+                self._broken()
+            wire = tag & 7
+            if wire == _VARINT:
+                value, at = self._varint(at, end)
+                yield tag >> 3, value, at, at
+                continue
+            size, first = self._varint(at, end) if wire == _BYTES else (_FIXED.get(wire), at)
+            if size is None or first + size > end:
+                self._broken()
+            at = first + size
+            if wire == _BYTES:
+                yield tag >> 3, None, first, at
+
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        """Return the number at ``at``, seven bits a byte, and where it ends."""
+        if at < end and self._data[at] < 128:
+            return self._data[at], at + 1
+        value = 0
+        for place, byte in enumerate(self._data[at : min(at + 10, end)]):
+            value |= (byte & 127) << (7 * place)
+            if byte < 128:
+                return value, at + place + 1
+        return self._broken()
+
+    def _check_domains(self) -> None:
+        for domain, operator in self._operators.items():
+            name = domain.decode(errors="replace")
+            known = any(name == one or (one and name.startswith(f"{one}.")) for one in _KNOWN_DOMAINS)
+            if not known and domain not in self._functions:
+                self._refuse(
+                    f"it needs the operator {operator.decode(errors='replace')!r} of the domain {name!r}, "
+                    "which onnxruntime does not have; export it with ONNX's own operators"
+                )
+
+    def _broken(self) -> NoReturn:
+        self._refuse("onnxruntime cannot load the model: the file is damaged, or not an ONNX file")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise ModelError(f"{display_path(self._path)}: {display_path(why)}")
