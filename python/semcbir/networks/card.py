@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,13 @@ import numpy as np
 from semcbir._files import PathLike, expanded, file_sha256, read_regular
 from semcbir._validate import shown
 from semcbir.errors import ModelError
+from semcbir.networks.bounds import (
+    MAX_TEXT,
+    check_passes,
+    check_pixels,
+    check_scores,
+    check_total,
+)
 from semcbir.networks.fields import (
     build,
     instance,
@@ -29,10 +37,17 @@ from semcbir.networks.fields import (
     text,
 )
 from semcbir.networks.presets import preset
-from semcbir.networks.specs import LARGEST_CARD, LARGEST_MODEL, InferenceSpec, InputSpec, OutputSpec, SizeSpec
+from semcbir.networks.specs import (
+    LARGEST_CARD,
+    LARGEST_MODEL,
+    MAX_CLASSES,
+    InferenceSpec,
+    InputSpec,
+    OutputSpec,
+    SizeSpec,
+)
 
 FORMAT = 1
-MAX_CLASSES = 2**16  # labels are uint8 or uint16
 _DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "output", "inference")
 
 
@@ -74,15 +89,17 @@ class ModelCard:
         instance("size", self.size, SizeSpec)
         instance("output", self.output, OutputSpec)
         for name in ("licence", "source", "notes"):
-            text(name, getattr(self, name), empty=True)
+            text(name, getattr(self, name), longest=MAX_TEXT, empty=True)
         object.__setattr__(self, "measured", json_object("measured", self.measured))
         self._check_classes()
         self._check_inference()
+        self._check_work()
 
     def _check_classes(self) -> None:
-        classes = tuple(text("classes", name) for name in sequence("classes", self.classes))
-        if not 1 <= len(classes) <= MAX_CLASSES:
-            raise ValueError(f"classes: expected 1 to {MAX_CLASSES} names, got {len(classes)}")
+        if not 1 <= len(sequence("classes", self.classes)) <= MAX_CLASSES:
+            raise ValueError(f"classes: expected 1 to {MAX_CLASSES} names, got {len(self.classes)}")
+        classes = tuple(text("classes", name) for name in self.classes)
+        check_total("classes", classes)
         channels = sequence("masked", self.masked)
         masked = tuple(sorted({integer("masked", channel, 0, len(classes) - 1) for channel in channels}))
         if len(masked) == len(classes):
@@ -106,9 +123,25 @@ class ModelCard:
                 "inference: flips, scales, windows and other classes need a model that gives logits; "
                 f"{self.name!r} gives labels"
             )
+        known = set(self.classes)
         for name, parts in (self.inference.taxonomy or {}).items():
-            if unknown := [part for part in parts if part not in self.classes]:
+            if unknown := [part for part in parts if part not in known]:
                 raise ValueError(f"inference.taxonomy.{name}: the model has no class {unknown[0]!r}")
+
+    def _check_work(self) -> None:
+        """Bound what the largest photo takes: the canvases, the passes over them, the scores."""
+        spec = self.inference or InferenceSpec()
+        passes = 0
+        for height, width in spec.largest(self.size):
+            canvas = spec.canvas(height, width, self.size)
+            check_pixels("inference: a scaled photo", *canvas)
+            rows, columns = (len(spec.starts(side)) for side in canvas)
+            passes += rows * columns * (1 + spec.flip)
+            if self.output.kind == "logits":
+                check_scores("inference" if self.inference else "size", self.n_classes, height * width)
+                window = canvas if spec.crop is None else (spec.crop, spec.crop)
+                check_scores("inference" if self.inference else "size", len(self.classes), prod(window))
+        check_passes(passes)
 
     @property
     def labels(self) -> tuple[str, ...]:

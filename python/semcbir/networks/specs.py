@@ -13,6 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from semcbir._validate import check_choice
+from semcbir.networks.bounds import (
+    MAX_MEAN,
+    MAX_SCALES,
+    MAX_STD,
+    MIN_STD,
+    check_pixels,
+    check_total,
+)
 from semcbir.networks.fields import boolean, integer, mapping, number, sequence, text, three_numbers
 
 LARGEST_CARD = 2**24
@@ -20,6 +28,8 @@ LARGEST_CARD = 2**24
 LARGEST_MODEL = 2**31
 """The most bytes of an ONNX file: protobuf, its encoding, cannot hold more."""
 MAX_SIDE = 2**13
+MAX_CLASSES = 2**16
+"""Labels are uint8 or uint16."""
 MAX_SCALE = 8.0
 MAX_ASPECT = 4
 """Limit to longer / shorter side of a photo scaled by its shorter side, so that memory is bounded."""
@@ -65,6 +75,14 @@ class InputSpec:
         object.__setattr__(self, "std", three_numbers("input.std", self.std))
         if min(self.std) <= 0:
             raise ValueError(f"input.std: expected numbers above 0, got {list(self.std)}")
+        if min(self.std) < MIN_STD or max(self.std) > MAX_STD:
+            raise ValueError(
+                f"input.std: expected numbers from {MIN_STD:g} to {MAX_STD:g}, got {list(self.std)}"
+            )
+        if max(map(abs, self.mean)) > MAX_MEAN:
+            raise ValueError(
+                f"input.mean: expected numbers from {-MAX_MEAN:g} to {MAX_MEAN:g}, got {list(self.mean)}"
+            )
 
     def mean_colour(self) -> tuple[int, int, int]:
         """``mean`` as a colour 0..255, or ImageNet's if the graph normalises."""
@@ -94,6 +112,7 @@ class SizeSpec:
         integer("size.length", self.length, 1, MAX_SIDE)
         integer("size.multiple", self.multiple, 1, MAX_SIDE)
         integer("size.offset", self.offset, 0, self.multiple - 1)
+        check_pixels("size: a canvas", *self.canvas(self.length, self.length))
         pad = tuple(integer("size.pad", value, 0, 255) for value in sequence("size.pad", self.pad))
         if len(pad) != 3:
             raise ValueError(f"size.pad: expected 3 integers (red, green, blue), got {len(pad)}")
@@ -182,12 +201,16 @@ class InferenceSpec:
         scales = sequence("inference.scales", self.scales)
         if not scales:
             raise ValueError("inference.scales: expected at least one scale, got none")
+        if len(scales) > MAX_SCALES:
+            raise ValueError(f"inference.scales: expected at most {MAX_SCALES} scales, got {len(scales)}")
         object.__setattr__(
             self, "scales", tuple(number("inference.scales", scale, 0, MAX_SCALE) for scale in scales)
         )
         for name in ("short_side", "crop"):
             if getattr(self, name) is not None:
                 integer(f"inference.{name}", getattr(self, name), 1, MAX_SIDE)
+        if self.crop is not None:
+            check_pixels("inference.crop: a window", self.crop, self.crop)
         object.__setattr__(self, "stride", number("inference.stride", self.stride, 0, 1))
         check_choice("inference.padding", self.padding, ("end", "centre"))
         self._check_taxonomy()
@@ -201,13 +224,18 @@ class InferenceSpec:
             return
         taxonomy: dict[str, tuple[str, ...]] = {}
         sums: dict[str, str] = {}
-        for name, parts in mapping("inference.taxonomy", self.taxonomy).items():
+        if len(mapping("inference.taxonomy", self.taxonomy)) > MAX_CLASSES:
+            raise ValueError(
+                f"inference.taxonomy: expected at most {MAX_CLASSES} classes, got {len(self.taxonomy)}"
+            )
+        for name, parts in self.taxonomy.items():
             key = f"inference.taxonomy.{text('inference.taxonomy', name)}"
             taxonomy[name] = tuple(text(key, part) for part in sequence(key, parts))
             for part in taxonomy[name]:
                 if part in sums:
                     raise ValueError(f"{key}: {part!r} is in {sums[part]!r} already")
                 sums[part] = name
+        check_total("inference.taxonomy", [*taxonomy, *sums])
         if not sums:
             raise ValueError("inference.taxonomy: expected at least one class with a part, got none")
         if self.void is not None and self.void not in taxonomy:
@@ -225,6 +253,13 @@ class InferenceSpec:
         if self.crop is None:
             return size.canvas(height, width)
         return max(self.crop, height), max(self.crop, width)
+
+    def largest(self, size: SizeSpec) -> list[tuple[int, int]]:
+        """Return the height and width of the largest photo at each scale, or of one as large turned."""
+        if self.short_side is None:
+            return [(side.length, side.length) for side in map(size.at, self.scales)]
+        short = [max(1, round(self.short_side * scale)) for scale in self.scales]
+        return [(side, MAX_ASPECT * side) for side in short]
 
     def starts(self, side: int) -> list[int]:
         """Return where the windows begin along a canvas's ``side``, ascending; only 0 without windows."""

@@ -153,7 +153,12 @@ def _groups(card: ModelCard) -> list[Indices] | None:
     taxonomy = card.inference.taxonomy if card.inference else None
     if taxonomy is None:
         return None
-    return [np.flatnonzero(np.isin(card.classes, parts)) for parts in taxonomy.values()]
+    label_of = {part: label for label, parts in enumerate(taxonomy.values()) for part in parts}
+    channels: list[list[int]] = [[] for _ in taxonomy]
+    for channel, name in enumerate(card.classes):
+        if name in label_of:
+            channels[label_of[name]].append(channel)
+    return [np.array(of_label, np.intp) for of_label in channels]
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:

@@ -79,9 +79,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return read_regular(path, LARGEST_MODEL)
     except OSError as error:
-        raise ModelError(
-            f"{display_path(path)}: cannot read the model: {error.strerror or error}"
-        ) from error
+        raise ModelError(f"{display_path(path)}: cannot read the model: {error.strerror or error}") from error
 
 
 class _Walk:
