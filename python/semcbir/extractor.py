@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._files import reason
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
-from semcbir.errors import ImageError
+from semcbir.errors import ImageError, SemcbirError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.features.opencv_threads import one_opencv_thread
 from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
@@ -28,8 +29,9 @@ from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
+from semcbir.segmentation.network import PhotoError
 from semcbir.segmentation.runtime import DEVICES
-from semcbir.segmentation.segmenter import Segmenter
+from semcbir.segmentation.segmenter import LabelMap, Output, Segmenter, blame
 from semcbir.signatures import Signatures, build_signatures
 from semcbir.threads import check_threads
 
@@ -73,8 +75,9 @@ class Extraction(dict[str, Signatures]):
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image ready for the network: its pixels, its features, what is damaged, its canvas."""
+    """An image ready for the network: what was given, pixels, features, what is damaged, canvas."""
 
+    source: ImageSource
     image: Image
     features: dict[str, LocalFeatures]
     damage: str | None
@@ -162,14 +165,15 @@ class Extractor:
     def analyse(self, image: ImageSource) -> Analysis:
         """Segment an image and find its local features, both at the same time.
 
-        Raises ImageError if the file cannot be read, TypeError or ValueError for what is not an image.
+        Raises ImageError if the file cannot be read, or if the model or a feature fails on this image alone,
+        TypeError or ValueError for what is not an image.
         """
         check_image("image", image)
         pixels, damage = self._pixels(image)
         segmenter = self.segmenter
         with ThreadPoolExecutor(1) as beside:
-            features = beside.submit(extract_features, pixels, self.features)
-            (label_map,) = segmenter.segment([pixels])
+            features = beside.submit(self._features, image, pixels)
+            label_map = _labelled(segmenter, image, lambda: segmenter.segment([pixels])[0])
             return Analysis(pixels, label_map, features.result(), damage)
 
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
@@ -201,7 +205,8 @@ class Extractor:
     def stream(self, images: Iterable[ImageSource]) -> Iterator[Extracted]:
         """Yield what ``extract_all`` would return, one image at a time and in order, with bounded memory.
 
-        An image that cannot be read yields its ImageError and the stream goes on.
+        An image that cannot be read, or that the model or a feature fails on, yields its ImageError, and the
+        stream goes on. A model that fails on a blank image too raises ModelError.
         """
         if is_image(images) or not isinstance(images, Iterable):
             raise TypeError(f"images: expected an iterable of images, got {shown(images)}")
@@ -232,15 +237,21 @@ class Extractor:
         prepared = self._prepare(image)
         if isinstance(prepared, ImageError):
             return prepared
-        return _Prepared(*prepared, segmenter.lay(prepared[0]))
+        try:
+            return _Prepared(image, *prepared, segmenter.lay(prepared[0]))
+        except (cv2.error, MemoryError) as error:
+            return _failed(image, "it cannot be laid out for the model", error)
 
-    def _finish(
-        self, segmenter: Segmenter, done: tuple[_Prepared | ImageError, npt.NDArray[Any] | None]
-    ) -> Extracted:
+    def _finish(self, segmenter: Segmenter, done: tuple[_Prepared | ImageError, Output | None]) -> Extracted:
         prepared, output = done
         if isinstance(prepared, ImageError) or output is None:
             return cast(ImageError, prepared)
-        label_map = segmenter.label_map(prepared.image, output)
+        try:
+            label_map = _labelled(
+                segmenter, prepared.source, lambda: _label_map(segmenter, prepared.image, output)
+            )
+        except ImageError as error:
+            return error
         return self.signatures_of(Analysis(prepared.image, label_map, prepared.features, prepared.damage))
 
     def _extract_one(self, image: ImageSource) -> Extracted:
@@ -248,23 +259,28 @@ class Extractor:
         if isinstance(prepared, ImageError):
             return prepared
         pixels, features, damage = prepared
-        (label_map,) = self._stream_segmenter.segment([pixels])
+        segmenter = self._stream_segmenter
+        try:
+            label_map = _labelled(segmenter, image, lambda: segmenter.segment([pixels])[0])
+        except ImageError as error:
+            return error
         return self.signatures_of(Analysis(pixels, label_map, features, damage))
 
     def _prepare(self, image: ImageSource) -> tuple[Image, dict[str, LocalFeatures], str | None] | ImageError:
         try:
             pixels, damage = self._pixels(image)
-            return pixels, extract_features(pixels, self.features), damage
+            return pixels, self._features(image, pixels), damage
         except ImageError as error:
             return error
-        except (cv2.error, MemoryError) as error:
-            # One image that makes a library fail must not end a run over many.
-            reason = f"no features can be found in it ({error})"
-            failed = ImageError(
-                f"{describe(image)}: {reason}", reason=reason, transient=isinstance(error, MemoryError)
-            )
-            failed.__cause__ = error
-            return failed
+
+    def _features(self, image: ImageSource, pixels: Image) -> dict[str, LocalFeatures]:
+        """Return the features of ``image``, whose pixels are ``pixels``; ImageError if a library fails."""
+        try:
+            return extract_features(pixels, self.features)
+        except SemcbirError:
+            raise  # a feature that is not available here
+        except Exception as error:  # libraries raise what they like; one image must not end a run over many
+            raise _failed(image, "no features can be found in it", error) from error
 
     def _pixels(self, image: ImageSource) -> tuple[Image, str | None]:
         return read_noted(image, self.long_side, self.max_pixels)
@@ -301,11 +317,40 @@ def _chunk(segmenter: Segmenter) -> int:
 
 def _run(
     segmenter: Segmenter, chunk: Sequence[_Prepared | ImageError]
-) -> list[tuple[_Prepared | ImageError, npt.NDArray[Any] | None]]:
+) -> list[tuple[_Prepared | ImageError, Output | None]]:
     """Return the network's output for each image of ``chunk``, None for those that could not be read."""
     good = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
     outputs = iter(segmenter.run([one.image for one in good], [one.canvas for one in good]))
     return [(one, next(outputs) if isinstance(one, _Prepared) else None) for one in chunk]
+
+
+def _label_map(segmenter: Segmenter, image: Image, output: Output) -> LabelMap:
+    """Return the label map of ``image``; raises ``output`` if that is an error."""
+    if isinstance(output, BaseException):
+        raise output
+    return segmenter.label_map(image, output)
+
+
+def _labelled(segmenter: Segmenter, image: ImageSource, label: Callable[[], LabelMap]) -> LabelMap:
+    """Return what ``label`` returns; ImageError if the model fails on ``image``, but not on a blank one."""
+    try:
+        return label()
+    except PhotoError as error:
+        blamed = blame(segmenter, error)
+        raise _error(image, f"the model {blamed.reason}", blamed, transient=blamed.transient) from error
+    except (cv2.error, MemoryError) as error:
+        raise _failed(image, "the model cannot be run on it", error) from error
+
+
+def _failed(image: ImageSource, what: str, error: Exception) -> ImageError:
+    """Return the ImageError for an image that makes a library fail."""
+    return _error(image, f"{what} ({reason(error)})", error, transient=isinstance(error, MemoryError))
+
+
+def _error(image: ImageSource, why: str, cause: Exception, *, transient: bool) -> ImageError:
+    error = ImageError(f"{describe(image)}: {why}", reason=why, transient=transient)
+    error.__cause__ = cause
+    return error
 
 
 def _ordered_map(

@@ -118,7 +118,7 @@ class Run:
     def _read(self, tasks: list[Task], extractor: Extractor) -> Iterator[None]:
         """Read every file of ``tasks`` in order; yields after each commit.
 
-        An interruption (Ctrl-C) commits what is ready, then is raised again.
+        Whatever ends the reading (Ctrl-C, an error), what is ready is committed before it is raised again.
         """
         tasks = sorted(tasks, key=lambda task: os.fsencode(task.path))
         ready: list[tuple[Task, Extracted]] = []
@@ -136,7 +136,7 @@ class Run:
                 if self._on_progress:
                     skipped = len(self.report.skipped) + sum(isinstance(e, ImageError) for _, e in ready)
                     self._on_progress(Progress(done, len(tasks), skipped))
-        except KeyboardInterrupt:
+        except BaseException:
             self._commit(ready)
             raise
         self._commit(ready)

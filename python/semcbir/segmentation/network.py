@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir.errors import DeviceError, ModelError
+from semcbir.networks.bounds import MAX_CALL, check_pixels, check_scores
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
 from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.runtime import device_of, open_session
+from semcbir.segmentation.runtime import device_of, open_session, run_session
+from semcbir.segmentation.watchdog import VARIABLE, seconds
 
 Canvas = npt.NDArray[Any]
 """(3, H, W) or (H, W, 3), as the card's input says."""
@@ -26,6 +28,30 @@ BATCH = {"cpu": 1, "cuda": 8}
 
 _INHERITED: list[Any] = []
 """Sessions of a parent process: to end one would be to wait for its threads."""
+
+_OUTPUTS = {
+    "labels": [f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16, 32, 64)],
+    "logits": ["tensor(float)", "tensor(float16)", "tensor(double)"],
+}
+"""onnxruntime's names for what a graph may give."""
+
+LATE_CALLS = 3
+"""How many calls in a row may take too long before the model is given up."""
+
+
+class PhotoError(ModelError):
+    """A model fails on a photo; it may work on others. ``reason`` leaves out the file's name.
+
+    ``transient`` is true if it may work on the same photo later, or on another computer.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", transient: bool = False) -> None:
+        super().__init__(message)
+        self.reason, self.transient = reason, transient
+
+
+class LateError(PhotoError):
+    """A model did not answer in time."""
 
 
 class Network:
@@ -62,20 +88,31 @@ class Network:
         self.tuned = tune and self.device == "cuda"
         self.density = 1.0
         self._rows = fixed or (self.batch_size if self.tuned else 0)
+        self._late = 0
 
     def run(self, canvases: Sequence[Canvas], *, whole: bool = False) -> npt.NDArray[Any]:
-        """Return scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape; ModelError if it fails.
+        """Return scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape.
 
-        ``whole``: compute a whole batch even if N is smaller.
+        ``whole``: compute a whole batch even if N is smaller. Raises PhotoError if the model fails or takes
+        too long; ModelError if it has done the latter several times in a row.
         """
         session = self._session if self._process == os.getpid() else self._renewed()
         rows = self._batch(canvases, self.batch_size if whole else self._rows)
         try:
-            (output,) = session.run([self._output], {self._input: rows})
+            output = run_session(session, self._output, {self._input: rows})
         except MemoryError:
             raise
+        except TimeoutError as error:
+            raise self._late_failure() from error
         except Exception as error:
-            raise self.failure(f"failed on an input of shape {rows.shape}: {error}") from error
+            raise self.failure(
+                f"failed on an input of shape {rows.shape}: {error}", transient=True
+            ) from error
+        self._late = 0
+        return self._checked(output, rows)[: len(canvases)]
+
+    def _checked(self, output: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the graph's output for ``rows``, its shape checked."""
         if self.card.output.kind == "labels" and output.ndim == 4 and output.shape[1] == 1:
             output = output[:, 0]
         channels = (len(self.card.classes),) if self.card.output.kind == "logits" else ()
@@ -84,8 +121,12 @@ class Network:
             raise self.failure(f"expected {self.card.output.kind} of shape ({expected}), got {output.shape}")
         if 0 in output.shape:
             raise self.failure(f"gave nothing, {output.shape}, for an input of shape {rows.shape}")
+        try:
+            _check_points(output.shape[-2], output.shape[-1], self.card)
+        except ValueError as error:
+            raise self.failure(f"gave too much: {error}") from None
         self.density = 3 * output.shape[-2] * output.shape[-1] / rows[0].size
-        return np.asarray(output)[: len(canvases)]
+        return np.asarray(output)
 
     def _renewed(self) -> Any:
         """Return a session for this process, a forked child: threads and GPU stay with the parent."""
@@ -108,9 +149,26 @@ class Network:
         missing = max(0, count - len(canvases))
         return np.stack([*canvases, *[canvases[-1]] * missing])
 
-    def failure(self, message: str) -> ModelError:
+    def failure(self, reason: str, *, transient: bool = False) -> PhotoError:
         """Return an error that names the file."""
-        return ModelError(f"{self.path}: {message}")
+        return PhotoError(f"{self.path}: {reason}", reason=reason, transient=transient)
+
+    def _late_failure(self) -> ModelError:
+        self._late += 1
+        late = f"did not answer within {seconds():g} s"
+        if self._late < LATE_CALLS:
+            return LateError(f"{self.path}: {late}", reason=late)
+        return ModelError(
+            f"{self.path}: {late}, {self._late} times in a row; it may never end (the environment variable "
+            f"{VARIABLE} gives it longer)"
+        )
+
+
+def _check_points(height: int, width: int, card: ModelCard) -> None:
+    """Raise ValueError if an output of ``height`` x ``width`` is too large for a photo."""
+    check_pixels("output", height, width)
+    if card.output.kind == "logits":
+        check_scores("output", len(card.classes), height * width)
 
 
 def _sides(card: ModelCard) -> set[int]:
@@ -146,20 +204,34 @@ def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[st
             f"{path}: takes {shape} only, {card.input.layout} by its card, but the card's size rule gives "
             "other sides"
         )
-    return name, axes["N"] if isinstance(axes["N"], int) else 0
+    batch = axes["N"] if isinstance(axes["N"], int) else 0
+    side = max(_sides(card))
+    if batch < 0 or batch * side * side * 3 * (4 if card.input.dtype == "float32" else 1) > MAX_CALL:
+        raise ModelError(
+            f"{path}: expected a graph that takes at most {MAX_CALL >> 30} GiB in a call, this one takes "
+            f"{batch} canvases of up to {side} x {side} pixels"
+        )
+    return name, batch
 
 
 def _check_output(outputs: Sequence[Any], card: ModelCard, path: Path) -> str:
     """Return the name of the output that the card means; ModelError if it is missing or does not fit."""
+    if not outputs:
+        raise ModelError(f"{path}: has no output")
     by_name = {output.name: output for output in outputs}
     name = card.output.name or outputs[0].name
     if name not in by_name:
         raise ModelError(f"{path}: has no output {name!r}, only {', '.join(by_name)}")
     shape, kind = by_name[name].shape, by_name[name].type
-    scores = kind in ("tensor(float)", "tensor(float16)", "tensor(double)")
-    if scores != (card.output.kind == "logits"):
+    if kind not in _OUTPUTS[card.output.kind]:
         raise ModelError(f"{path}: the card says {name!r} is {card.output.kind}, the graph gives {kind}")
     channels = len(card.classes)
-    if scores and shape and len(shape) == 4 and isinstance(shape[1], int) and shape[1] != channels:
-        raise ModelError(f"{path}: gives {shape[1]} channels, its card has {channels} classes")
+    match shape:
+        case [_, int(given), _, _] if card.output.kind == "logits" and given != channels:
+            raise ModelError(f"{path}: gives {given} channels, its card has {channels} classes")
+        case [*_, int(height), int(width)]:
+            try:
+                _check_points(height, width, card)
+            except ValueError as error:
+                raise ModelError(f"{path}: gives too much: {error}") from None
     return name

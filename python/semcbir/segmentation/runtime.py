@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
 from semcbir.segmentation.model_file import ModelFile
+from semcbir.segmentation.watchdog import seconds, watched
 
 # Set before the first import: otherwise onnxruntime writes an identifier for its maker into the user's home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -61,6 +62,21 @@ def open_session(model: ModelFile, device: str, threads: int, *, tune: bool = Fa
         raise DeviceError(f"device='cuda' is not available: {obstacle}")
     _warn_once("cuda", f"using the CPU although this machine has an NVIDIA GPU: {obstacle}")
     return _session(model, [CPU], threads)
+
+
+def run_session(session: Any, output: str, inputs: dict[str, Any]) -> Any:
+    """Return the array that ``session`` gives as ``output``; TimeoutError if that takes too long."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    with watched(functools.partial(setattr, options, "terminate", True)) as watch:
+        try:
+            (given,) = session.run([output], inputs, options)
+        except Exception as error:
+            if watch.late:
+                raise TimeoutError from error
+            raise
+    return given
 
 
 def device_of(session: Any) -> str:
@@ -162,14 +178,57 @@ def _session(model: ModelFile, providers: list[Any], threads: int) -> Any:
     # Idle threads that spin would take the CPU from the features computed at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    if _limiting_process() == os.getpid():  # a forked child may inherit the arena's lock as it is held
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    with watched(functools.partial(_cancel_loading, options)) as watch:
+        try:
+            # onnxruntime's own fallback prints to standard output.
+            # The bytes that were checked, not the path, which may hold others by now.
+            return onnxruntime.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
+        except MemoryError:
+            raise
+        except Exception as error:
+            why = f" within {seconds():g} s" if watch.late else f": {_first_line(error)}"
+            raise ModelError(f"{model.path}: onnxruntime cannot load the model{why}") from error
+
+
+def _cancel_loading(options: Any) -> None:
+    if hasattr(options, "set_load_cancellation_flag"):  # older onnxruntimes have none
+        options.set_load_cancellation_flag(True)
+
+
+@functools.cache
+def _limiting_process() -> int | None:
+    """Make the arena that sessions here share on the CPU, limited; return this process, None if it failed.
+
+    The size of an output may be known only when a graph computes it. Without a limit, one that does not fit
+    into memory ends the process; with it, the call fails. Sessions of others are not affected.
+    """
+    import onnxruntime
+
+    memory = _memory()
+    if memory is None:
+        return None
+    arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, onnxruntime.OrtMemType.DEFAULT)
     try:
-        # onnxruntime's own fallback prints to standard output.
-        # The bytes that were checked, not the path, which may hold others by now.
-        return onnxruntime.InferenceSession(model.data, options, providers=providers, enable_fallback=0)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{model.path}: onnxruntime cannot load the model: {_first_line(error)}") from error
+        onnxruntime.create_and_register_allocator(
+            place, onnxruntime.OrtArenaCfg({"max_mem": memory * 9 // 10})
+        )
+    except Exception:  # somebody else has made one
+        return None
+    return os.getpid()
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory of this machine or container, or None where that is not known."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    with contextlib.suppress(OSError, ValueError):  # "max", or no control groups
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return memory if memory > 0 else None
 
 
 def _first_line(error: Exception) -> str:

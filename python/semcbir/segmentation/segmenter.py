@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._validate import check_flag, check_many
+from semcbir.errors import ModelError
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InferenceSpec
@@ -19,8 +20,11 @@ from semcbir.segmentation.averaging import Averager
 from semcbir.segmentation.canvas import Image, Placement, lay_whole
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
 from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.network import Canvas, Network
+from semcbir.segmentation.network import Canvas, LateError, Network, PhotoError
 from semcbir.threads import check_threads
+
+Output = npt.NDArray[Any] | PhotoError | MemoryError
+"""Scores (C, h, w) or labels (h, w) of a photo, or why there are none."""
 
 LabelMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -102,8 +106,8 @@ class Segmenter:
         """Label RGB uint8 images (H, W, 3): maps (H, W) of ``label_dtype`` at each image's own resolution.
 
         Images of one canvas size go through together, at most ``batch_size`` at once. A label is below
-        ``n_classes`` or the card's ``void``. TypeError or ValueError for anything but such images, ModelError
-        if the model fails on them or gives what its card does not say.
+        ``n_classes`` or the card's ``void``. TypeError or ValueError for anything but such images, PhotoError
+        (a ModelError) if the model fails on one of them or gives what its card does not say.
         """
         if isinstance(images, np.ndarray) and images.ndim == 3:
             raise TypeError("images: expected a sequence of images, got one image; pass [image]")
@@ -123,13 +127,25 @@ class Segmenter:
         """Lay an image on its canvas: the first third of ``segment``, for callers that batch themselves."""
         return lay_whole(image, self.card.input, self.card.size)
 
-    def run(self, images: Sequence[Image], canvases: Sequence[Canvas]) -> list[npt.NDArray[Any]]:
-        """Send the canvases of ``images`` through the model, equal sizes together; return its outputs."""
-        found: dict[int, npt.NDArray[Any]] = {}
+    def run(self, images: Sequence[Image], canvases: Sequence[Canvas]) -> list[Output]:
+        """Send the canvases of ``images`` through the model, equal sizes together; return its outputs.
+
+        An image that it fails on has the error in the place of an output.
+        """
+        found: dict[int, Output] = {}
         for numbers in self._batches(images):
-            outputs = self._network.run([canvases[number] for number in numbers])
+            outputs = self._outputs([canvases[number] for number in numbers])
             found.update(zip(numbers, outputs, strict=True))
         return [found[number] for number in range(len(images))]
+
+    def _outputs(self, canvases: Sequence[Canvas]) -> list[Output]:
+        """Return the model's output for each canvas; where it fails on several, each is tried alone."""
+        try:
+            return list(self._network.run(canvases))
+        except (PhotoError, MemoryError) as error:
+            if len(canvases) == 1:
+                return [error]
+            return [output for canvas in canvases for output in self._outputs([canvas])]
 
     def label_map(self, image: Image, output: npt.NDArray[Any]) -> LabelMap:
         """Make an image's label map from the model's output for it, (C, h, w) or (h, w).
@@ -171,6 +187,17 @@ class Segmenter:
             raise self._network.failure(
                 f"gave label {labels[wrong][0]}, the card has {self.n_classes} classes"
             )
+
+
+def blame(segmenter: Segmenter, error: PhotoError) -> PhotoError:
+    """Return ``error``, that of a photo, or raise ModelError if the model fails on a blank image too."""
+    if isinstance(error, LateError):
+        return error  # a blank image might take as long; the network counts those
+    try:
+        segmenter.segment([np.zeros((24, 32, 3), np.uint8)])
+    except PhotoError as other:
+        raise ModelError(str(other)) from error
+    return error
 
 
 def _check_image(number: int, image: Any) -> Image:
