@@ -116,9 +116,9 @@ class PretendedCuda:
     def get_providers(self) -> list[str]:
         return [runtime.CUDA, runtime.CPU]
 
-    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> Any:
+    def run(self, outputs: list[str], inputs: dict[str, np.ndarray], options: Any) -> Any:
         self.shapes += [array.shape for array in inputs.values()]
-        return self.session.run(outputs, inputs)
+        return self.session.run(outputs, inputs, options)
 
 
 @pytest.fixture
