@@ -11,6 +11,7 @@ index does, that `check` says so.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -29,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 from mutations import mutated
-
 from semcbir import Index, SemcbirError, Signatures, check_index, search
 from semcbir.index.catalog import LOCK
 
@@ -79,20 +79,21 @@ def use(index: Path, query: Signatures | Path, expected: dict[str, Any]) -> dict
     """Use a damaged index as people do: ask it, check it, and bring it up to date where it looks sound."""
     try:
         came = answer(index, query)
-        said = "same" if came == expected else "other"
+        said, refusal = ("same" if came == expected else "other"), ""
     except SemcbirError as error:
-        came, said = {}, "refused"
-        assert "\n" not in str(error), "an error of more than one line"
+        came, said, refusal = {}, "refused", str(error)
+        if "\n" in refusal:
+            raise ValueError(f"an error of more than one line: {refusal}") from error
     problems = check_index(index)
+    if any("\n" in problem for problem in problems):
+        raise ValueError(f"a problem of more than one line: {problems}")
     if said == "other" and not problems:
         changed = [key for key in expected if came[key] != expected[key]]
         return {"outcome": "silent", "detail": {key: [expected[key], came[key]] for key in changed}}
     if said != "refused" and came["roots"] == expected["roots"]:
-        try:
+        with contextlib.suppress(SemcbirError):
             Index.open(index).refresh()
-        except SemcbirError:
-            pass
-    return {"outcome": f"{said}, {'found' if problems else 'not found'} by check"}
+    return {"outcome": f"{said}, {'found' if problems else 'not found'} by check", "detail": refusal}
 
 
 def tries(index: Path, count: int, seed: int, only: int | None) -> Iterator[Damage]:
@@ -186,8 +187,8 @@ def main() -> int:
             query, expected = queries[damage.file.startswith("model")]
             result = run_one(damage, index, work, query, expected)
             outcomes[result["outcome"]] += 1
-            if result["outcome"] in BAD:
-                failures += 1
+            failures += result["outcome"] in BAD
+            if result["outcome"] in (*BAD, "refused, not found by check"):
                 print(f"{damage.number}: {damage.file}: {'; '.join(damage.what)}: {result['outcome']}")
                 print(result["detail"], flush=True)
     finally:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What is fed with damaged bytes: each target has inputs to begin with, and a function that must not fail.
+"""What is fed with damaged bytes: for each target, inputs to begin with and a function that must not fail.
 
-``run(data)`` returns if the bytes were used or refused with the error that users are told; any other exception
-is a defect, and so is a signal or a long time.
+``run(data)`` returns if the bytes were used, or refused with the error that users are told; any other
+exception is a defect, and so is a signal or a long time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tempfile
@@ -76,11 +77,8 @@ def run_segment(data: bytes) -> None:
         for feature, batch in made_batch(1).items():
             found = snapshot.searcher(feature).search(batch, 5, threads=1)
             assert not np.isnan(found.distances).any()
-            try:
+            with contextlib.suppress(IndexStorageError):  # values are looked at only now
                 snapshot.signatures(feature, None)
-            except (IndexStorageError, ValueError) as error:
-                # Ids that are in it twice are for `check` to find.
-                assert isinstance(error, IndexStorageError) or "ids collide" in str(error)  # noqa: PT017
 
 
 def card_seeds() -> Iterator[bytes]:
@@ -142,7 +140,7 @@ def image_seeds() -> Iterator[bytes]:
         picture.save(file, kind, **options)
         yield file.getvalue()
     file = io.BytesIO()
-    Image.fromarray((257 * rgb[:, :, 0].astype(np.uint16))).save(file, "PNG")
+    Image.fromarray(257 * rgb[:, :, 0].astype(np.uint16)).save(file, "PNG")
     yield file.getvalue()
 
 
@@ -150,8 +148,7 @@ def run_image(data: bytes) -> None:
     """Decode an image; sizes are bounded, so that neither memory nor time depend on what it announces."""
     try:
         pixels = decode(io.BytesIO(data), 64, 2**22)
-    except ImageError as error:
-        assert error.reason
+    except ImageError:
         return
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3

@@ -218,6 +218,17 @@ def test_an_id_in_a_segment_that_the_catalogue_does_not_know(index: Path):
     assert check_index(index)
 
 
+def test_an_id_that_is_in_the_segments_twice(index: Path):
+    file = next(path for path in (index / "segments").iterdir() if b"\2\0\0\0\0\0\0\0" in path.read_bytes())
+    data = file.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    at = data.index(b"\2\0\0\0\0\0\0\0", start)
+    file.write_bytes(data[:at] + b"\3" + data[at + 1 :])
+    with pytest.raises(IndexStorageError, match=r"is damaged: .*each id once"):
+        Index.open(index).signatures()
+    assert check_index(index)
+
+
 def test_ids_beyond_all_bounds_are_unknown_ids(index: Path):
     opened = Index.open(index)
     for key in (-1, 2**63 - 1, 2**63, -(2**70)):

@@ -169,6 +169,26 @@ def test_check_finds_a_missing_or_altered_model(damaged: Path):
     assert "model.onnx" in check_index(damaged)[0]
 
 
+def test_check_finds_a_card_of_another_file(damaged: Path):
+    card = damaged / "model" / "model.json"
+    card.write_text(card.read_text().replace('"model.onnx"', '"other.onnx"'))
+    (problem,) = check_index(damaged)
+    assert "names other.onnx, expected model.onnx" in problem
+
+
+def test_what_sqlite_says_is_one_line(damaged: Path):
+    """It quotes the schema, which has many, and its own headings."""
+    file = damaged / catalog.NAME
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"state TEXT NOT NULL CHECK", b"state TEXT NOT NULL`CHECK", 1))
+    with pytest.raises(IndexStorageError, match=r"\Acatalogue of index [^\n]*malformed[^\n]*\Z"):
+        Index.open(damaged)
+    file.write_bytes(data[:4096] + data[8192:12288] + data[8192:])
+    problems = check_index(damaged)
+    assert problems
+    assert not any("\n" in problem for problem in problems)
+
+
 def test_check_finds_another_model(damaged: Path):
     with (damaged / "model" / "model.onnx").open("ab") as file:
         file.write(b"x")

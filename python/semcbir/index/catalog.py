@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from semcbir._files import display_path
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, IndexStorageError
@@ -187,7 +188,8 @@ class Catalog:
         """Return what is wrong with the catalogue itself, one line per problem."""
         found = self._all("PRAGMA integrity_check")
         if found != [("ok",)]:
-            return [f"catalogue: {row[0]}" for row in found]
+            lines = [line for (text,) in found for line in str(text).splitlines()]
+            return [f"catalogue: {display_path(line)}" for line in lines]
         if self._all("PRAGMA foreign_key_check"):
             return ["catalogue: it names folders or segments that it does not list"]
         return [f"catalogue: {error}" for error in islice(self._wrong_rows(), 20)]

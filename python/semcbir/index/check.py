@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import absolute
+from semcbir._files import absolute, display_path
 from semcbir.errors import IndexStorageError, ModelError
 from semcbir.index.catalog import read
 from semcbir.index.database import SEGMENTS
@@ -84,8 +84,11 @@ def _check_model(folder: Path, recipe: Recipe) -> list[str]:
             return []  # It was too large to copy.
         if sha256(copy, LARGEST_MODEL) != recipe.model["sha256"]:
             return [f"model {copy}: its sha256 is not the recipe's"]
-        if replace(recipe, model=ModelCard.load(card).preprocessing_dict()).differences(recipe):
+        read_card = ModelCard.load(card)
+        if replace(recipe, model=read_card.preprocessing_dict()).differences(recipe):
             return [f"model card {card}: it does not match the recipe"]
+        if read_card.file != copy.name:
+            return [f"model card {card}: it names {display_path(read_card.file)}, expected {copy.name}"]
     except (OSError, ModelError, IndexStorageError) as error:
         return [f"model {copy}: {error}"]
     return []

@@ -141,7 +141,8 @@ def errors(folder: Path) -> Iterator[None]:
             f"catalogue of index {folder} is damaged: {error}; run `semcbir check`"
         ) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        message = f"catalogue of index {folder}: {error}"
+        # SQLite quotes the schema, which has many lines.
+        message = f"catalogue of index {folder}: {display_path(' '.join(str(error).split()))}"
         if "readonly" in str(error):
             message += "; an interrupted run left it unfinished: open it once where it can be written"
         if "locked" in str(error) or "I/O" in str(error):

@@ -279,11 +279,13 @@ def _tensors(read: Callable[[int, int], npt.NDArray[np.uint8]], size: int) -> di
     for name, entry in json.loads(read(8, length).tobytes()).items():
         if name == "__metadata__":
             if entry["format"] != _FORMAT:
-                raise ValueError(f"its format is {entry['format']!r}, expected {_FORMAT!r}")
+                raise ValueError(f"its format is {shown(entry['format'])}, expected {_FORMAT!r}")
             continue
         tensor, last = _entry(name, entry, start)
         if tensor.begin != end or not end <= last <= size:
-            raise ValueError(f"tensor {name} lies at {tensor.begin}..{last}, expected to begin at {end}")
+            raise ValueError(
+                f"tensor {shown(name)} lies at {tensor.begin}..{last}, expected to begin at {end}"
+            )
         tensors[name], end = tensor, last
     if end != size:
         raise ValueError(f"expected {end} bytes, the file has {size}")
@@ -295,12 +297,14 @@ def _entry(name: str, entry: Mapping[str, Any], start: int) -> tuple[_Tensor, in
     dtype = np.dtype(_DTYPES[entry["dtype"]])
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)) or len(shape) > 2:
-        raise ValueError(f"tensor {name} has the shape {shown(shape)} and the offsets {shown(offsets)}")
+        raise ValueError(
+            f"tensor {shown(name)} has the shape {shown(shape)} and the offsets {shown(offsets)}"
+        )
     begin, end = (start + offset for offset in offsets)
     if end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"tensor {name} has {end - begin} bytes, which do not fit its shape {shape}")
+        raise ValueError(f"tensor {shown(name)} has {end - begin} bytes, which do not fit its shape {shape}")
     if begin % dtype.itemsize:
-        raise ValueError(f"tensor {name} is not aligned")
+        raise ValueError(f"tensor {shown(name)} is not aligned")
     return _Tensor(dtype, tuple(shape), begin), end
 
 

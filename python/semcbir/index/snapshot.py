@@ -76,15 +76,15 @@ class Snapshot:
         """
         self.require_whole()
         parts = [self._no_signatures(feature)]
-        for segment, live in zip(self.segments, self.live_ids, strict=True):
-            chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
-            try:
+        try:
+            for segment, live in zip(self.segments, self.live_ids, strict=True):
+                chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
                 parts.append(segment.batch[feature][chosen])
-            except ValueError as error:
-                raise IndexStorageError(
-                    f"a segment of index {display_path(self.folder)} is damaged: {error}; run `semcbir check`"
-                ) from error
-        joined = Signatures.concatenate(parts)
+            joined = Signatures.concatenate(parts)
+        except ValueError as error:
+            raise IndexStorageError(
+                f"a segment of index {display_path(self.folder)} is damaged: {error}; run `semcbir check`"
+            ) from error
         order = joined.ids.argsort()
         if wanted is None:
             return joined[order]
