@@ -31,6 +31,7 @@ _ROOTS = "SELECT id, path, relative, state FROM roots ORDER BY id"
 _SEGMENTS = "SELECT id, name, images, size, sha256 FROM segments ORDER BY id"
 _DEAD = "SELECT segment, row FROM dead"
 _IMAGE = "SELECT id, root, path, size, mtime_ns, state, segment IS NOT NULL FROM images"
+_REASONS = "SELECT root, path, reason FROM images WHERE reason IS NOT NULL"
 _ODD_TYPES = (
     "SELECT id, segment, row, reason FROM images WHERE typeof(segment) NOT IN ('integer', 'null')"
     " OR typeof(row) NOT IN ('integer', 'null') OR typeof(reason) NOT IN ('text', 'null')"
@@ -200,6 +201,8 @@ class Catalog:
             (_SEGMENTS, rows.segment_row),
             (_DEAD, rows.dead_row),
             (_IMAGE, rows.image_row),
+            (_REASONS, rows.skipped_row),
+            ("SELECT key, value FROM meta", tuple),  # text that is not UTF-8 is an error of SQLite's
         )
         for query, check in checks:
             for row in self._connection.execute(query):
