@@ -142,8 +142,8 @@ def map_segment(path: Path, recipe: Recipe, memory: Memory | None = None, size: 
     """Map the segment at ``path`` and check that it is safe to walk; its values are not read.
 
     ``memory`` is shared by segments that are opened and closed together; ``size`` is the size in bytes that
-    the catalogue lists. Raises FileNotFoundError if the segment is
-    missing, IndexStorageError if it is no regular file, has another size or is damaged.
+    the catalogue lists. Raises FileNotFoundError if the segment is missing, IndexStorageError if it is no
+    regular file, has another size or is damaged.
     """
     with open_folder(path.parent) as folder:
         return _mapped(folder, path.name, recipe, memory or Memory(0), size)
