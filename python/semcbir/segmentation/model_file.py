@@ -112,16 +112,17 @@ class _Walk:
             if kind in (_WEIGHTS, _TENSOR):
                 if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value):
                     self._refuse(_EXTERNAL)
-                self.half |= (kind, number, value) == (_WEIGHTS, _DATA_TYPE, _FLOAT16)
+                if kind == _WEIGHTS and number == _DATA_TYPE and value == _FLOAT16:
+                    self.half = True
             elif value is not None:
                 continue
             elif number in parts:
                 inside.append((parts[number], first, last, depth + 1))
-            elif (kind, number) == (_NODE, _OPERATOR):
+            elif kind == _NODE and number == _OPERATOR:
                 operator = self._data[first:last]
-            elif (kind, number) == (_NODE, _DOMAIN):
+            elif kind == _NODE and number == _DOMAIN:
                 domain = self._data[first:last]
-            elif (kind, number) == (_FUNCTION, _FUNCTION_DOMAIN):
+            elif kind == _FUNCTION and number == _FUNCTION_DOMAIN:
                 self._functions.add(self._data[first:last])
         if kind == _NODE:
             self._operators.setdefault(domain, operator)
@@ -129,29 +130,35 @@ class _Walk:
 
     def _fields_of(self, at: int, end: int) -> Iterator[tuple[int, int | None, int, int]]:
         """Yield (number, integer, start, end) of each field; the integer is None if it holds bytes."""
+        data, left = self._data, MAX_FIELDS - self._fields
         while at < end:
-            self._fields += 1
-            if self._fields > MAX_FIELDS:
+            left -= 1
+            if left < 0:
                 self._refuse(f"expected a model of at most {MAX_FIELDS} parts, this one has more")
-            tag, at = self._varint(at, end)
+            # Most numbers have one byte: a call for each would take half of the time.
+            tag, at = (data[at], at + 1) if data[at] < 128 else self._varint(at, end)
             if tag >= 2**32:  # parsers differ in what they make of it
                 self._broken()
             wire = tag & 7
             if wire == _VARINT:
-                value, at = self._varint(at, end)
+                value, at = (data[at], at + 1) if at < end and data[at] < 128 else self._varint(at, end)
                 yield tag >> 3, value, at, at
                 continue
-            size, first = self._varint(at, end) if wire == _BYTES else (_FIXED.get(wire), at)
-            if size is None or first + size > end:
+            if wire == _BYTES:
+                size, first = (data[at], at + 1) if at < end and data[at] < 128 else self._varint(at, end)
+            elif wire in _FIXED:
+                size, first = _FIXED[wire], at
+            else:
                 self._broken()
             at = first + size
+            if at > end:
+                self._broken()
             if wire == _BYTES:
                 yield tag >> 3, None, first, at
+        self._fields = MAX_FIELDS - left
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         """Return the number at ``at``, seven bits a byte, and where it ends."""
-        if at < end and self._data[at] < 128:
-            return self._data[at], at + 1
         value = 0
         for place, byte in enumerate(self._data[at : min(at + 10, end)]):
             value |= (byte & 127) << (7 * place)
