@@ -272,15 +272,24 @@ def a_sequence(graph: onnx.ModelProto) -> None:
     graph.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("all", TensorProto.UINT8, None))
 
 
-def recursive(graph: onnx.ModelProto) -> None:
-    """Two functions that call each other."""
+def functions(graph: onnx.ModelProto, calls: dict[str, list[str]]) -> None:
+    """Functions of the model's own that call others one after another; the graph calls the first."""
     opset = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
-    for one, other in ("AB", "BA"):
-        node = helper.make_node(other, ["x"], ["y"], domain="own")
-        graph.functions.append(helper.make_function("own", one, ["x"], ["y"], [node], opset))
+    for name, others in calls.items():
+        values = ["x", *(f"x{n}" for n in range(1, len(others))), "y"]
+        nodes = [
+            helper.make_node(other, [values[n]], [values[n + 1]], domain="" if other == "Identity" else "own")
+            for n, other in enumerate(others)
+        ]
+        graph.functions.append(helper.make_function("own", name, ["x"], ["y"], nodes, opset))
     graph.opset_import.append(helper.make_opsetid("own", 1))
     graph.graph.node[0].input[0] = "seen"
-    graph.graph.node.insert(0, helper.make_node("A", ["image"], ["seen"], domain="own"))
+    graph.graph.node.insert(0, helper.make_node(next(iter(calls)), ["image"], ["seen"], domain="own"))
+
+
+def calling(depth: int, times: int) -> dict[str, list[str]]:
+    """Functions of which each calls the next ``times`` times."""
+    return {f"F{n}": [f"F{n + 1}"] * times for n in range(depth)} | {f"F{depth}": ["Identity"]}
 
 
 GRAPHS: dict[str, Change] = {
@@ -301,7 +310,10 @@ GRAPHS: dict[str, Change] = {
     "almost known domain": lambda graph: foreign(graph, "ai.onnxx"),
     "control characters": lambda graph: foreign(graph, "\x1b[2Jevil\n"),
     "unknown operator": lambda graph: setattr(graph.graph.node[0], "op_type", "Explode"),
-    "functions in a circle": recursive,
+    "functions in a circle": lambda graph: functions(graph, {"A": ["B"], "B": ["A"]}),
+    "a function that calls itself": lambda graph: functions(graph, {"A": ["A"]}),
+    "functions that double 40 times": lambda graph: functions(graph, calling(40, 2)),
+    "functions 500 deep": lambda graph: functions(graph, calling(500, 1)),
     "two inputs": lambda graph: graph.graph.input.append(
         helper.make_tensor_value_info("more", TensorProto.UINT8, ["N"])
     ),

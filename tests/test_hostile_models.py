@@ -22,8 +22,10 @@ from hostile_models import (
     EXTERNAL,
     GRAPHS,
     LARGE,
+    calling,
     expanded,
     external,
+    functions,
     in_an_initializer,
     looping,
 )
@@ -84,6 +86,12 @@ def test_the_same_network_with_its_weights_inside_is_accepted(tmp_path: Path) ->
     graph.graph.initializer[-1].CopyFrom(onnx.helper.make_tensor("outside", 2, [1, 1, 3], [0, 0, 0]))
     segmenter = Segmenter(written(tmp_path / "m.onnx", graph.SerializeToString()))
     assert (segmenter.segment([PHOTO])[0] == 1).all()
+
+
+def test_a_model_with_functions_is_accepted(tmp_path: Path) -> None:
+    graph = labels_network("N")
+    functions(graph, calling(5, 2))
+    assert (Segmenter(written(tmp_path / "m.onnx", graph.SerializeToString())).segment([PHOTO])[0] == 1).all()
 
 
 @pytest.mark.parametrize("what", BYTES)

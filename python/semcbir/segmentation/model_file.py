@@ -8,10 +8,11 @@ than opening a small model, and parsing a large one holds its weights a second t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
 
 from semcbir._files import display_path, read_regular
 from semcbir.errors import ModelError
@@ -24,6 +25,8 @@ MAX_FIELDS = 2**21
 """The most fields that are walked; a large transformer has a tenth."""
 MAX_DEPTH = 100
 """The most messages inside one another, as in protobuf's own parsers."""
+MAX_OPERATORS = 2**20
+"""The most operators once functions are written out in place, which onnxruntime does."""
 
 _MODEL, _TRAINING, _GRAPH, _NODE, _ATTRIBUTE, _SPARSE, _WEIGHTS, _TENSOR, _FUNCTION = range(9)
 _PARTS: tuple[dict[int, int], ...] = (
@@ -42,7 +45,7 @@ _PARTS: tuple[dict[int, int], ...] = (
 _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protobuf's wire types; ONNX does not use groups
 _DATA_TYPE, _EXTERNAL_DATA, _DATA_LOCATION = 2, 13, 14  # fields of a tensor
 _OPERATOR, _DOMAIN = 4, 7  # fields of a node
-_FUNCTION_DOMAIN = 10
+_FUNCTION_NAME, _FUNCTION_DOMAIN = 1, 10
 _FLOAT16 = 10
 _EXTERNAL = (
     "expected a model with all its weights inside, this one keeps some in other files; save it again "
@@ -50,6 +53,10 @@ _EXTERNAL = (
 )
 _KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Operators of these domains, and of those below them, come with onnxruntime."""
+
+
+_Message: TypeAlias = tuple[int, int, int, int, int]
+"""Kind, start, end, depth, and the function that it is in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,10 @@ class ModelFile:
         return cls(path, data, _Walk(path, data).half)
 
 
+def _plain(domain: bytes) -> bytes:
+    return b"" if domain == b"ai.onnx" else domain  # ONNX's own, by both of its names
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return read_regular(path, LARGEST_MODEL)
@@ -92,21 +103,30 @@ class _Walk:
         self._path, self._data = path, data
         self._fields = 0
         self._operators: dict[bytes, bytes] = {}  # one operator of each domain
-        self._functions: set[bytes] = set()
+        self._functions: list[tuple[bytes, bytes]] = []  # domain and name
+        self._calls: list[Counter[tuple[bytes, bytes]]] = [Counter()]  # of the graph, then of each function
         self.half = False
         if data[4:8] == b"ORTM":
             self._refuse("expected an ONNX file, this is one in onnxruntime's own format")
-        waiting = [(_MODEL, 0, len(data), 1)]
+        waiting = [(_MODEL, 0, len(data), 1, 0)]
         while waiting:
-            kind, start, end, depth = waiting.pop()
+            kind, start, end, depth, caller = waiting.pop()
             if depth > MAX_DEPTH:
                 self._refuse(f"its parts are nested more than {MAX_DEPTH} deep")
-            waiting += self._message(kind, start, end, depth)
+            waiting += self._message(kind, start, end, depth, caller)
         self._check_domains()
+        self._check_functions()
 
-    def _message(self, kind: int, start: int, end: int, depth: int) -> list[tuple[int, int, int, int]]:
-        """Look at the fields of a message; return the messages in it that have to be looked at too."""
+    def _message(self, kind: int, start: int, end: int, depth: int, caller: int) -> list[_Message]:
+        """Look at the fields of a message; return the messages in it that have to be looked at too.
+
+        ``caller`` is the function that it is in, counted from 1; 0 is the graph.
+        """
         parts, inside = _PARTS[kind], []
+        if kind == _FUNCTION:
+            self._functions.append((b"", b""))
+            self._calls.append(Counter())
+            caller = len(self._functions)
         operator = domain = b""
         for number, value, first, last in self._fields_of(start, end):
             if kind in (_WEIGHTS, _TENSOR):
@@ -117,15 +137,18 @@ class _Walk:
             elif value is not None:
                 continue
             elif number in parts:
-                inside.append((parts[number], first, last, depth + 1))
+                inside.append((parts[number], first, last, depth + 1, caller))
             elif kind == _NODE and number == _OPERATOR:
                 operator = self._data[first:last]
             elif kind == _NODE and number == _DOMAIN:
                 domain = self._data[first:last]
-            elif kind == _FUNCTION and number == _FUNCTION_DOMAIN:
-                self._functions.add(self._data[first:last])
+            elif kind == _FUNCTION and number in (_FUNCTION_NAME, _FUNCTION_DOMAIN):
+                own, name = self._functions[-1]
+                text = self._data[first:last]
+                self._functions[-1] = (_plain(text), name) if number == _FUNCTION_DOMAIN else (own, text)
         if kind == _NODE:
             self._operators.setdefault(domain, operator)
+            self._calls[caller][_plain(domain), operator] += 1
         return inside
 
     def _fields_of(self, at: int, end: int) -> Iterator[tuple[int, int | None, int, int]]:
@@ -170,11 +193,33 @@ class _Walk:
         for domain, operator in self._operators.items():
             name = domain.decode(errors="replace")
             known = any(name == one or (one and name.startswith(f"{one}.")) for one in _KNOWN_DOMAINS)
-            if not known and domain not in self._functions:
+            if not known and domain not in {own for own, _ in self._functions}:
                 self._refuse(
                     f"it needs the operator {operator.decode(errors='replace')!r} of the domain {name!r}, "
                     "which onnxruntime does not have; export it with ONNX's own operators"
                 )
+
+    def _check_functions(self) -> None:
+        """Refuse functions that call themselves, or each other so often that they fill the memory.
+
+        Functions of one name are taken together, which at worst counts too many operators.
+        """
+        bodies: dict[tuple[bytes, bytes], Counter[tuple[bytes, bytes]]] = {}
+        for name, calls in zip(self._functions, self._calls[1:], strict=True):
+            bodies.setdefault(name, Counter()).update(calls)
+        sizes: dict[tuple[bytes, bytes], int] = {}
+        for _ in range(MAX_DEPTH):
+            ready = {
+                name: sum(count * sizes.get(call, 1) for call, count in calls.items())
+                for name, calls in bodies.items()
+                if name not in sizes and all(call in sizes for call in calls if call in bodies)
+            }
+            sizes |= {name: min(size, MAX_OPERATORS + 1) for name, size in ready.items()}
+        if len(sizes) < len(bodies):
+            self._refuse(f"its functions call each other in a circle, or more than {MAX_DEPTH} deep")
+        total = sum(count * sizes.get(call, 1) for call, count in self._calls[0].items())
+        if max(total, *sizes.values(), 0) > MAX_OPERATORS:
+            self._refuse(f"expected a model of at most {MAX_OPERATORS} operators, this one has more")
 
     def _broken(self) -> NoReturn:
         self._refuse("onnxruntime cannot load the model: the file is damaged, or not an ONNX file")
