@@ -17,7 +17,7 @@ import pytest
 
 import tiny_models
 from download_server import Answer, File, Server, running_server
-from semcbir.cli import console, progress
+from semcbir.cli import console, facts, progress
 from semcbir.export import downloading, export
 from semcbir.export.downloading import Transfer
 from semcbir.export.options import ExportOptions
@@ -218,6 +218,33 @@ def test_show_default_describes_the_card(run: Run, tmp_path: Path, monkeypatch: 
     ]
 
 
+def test_long_texts_are_wrapped_to_a_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes, address = " ".join(f"word{number}" for number in range(60)), "https://example.org/" + "long/" * 20
+    tiny_models.tiny_model(tmp_path / "default.onnx", notes=notes, source=address)
+    monkeypatch.setattr(names, "_SHIPPED", tmp_path)
+    plain = run("models", "show", "default").out
+    as_json = run("models", "show", "default", "--json").out
+    assert f"notes       {notes}\n" in plain  # whatever reads a pipe gets a line for each fact
+    monkeypatch.setattr(facts, "_width", lambda: 60)
+    shown = run("models", "show", "default").out
+    lines = shown.splitlines()
+    first = lines.index(next(line for line in lines if line.startswith("notes ")))
+    assert all(len(line) <= 60 for line in lines if max(map(len, line.split())) < 48)
+    assert lines[first + 1].startswith(" " * 12 + "word")
+    assert address in shown
+    assert shown.split() == plain.split()
+    assert run("models", "show", "default", "--json").out == as_json
+
+
+def test_the_figures_of_the_default_model_have_names() -> None:
+    _, card = names.resolve()
+    figures = {name: value for name, value in describe.measured_words(card.measured) if "json" not in value}
+    unnamed = [value for value in figures.values() if re.search(r"\d; \d", value)]
+    assert [value for value in unnamed if "x" not in value] == []
+
+
 @pytest.mark.parametrize(
     ("size", "words"),
     [
@@ -296,8 +323,8 @@ def test_fetch_checks_its_options_though_there_is_nothing_to_do(
 ) -> None:
     assert run("models", "fetch", name).code == 0
     failed = run("models", "fetch", name, "--calibration", photo_folder)
-    assert (failed.code, failed.out) == (1, "")
-    assert "--calibration is for --precision int8" in failed.err
+    assert (failed.code, failed.out) == (2, "")
+    assert "--calibration: it is for --precision int8" in failed.err
 
 
 def test_fetch_passes_its_options_on(
@@ -337,14 +364,14 @@ def test_without_the_extra_nothing_is_downloaded(
     ("options", "said"),
     [
         (("--precision", "int8"), "needs --calibration"),
-        (("--calibration", "{photos}"), "--calibration is for --precision int8"),
+        (("--calibration", "{photos}"), "--calibration: it is for --precision int8"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_the_download(
     run: Run, server: Server, exporter: list[Any], photo_folder: Path, options: tuple[str, ...], said: str
 ) -> None:
     failed = run("models", "fetch", NAME, *(each.format(photos=photo_folder) for each in options))
-    assert (failed.code, failed.out) == (1, "")
+    assert (failed.code, failed.out) == (2, "")
     assert said in failed.err
     assert server.asked == []
 

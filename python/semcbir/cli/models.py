@@ -11,6 +11,7 @@ import typer
 
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
+from semcbir.cli.facts import facts_text
 from semcbir.cli.options import Json, check_folder, choice_option, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
@@ -201,14 +202,14 @@ def _text(model: PublishedModel) -> str:
         "here": ", ".join(row["exports"]) or ("downloaded" if row["downloaded"] else "no"),
         "classes": ", ".join(model.card.classes),
     }
-    return "\n".join(f"{key:<10}  {value}" for key, value in lines.items() if value)
+    return facts_text((key, value) for key, value in lines.items() if value)
 
 
 def _card_text(card: ModelCard) -> str:
     """Return what a card says, one line for each fact."""
     from semcbir.networks.describe import card_facts
 
-    return "\n".join(f"{key:<10}  {display_path(value)}" for key, value in card_facts(card))
+    return facts_text(card_facts(card))
 
 
 @app.command()
@@ -311,7 +312,7 @@ def _kind(logits: bool) -> Kind:
 def _check_calibration(precision: Precision, calibration: Path | None) -> None:
     """Refuse an option that would have no effect, whether or not there is anything to do."""
     if precision != "int8" and calibration is not None:
-        raise ValueError("--calibration is for --precision int8")
+        raise typer.BadParameter("it is for --precision int8", param_hint="--calibration")
 
 
 def _ready_options(
@@ -319,8 +320,9 @@ def _ready_options(
 ) -> ExportOptions:
     """Return the options of an export; what is impossible is refused before anything is downloaded."""
     if precision == "int8" and calibration is None:
-        raise ValueError(
-            "--precision int8 needs --calibration DIR, a folder of photos to take its ranges from"
+        raise typer.BadParameter(
+            "int8 needs --calibration DIR, a folder of photos to take its ranges from",
+            param_hint="--precision",
         )
     from semcbir.export.export import check_packages
     from semcbir.export.options import ExportOptions
