@@ -8,6 +8,7 @@ import pytest
 
 import semcbir
 from semcbir import Index, explain, load_image, search
+from semcbir.explanation import ClassShare, remark
 
 
 @pytest.fixture
@@ -102,3 +103,43 @@ def test_what_the_index_does_not_have_is_refused(
 def test_a_query_that_cannot_be_read(index: Index, photo_folder: Path) -> None:
     with pytest.raises(semcbir.ImageError, match="none.jpg"):
         explain(photo_folder / "none.jpg", 0, index)
+
+
+@pytest.mark.parametrize(
+    ("query", "hit", "said"),
+    [
+        ((0.5, 3), (0.5, 3), ""),
+        ((0.5, 3), (0.0, 0), "only in the query"),
+        ((0.0, 0), (0.1, 0), "only in the hit, no keypoints"),
+        ((0.5, 0), (0.5, 0), "no keypoints"),
+        ((0.5, 3), (0.5, 0), "no keypoints in the hit"),
+        ((0.5, 0), (0.5, 2), "no keypoints in the query"),
+    ],
+)
+def test_why_a_class_adds_nothing(query: tuple[float, int], hit: tuple[float, int], said: str) -> None:
+    row = ClassShare(
+        label=1,
+        name="red",
+        query_proportion=query[0],
+        hit_proportion=hit[0],
+        histogram_term=abs(query[0] - hit[0]),
+        squared_distance=0.0,
+        share=0.0,
+        shared=bool(query[0] and hit[0]),
+        query_keypoints=query[1],
+        hit_keypoints=hit[1],
+    )
+    assert remark(row) == said
+
+
+def test_keypoints_are_those_of_the_signatures(index: Index, photo_folder: Path) -> None:
+    pair = photo_folder / "beach" / "1.jpg", photo_folder / "meadow" / "1.jpg"
+    records = {record.path: record.id for record in index}
+    for feature in ("kaze", "hog"):
+        why = explain(*pair, index, feature)
+        for side, path in zip(("query_keypoints", "hit_keypoints"), pair, strict=True):
+            stored = index.signatures(feature, ids=[records[path]])
+            counts = dict(zip(stored.classes.tolist(), stored.counts.tolist(), strict=True))
+            assert {row.label: getattr(row, side) for row in why.rows if getattr(row, side)} == {
+                label: count for label, count in counts.items() if count
+            }

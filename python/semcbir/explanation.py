@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,8 @@ class ClassShare:
     ``label`` and ``name`` say which class; ``query_proportion`` and ``hit_proportion`` are P_c of Fig. 4;
     ``histogram_term`` is |P_c(q) - P_c(x)|, the class's part of eq. 1; ``squared_distance`` is
     ||S_c(q) - S_c(x)||^2, and ``share`` its part of the sum over all classes, 0 if that sum is 0. ``shared``
-    is true if both images have the class.
+    is true if both images have the class. ``query_keypoints`` and ``hit_keypoints`` say how many keypoints
+    lie on it: without any, its vector is null.
     """
 
     label: int
@@ -44,6 +45,8 @@ class ClassShare:
     squared_distance: float
     share: float
     shared: bool
+    query_keypoints: int
+    hit_keypoints: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,32 +129,56 @@ def _record(index: Index, hit: int | Path) -> Record:
 
 def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...]) -> tuple[ClassShare, ...]:
     of_query, of_hit = _by_class(query), _by_class(hit)
-    absent = (0.0, np.zeros(query.dim))
+    absent = _InImage(0.0, 0, np.zeros(query.dim))
     parts = {}
     for label in sorted(of_query.keys() | of_hit.keys()):
-        (p_query, s_query), (p_hit, s_hit) = of_query.get(label, absent), of_hit.get(label, absent)
-        parts[label] = (p_query, p_hit, float(((s_query - s_hit) ** 2).sum()))
+        one, other = of_query.get(label, absent), of_hit.get(label, absent)
+        parts[label] = (one, other, float(((one.signature - other.signature) ** 2).sum()))
     whole = sum(squared for _, _, squared in parts.values())
     rows = [
         ClassShare(
             label=label,
             name=names[label],
-            query_proportion=p_query,
-            hit_proportion=p_hit,
-            histogram_term=abs(p_query - p_hit),
+            query_proportion=one.proportion,
+            hit_proportion=other.proportion,
+            histogram_term=abs(one.proportion - other.proportion),
             squared_distance=squared,
             share=squared / whole if whole else 0.0,
             shared=label in of_query and label in of_hit,
+            query_keypoints=one.keypoints,
+            hit_keypoints=other.keypoints,
         )
-        for label, (p_query, p_hit, squared) in parts.items()
+        for label, (one, other, squared) in parts.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.squared_distance, row.label)))
 
 
-def _by_class(image: Signatures) -> dict[int, tuple[float, npt.NDArray[np.float64]]]:
-    """Return P_c and S_c in double of each class of a batch of one."""
-    columns = zip(image.classes, image.proportions, image.centroids, strict=True)
-    return {int(c): (float(p), s.astype(np.float64)) for c, p, s in columns}
+class _InImage(NamedTuple):
+    """A class in an image: P_c, how many keypoints lie on it, and S_c in double."""
+
+    proportion: float
+    keypoints: int
+    signature: npt.NDArray[np.float64]
+
+
+def _by_class(image: Signatures) -> dict[int, _InImage]:
+    """Return what each class of a batch of one is in it."""
+    columns = zip(image.classes, image.proportions, image.counts, image.centroids, strict=True)
+    return {int(c): _InImage(float(p), int(n), s.astype(np.float64)) for c, p, n, s in columns}
+
+
+def remark(row: ClassShare) -> str:
+    """Say in which image alone a class is, and in which no keypoint lies on it; "" if neither."""
+    sides = (
+        ("query", row.query_proportion, row.query_keypoints),
+        ("hit", row.hit_proportion, row.hit_keypoints),
+    )
+    having = [name for name, share, _ in sides if share > 0]
+    without = [name for name, share, keypoints in sides if share > 0 and not keypoints]
+    words = [] if row.shared or not having else [f"only in the {having[0]}"]
+    if without:
+        words.append("no keypoints" if without == having else f"no keypoints in the {without[0]}")
+    return ", ".join(words)
 
 
 def percent(value: float) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from semcbir._files import short_name
-from semcbir.explanation import percent
+from semcbir.explanation import percent, remark
 from semcbir.pictures.draw import (
     FAINT,
     GAP,
@@ -144,9 +144,14 @@ def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, rows: Sequence[Clas
         draw.rectangle((MARGIN, base + 3, MARGIN + 40, base + _ROW - 3), fill=(red, green, blue))
         _disc(draw, (MARGIN + 20, middle), number)
         room = columns[0] - MARGIN - 50 - GAP
-        write(draw, (MARGIN + 50, middle), row.name, fill=INK, width=room, anchor="lm")
+        write(draw, (MARGIN + 50, middle), _named(row), fill=INK, width=room, anchor="lm")
         for left, value in zip(columns, (row.query_proportion, row.hit_proportion, row.share), strict=True):
             _bar(draw, (left, middle), bar, value, (red, green, blue))
+
+
+def _named(row: ClassShare) -> str:
+    said = remark(row)
+    return f"{row.name} ({said[said.index('no keypoints') :]})" if "no keypoints" in said else row.name
 
 
 def _bar(
