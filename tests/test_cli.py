@@ -18,10 +18,12 @@ import pytest
 from PIL import Image
 
 import semcbir
+from semcbir import Index
 from semcbir.cli import progress
 from semcbir.cli.app import app
-from semcbir.index import catalog, ready
+from semcbir.index import catalog, database, ready
 from semcbir.networks.names import resolve
+from semcbir.networks.specs import InferenceSpec
 
 
 class Ran(NamedTuple):
@@ -214,7 +216,7 @@ def test_the_index_of_one_folder_has_a_place_of_its_own(
     assert (found.code, "added" in found.err) == (0, False)
     several = run("index", photo_folder / "town", photo_folder / "beach", "--model", tiny_model)
     assert several.code == 2
-    assert "'--output': needed for several folders" in several.err
+    assert "-o / --output: needed for several folders" in several.err
 
 
 def test_a_folder_is_indexed_on_first_use_and_refreshed_later(
@@ -255,7 +257,7 @@ def test_nothing_is_indexed_for_a_query_that_cannot_be_read(
 ) -> None:
     failed = run("search", tmp_path / "none.jpg", photo_folder, "--model", tiny_model)
     assert (failed.code, failed.out) == (1, "")
-    assert failed.err == f"semcbir: error: {tmp_path / 'none.jpg'}: there is no such file (any more)\n"
+    assert failed.err == f"semcbir: error: {tmp_path / 'none.jpg'}: there is no such file\n"
     assert not (photo_folder / ".semcbir").exists()
 
 
@@ -547,6 +549,36 @@ def test_compact_drops_what_was_removed(run: Run, index: Path, photo_folder: Pat
     assert run("search", photo_folder / "beach" / "1.jpg", index).out == before
 
 
+def test_info_tells_how_photos_go_through_the_model(
+    run: Run, photo_folder: Path, tiny_logits_model: Path, tmp_path: Path
+) -> None:
+    for inference, said in (
+        (None, []),
+        ("single-scale", []),
+        ("flip", ["inference  flip: scales 1, flipped too, padding at the end"]),
+        (InferenceSpec(scales=(0.5, 1.0)), ["inference  scales 0.5 1, padding at the end"]),
+    ):
+        place = tmp_path / f"index of {inference}"
+        Index.build(photo_folder, place, model=tiny_logits_model, features="hog", inference=inference)
+        told = run("info", place).out.splitlines()
+        assert [line for line in told if line.startswith("inference")] == said
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_info_reads_the_catalogue_once_beside_opening_the_index(
+    run: Run, index: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, opened = database.reading, []
+
+    def reading(folder: Path) -> Any:
+        opened.append(folder)
+        return really(folder)
+
+    monkeypatch.setattr(catalog, "reading", reading)
+    assert run("info", index, *options).code == 0
+    assert len(opened) == 2
+
+
 # --- errors -------------------------------------------------------------------------------------------------
 
 
@@ -567,6 +599,11 @@ def test_compact_drops_what_was_removed(run: Run, index: Path, photo_folder: Pat
         ("index {photos} -o {photos}/town --model {model}", "nor empty"),
         ("index {photos} -o {index} --model {model} --features sift", "sift"),
         ("index {photos} -o {tmp}/new --model {photo}", "is not a model"),
+        ("index {photos} -o {photo} --model {model}", "1.jpg is a file, and an index is a folder"),
+        ("index {photos} -o {photo}/new --model {model}", "cannot be made: Not a directory\n"),
+        ("index {photo} -o {tmp}/new --model {model}", "1.jpg is a file, expected a folder"),
+        ("search {photo} {index} --feature sift", "only kaze, hog was computed"),
+        ("explain {photo} 1 {index} --feature sift", "only kaze, hog was computed"),
     ],
 )
 def test_an_error_is_one_line(
@@ -612,7 +649,38 @@ def test_an_error_is_one_line(
 def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> None:
     failed = run("search", "query.jpg", "index", *options.split())
     assert (failed.code, failed.out) == (2, "")
+    assert one_line(failed.err)
+    assert failed.err.startswith("semcbir: error: ")
     assert options.split()[0] in failed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("search a b -k many", "-k: expected an integer from 1 to 2147483647, got 'many'"),
+        ("search a b -k 0", "-k: expected an integer from 1 to 2147483647, got '0'"),
+        ("search a b --threads 2.5", "--threads: expected an integer from 1 to 1024, got '2.5'"),
+        ("search a b --max-pixels -1", "--max-pixels: expected an integer from 1 to 1099511627776, got '-1'"),
+        ("index a --long-side 1e3", "--long-side: expected an integer from 1 to 65536, got '1e3'"),
+        ("refresh a --threads x", "--threads: expected an integer from 1 to 1024, got 'x'"),
+        ("search a b --epsilon x", "--epsilon: expected a number of 0 or more, or none, got 'x'"),
+        ("search a b --feature surfing", "--feature: expected 'kaze', 'surf', 'sift' or 'hog'"),
+        ("index a b", "-o / --output: needed for several folders"),
+        ("search a", "INDEX-or-FOLDER is missing"),
+        ("search a b c", "unexpected extra argument"),
+        ("search a b -k", "-k' requires an argument"),
+        ("serch a b", "no such command 'serch'"),
+        ("search a b --thread 1", "no such option: --thread"),
+        ("models shw", "no such command 'shw'"),
+        ("models fetch default --precision fp8", "--precision: expected 'fp32', 'fp16' or 'int8', got 'fp8'"),
+    ],
+)
+def test_wrong_usage_is_one_line_in_our_words(run: Run, arguments: str, said: str) -> None:
+    failed = run(*arguments.split())
+    assert (failed.code, failed.out) == (2, "")
+    assert one_line(failed.err)
+    assert said in failed.err
+    assert "see `semcbir" in failed.err or "requires" in said
 
 
 def test_an_error_of_the_program_itself_is_not_hidden(

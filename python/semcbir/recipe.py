@@ -67,7 +67,9 @@ class Recipe:
             if feature.name == name:
                 return feature
         known = [feature.name for feature in self.features]
-        raise ValueError(f"feature: expected {listed(known)}, got {shown(name)}")
+        raise ValueError(
+            f"feature: expected {listed(known)}, got {shown(name)}; only {', '.join(known)} was computed"
+        )
 
     def for_feature(self, name: str | None = None) -> Recipe:
         """Return the recipe of the signatures of a single feature (None: the first)."""

@@ -10,17 +10,19 @@ import typer
 from semcbir._core import __version__
 from semcbir.cli import index, models, search
 from semcbir.cli.console import one_line_errors, set_up
+from semcbir.cli.usage import Commands
 
 _HELP = "Find photos by what is in them and how it looks."
 _CODES = """\b
 Exit codes:
   0    done
   1    error; one line on stderr says what is wrong (check: the index is damaged)
-  2    wrong usage
+  2    wrong usage; one line on stderr says of which argument or option
   3    done, but images were skipped in this run, or folders were missing
   130  interrupted; committed work is kept, and the same command continues from there"""
 
 app = typer.Typer(
+    cls=Commands,
     help=_HELP,
     epilog=_CODES,
     add_completion=False,

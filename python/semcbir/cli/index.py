@@ -21,6 +21,7 @@ from semcbir.cli.options import (
     OnDevice,
     Place,
     Threads,
+    integer_option,
 )
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.targets import open_index, rebase
@@ -68,7 +69,7 @@ def index(
     ] = DEFAULT,
     features: FeatureNames = "kaze",
     long_side: Annotated[
-        int, typer.Option(min=1, max=65536, help="Bound on the longer side of a photo, in pixels.")
+        int, integer_option("--long-side", 1, 65536, "Bound on the longer side of a photo, in pixels.")
     ] = 512,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,

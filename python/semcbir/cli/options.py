@@ -15,6 +15,7 @@ from semcbir._files import display_path, expanded
 from semcbir._validate import listed
 from semcbir.index.place import FOLDER_INDEX
 from semcbir.segmentation.runtime import DEVICES
+from semcbir.threads import MAX_THREADS
 
 Value = TypeVar("Value")
 
@@ -44,6 +45,23 @@ def choice_option(flag: str, choices: Sequence[str], explained: str) -> Any:
     return typer.Option(flag, parser=parser, metavar=f"<{'|'.join(choices)}>", help=explained)
 
 
+def parse_integer(text: str, low: int, high: int) -> int:
+    """Parse an integer from ``low`` to ``high``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise ValueError(f"expected an integer from {low} to {high}, got {text!r}")
+    return value
+
+
+def integer_option(flag: str, low: int, high: int, explained: str, **more: Any) -> Any:
+    """Return the option ``flag`` that takes an integer from ``low`` to ``high``."""
+    parser = usage(partial(parse_integer, low=low, high=high))
+    return typer.Option(flag, parser=parser, metavar="NUMBER", help=explained, **more)
+
+
 def parse_epsilon(text: str) -> float:
     """Parse --epsilon; "none" (no filter) becomes infinity here."""
     if text.lower() == "none":
@@ -67,6 +85,13 @@ def parse_features(text: str) -> str:
         raise ValueError(
             str(error).removeprefix("features: ")
         ) from None  # The option's name is said already.
+
+
+def parse_feature(text: str) -> str:
+    """Parse the name of one feature."""
+    from semcbir import features
+
+    return parse_choice(text, tuple(features.FEATURES))
 
 
 def parse_picture(text: str) -> Path:
@@ -121,7 +146,12 @@ FeatureNames = Annotated[
 ]
 FeatureName = Annotated[
     str | None,
-    typer.Option("--feature", metavar="NAME", help="The feature to compare by (default: the index's first)."),
+    typer.Option(
+        "--feature",
+        parser=usage(parse_feature),
+        metavar="NAME",
+        help="The feature to compare by (default: the index's first).",
+    ),
 ]
 OnDevice = Annotated[
     str,
@@ -129,17 +159,17 @@ OnDevice = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        "--threads", min=1, max=1024, help="Threads to use (default: every usable CPU).", show_default=False
+    integer_option(
+        "--threads", 1, MAX_THREADS, "Threads to use (default: every usable CPU).", show_default=False
     ),
 ]
 MaxPixels = Annotated[
     int,
-    typer.Option(
+    integer_option(
         "--max-pixels",
-        min=1,
-        max=2**40,
-        help="Photos with more pixels are skipped before they are decoded, for the memory they would take; "
+        1,
+        2**40,
+        "Photos with more pixels are skipped before they are decoded, for the memory they would take; "
         "JPEGs count at the fraction of their size that they are decoded at. Another number than the default "
         "tries photos again that were skipped.",
     ),

@@ -20,6 +20,7 @@ from semcbir.cli.options import (
     Query,
     Target,
     Threads,
+    integer_option,
     parse_epsilon,
     parse_features,
     parse_picture,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 def search(
     query: Query,
     target: Target,
-    k: Annotated[int, typer.Option("-k", min=1, max=2**31 - 1, help="How many hits.")] = 20,
+    k: Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many hits.")] = 20,
     epsilon: Annotated[
         float,
         typer.Option(

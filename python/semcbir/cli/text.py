@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semcbir._files import display_path
 from semcbir._validate import counted
-from semcbir.index.catalog import read
+from semcbir.index.catalog import Catalog, read
+from semcbir.networks.specs import InferenceSpec
 
 if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
@@ -174,14 +176,35 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def _class_line(row: ClassShare, wide: int) -> str:
-    from semcbir.explanation import percent
+    from semcbir.explanation import percent, remark
 
-    where = "" if row.shared else "  only in the query" if row.query_proportion else "  only in the hit"
+    where = f"  {said}" if (said := remark(row)) else ""
     shares = [percent(share) for share in (row.query_proportion, row.hit_proportion, row.share)]
     return (
         f"{display_path(row.name):<{wide}}  {shares[0]:>7}  {shares[1]:>7}  {row.histogram_term:>9.4f}  "
         f"{row.squared_distance:>10.5f}  {shares[2]:>7}{where}"
     )
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What the catalogue of an index lists: files with a reason, and the sizes of the segments."""
+
+    skipped: list[Skipped]
+    damaged: list[Damaged]
+    segments: list[int]
+
+    @classmethod
+    def of(cls, index: Index) -> _Listed:
+        from semcbir.index.lookup import reasons
+        from semcbir.index.run import Damaged, Skipped
+
+        with read(index.path) as catalog:
+            return cls(
+                [Skipped(*found) for found in reasons(catalog, Catalog.skipped)],
+                [Damaged(*found) for found in reasons(catalog, Catalog.damaged)],
+                [file.size for _, file in catalog.segments()],
+            )
 
 
 def segment_sizes(index: Index) -> list[int]:
@@ -192,13 +215,14 @@ def segment_sizes(index: Index) -> list[int]:
 
 def index_values(index: Index) -> dict[str, Any]:
     """Return what an index holds and how it was made."""
+    listed = _Listed.of(index)
     return {
         "index": index.path,
         "images": len(index),
-        "skipped": _reason_values(index.skipped),
-        "damaged": _reason_values(index.damaged),
+        "skipped": _reason_values(listed.skipped),
+        "damaged": _reason_values(listed.damaged),
         "roots": list(index.roots),
-        "segments": len(segment_sizes(index)),
+        "segments": len(listed.segments),
         "bytes": _bytes_below(index.path),
         "recipe": index.recipe.to_dict(),
     }
@@ -206,7 +230,7 @@ def index_values(index: Index) -> dict[str, Any]:
 
 def index_text(index: Index) -> str:
     """Return what an index holds and how it was made, one line per item."""
-    recipe, skipped, damaged = index.recipe, index.skipped, index.damaged
+    recipe, listed = index.recipe, _Listed.of(index)
     features = ", ".join(f"{feature.name} ({feature.dim})" for feature in recipe.features)
     name, digest = display_path(recipe.model["name"]), recipe.model["sha256"][:12]
     bound = f"{recipe.long_side} pixels" if recipe.long_side else "unbounded"
@@ -215,15 +239,28 @@ def index_text(index: Index) -> str:
         f"images     {len(index)}",
         *(f"folder     {display_path(root)}" for root in index.roots),
         f"model      {name} ({recipe.n_classes} classes, sha256 {digest}...)",
+        *(f"inference  {words}" for words in _inference_words(recipe.model)),
         f"features   {features}",
         f"long side  {bound}",
-        f"segments   {len(segment_sizes(index))}",
+        f"segments   {len(listed.segments)}",
         f"on disk    {size(_bytes_below(index.path))}",
-        f"skipped    {len(skipped)}",
-        f"damaged    {len(damaged)}",
+        f"skipped    {len(listed.skipped)}",
+        f"damaged    {len(listed.damaged)}",
     ]
-    lines += reason_lines("damaged", damaged, index.path)
-    return "\n".join([*lines, *reason_lines("skipped", skipped, index.path)])
+    lines += reason_lines("damaged", listed.damaged, index.path)
+    return "\n".join([*lines, *reason_lines("skipped", listed.skipped, index.path)])
+
+
+def _inference_words(model: Mapping[str, Any]) -> list[str]:
+    """Return how photos go through the model of a recipe, if not once and as they are: a preset, settings."""
+    from semcbir.networks.describe import inference_words
+    from semcbir.networks.presets import PRESETS, inference_of
+
+    spec = inference_of(model)
+    if spec == InferenceSpec():
+        return []
+    name = next((f"{name}: " for name, preset in PRESETS.items() if preset == spec), "")
+    return [name + inference_words(spec)]
 
 
 def _bytes_below(folder: Path) -> int:

@@ -110,7 +110,7 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> tuple[Ima
     except PermissionError as error:
         raise ImageError("no permission to read the file", transient=True) from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError("there is no such file (any more)", transient=True) from error
+        raise ImageError("there is no such file", transient=True) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ImageError(f"the file cannot be read ({reason(error)})", transient=True) from error
     except MemoryError as error:

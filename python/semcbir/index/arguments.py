@@ -25,8 +25,10 @@ def check_folders(name: str, folders: PathLike | Iterable[PathLike]) -> list[Pat
     chosen = check_paths(name, folders)
     for path in chosen:
         if not path.is_dir():
-            came = "is not a folder" if path.exists() else "is not there"
-            raise ImageError(f"folder {display_path(path)} {came}")
+            name = display_path(path)
+            raise ImageError(
+                f"{name} is a file, expected a folder" if path.exists() else f"folder {name} is not there"
+            )
     return chosen
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
 
-from semcbir._files import display_path, sync_folder
+from semcbir._files import display_path, reason, sync_folder
 from semcbir._lock import PROBE
 from semcbir.errors import IndexStorageError
 from semcbir.index import catalog
@@ -45,6 +45,10 @@ def create_index(
     of its card.
     """
     card.check_file(model_path)
+    if folder.exists() and not folder.is_dir():
+        raise IndexStorageError(
+            f"{display_path(folder)} is a file, and an index is a folder; choose another place for the index"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         strange = {name for entry in folder.iterdir() if not _is_own(name := entry.name)}
@@ -73,7 +77,7 @@ def create_index(
             with making(folder) as connection:
                 fill(connection, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
-        raise IndexStorageError(f"index {display_path(folder)} cannot be made: {error}") from error
+        raise IndexStorageError(f"index {display_path(folder)} cannot be made: {reason(error)}") from error
 
 
 def is_building(folder: Path) -> bool:

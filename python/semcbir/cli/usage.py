@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Wrong usage of the command line: one line on stderr and exit code 2, whatever the parsing library says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from semcbir.cli.console import note
+
+USAGE = 2
+"""Exit code of wrong usage."""
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """A group of commands whose usage errors are one line."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
+    ) -> Any:
+        """Run the command that ``args`` (None: the process's arguments) name, and exit."""
+        more["standalone_mode"] = False
+        try:
+            code = super().main(args, prog_name, **more)
+        except _UsageError as error:
+            _refuse(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(error: Any) -> NoReturn:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        where = f"; see `{error.ctx.command_path} -h`" if error.ctx is not None else ""
+        note(f"error: {_words(error)}{where}")
+    sys.exit(USAGE)
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "option":
+        return " / ".join(parameter.opts)
+    return str(parameter.metavar or parameter.name)
+
+
+def _words(error: Any) -> str:
+    """Say what is wrong with an argument or option, and which it is."""
+    if not isinstance(error, typer.BadParameter):
+        said = error.format_message().rstrip(".")
+        return f"{said[:1].lower()}{said[1:]}"
+    name = error.param_hint or (_name(error.param) if error.param else "usage")
+    name = (name if isinstance(name, str) else " / ".join(name)).replace("'", "")
+    return f"{name} is missing" if type(error).__name__ == "MissingParameter" else f"{name}: {error.message}"
