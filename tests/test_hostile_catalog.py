@@ -198,6 +198,16 @@ def test_recipes_that_no_index_holds(index: Path, recipe: Callable[[str], object
     assert check_index(index)
 
 
+def test_a_recipe_of_other_numbers(index: Path):
+    """One flipped bit makes another sound recipe, by which photos would get other signatures."""
+    change(index, "UPDATE meta SET value = replace(value, '0.001', '0.003') WHERE key = 'recipe'")
+    with pytest.raises(IndexStorageError, match="recipe of index .* is damaged: its sha256"):
+        Index.open(index)
+    assert "sha256" in check_index(index)[0]
+    change(index, "DELETE FROM meta WHERE key = 'recipe_sha256'")  # as indexes were made before
+    Index.open(index)
+
+
 @pytest.mark.parametrize("value", [None, 5, "", b""])
 def test_a_model_that_is_no_path_is_an_error(index: Path, value: object):
     change(index, "DELETE FROM meta WHERE key = 'model'")

@@ -20,6 +20,7 @@ from semcbir.index.files import open_folder
 from semcbir.index.model import MODEL_FILE, copy_model, stored_model
 from semcbir.index.roots import outermost, stored_place
 from semcbir.index.schema import fill
+from semcbir.index.snapshot import RECIPE_SHA256, recipe_sha256
 from semcbir.networks.card import ModelCard
 from semcbir.recipe import Recipe
 
@@ -66,8 +67,10 @@ def create_index(
             copy_model(folder, model_path, card)
             sync_folder(folder)
             sync_folder(folder.parent)
+            text = json.dumps(recipe.to_dict())
             meta: dict[str, str | bytes] = {
-                "recipe": json.dumps(recipe.to_dict()),
+                "recipe": text,
+                RECIPE_SHA256: recipe_sha256(text),
                 "model": stored_model(model),
                 "uuid": str(uuid4()),
                 "made_with": json.dumps(_versions()),

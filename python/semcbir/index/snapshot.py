@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
+RECIPE_SHA256 = "recipe_sha256"
 _ATTEMPTS = 5
 _LARGEST_RECIPE = 2**24
 """Characters; a recipe of 65,536 classes has about a million."""
@@ -144,6 +146,11 @@ def live_ids(ids: npt.NDArray[np.int64], dead: Iterable[int]) -> npt.NDArray[np.
     return live
 
 
+def recipe_sha256(text: str) -> str:
+    """Return the digest that the catalogue keeps of a recipe's text, which never changes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def read_recipe(catalog: Catalog) -> Recipe:
     """Return the recipe of an index. Raises IndexStorageError if it is malformed or too new."""
     try:
@@ -159,6 +166,10 @@ def read_recipe(catalog: Catalog) -> Recipe:
                 f"index {catalog.folder} was made by a newer semcbir: "
                 f"its recipe has format {made}, this one knows {FORMAT}"
             )
-        return Recipe.from_dict(data)
+        recipe = Recipe.from_dict(data)
+        # With another number it is a sound recipe too, of other signatures. Older indexes have no digest.
+        if catalog.meta(RECIPE_SHA256) not in (None, recipe_sha256(text)):
+            raise ValueError("its sha256 is not the one that it was made with")
+        return recipe
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise IndexStorageError(f"the recipe of index {catalog.folder} is damaged: {error}") from error
