@@ -72,19 +72,25 @@ class IndexFolder:
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         return os.fdopen(os.open(self._place(name), flags, 0o666, dir_fd=self._descriptor), "wb")
 
-    def put(self, name: str, data: bytes) -> None:
-        """Write ``data`` as the file ``name``, in place of any other, complete or not at all."""
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BufferedWriter]:
+        """Open the file ``name`` to be written: in place of any other, complete or not at all."""
         temporary = f".{name}.tmp"
         self.remove(temporary)
         try:
             with self.create(temporary) as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             self.rename(temporary, name)
         except BaseException:
             self.remove(temporary)
             raise
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write ``data`` as the file ``name``, in place of any other, complete or not at all."""
+        with self.writing(name) as file:
+            file.write(data)
 
     def rename(self, old: str, new: str) -> None:
         """Give the file ``old`` the name ``new``; a link or file of that name is replaced."""

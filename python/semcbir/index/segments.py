@@ -84,21 +84,12 @@ def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
     (a full disk, say) and then leaves no file behind, IndexStorageError if ``folder`` is not a real folder.
     """
     name = secrets.token_hex(8) + SUFFIX
-    temporary = f".{name}.tmp"
     digest = hashlib.sha256()
-    with open_folder(folder) as opened:
-        try:
-            with opened.create(temporary) as file:
-                for piece in _pieces(batches):
-                    digest.update(piece)
-                    file.write(piece)
-                size = file.tell()
-                file.flush()
-                os.fsync(file.fileno())
-            opened.rename(temporary, name)
-        except BaseException:
-            opened.remove(temporary)
-            raise
+    with open_folder(folder) as opened, opened.writing(name) as file:
+        for piece in _pieces(batches):
+            digest.update(piece)
+            file.write(piece)
+        size = file.tell()
     sync_folder(folder)
     images = sum(len(_first(batch)) for batch in batches)
     return SegmentFile(name, images, size, digest.hexdigest())
