@@ -21,11 +21,11 @@ from semcbir.index.claims import claim
 from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import LARGEST, new_segment, tidy
 from semcbir.index.model import require_recipe
-from semcbir.index.moves import fingerprint, size_and_mtime
+from semcbir.index.moves import fingerprints, size_and_mtime
 from semcbir.index.rows import SegmentFile
 from semcbir.index.run import Report
 from semcbir.index.segments import Batch
-from semcbir.index.tasks import Task
+from semcbir.index.tasks import Task, ids_of
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
@@ -93,15 +93,11 @@ def append(
     """
     tasks = _tasks(catalog, paths, found)
     order = sorted(range(len(tasks)), key=lambda i: os.fsencode(tasks[i].path))
-    next_id = catalog.next_id()
-    images: list[_Image] = []
-    for i in order:
-        known = tasks[i].known
-        images.append(_Image(next_id if known is None else known.id, i, tasks[i]))
-        next_id += known is None
+    ids = ids_of((tasks[i] for i in order), catalog.next_id())
+    images = [_Image(key, i, tasks[i]) for key, i in zip(ids, order, strict=True)]
     report = Report()
     segments = list(_segments(catalog.folder / SEGMENTS, batch, images))
-    prints = [image.fingerprint() for image in images]
+    prints = fingerprints((image.id, image.task) for image in images)
     with catalog.changes():
         for segment, chunk in segments:
             key = catalog.add_segment(segment)
@@ -116,10 +112,8 @@ def append(
                     segment=key,
                     row=row,
                 )
-                fresh = task.known is None or task.known.state != "indexed"
-                report.added += fresh
-                report.updated += not fresh
-        catalog.put_fingerprints(one for one in prints if one)
+                report.count(task)
+        catalog.put_fingerprints(prints)
     tidy(catalog, recipe)
     return report
 
@@ -131,12 +125,6 @@ class _Image:
     id: int
     position: int
     task: Task
-
-    def fingerprint(self) -> tuple[int, int, int, bytes] | None:
-        """Return what the catalogue keeps to know the file again, or None if it cannot be read."""
-        task = self.task
-        digest = fingerprint(task.path, task.size, task.mtime_ns)
-        return (self.id, task.size, task.mtime_ns, digest) if digest else None
 
 
 def _tasks(catalog: Catalog, paths: Sequence[Path], found: Sequence[os.stat_result]) -> list[Task]:

@@ -51,6 +51,15 @@ def fingerprint(file: Path, size: int, mtime_ns: int) -> bytes | None:
         return None
 
 
+def fingerprints(images: Iterable[tuple[int, Task]]) -> list[tuple[int, int, int, bytes]]:
+    """Return (id, size, mtime, fingerprint) of the files of images, given by id; without unreadable ones."""
+    return [
+        (key, task.size, task.mtime_ns, digest)
+        for key, task in images
+        if (digest := fingerprint(task.path, task.size, task.mtime_ns))
+    ]
+
+
 def recognise(catalog: Catalog, plans: Sequence[Plan], *, adding: bool) -> None:
     """Turn tasks for new paths into moves where the file is a known image's, whose own path is gone.
 

@@ -18,9 +18,9 @@ from semcbir.extractor import Extracted, Extractor
 from semcbir.index.catalog import Catalog
 from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import new_segment, tidy
-from semcbir.index.moves import fingerprint
+from semcbir.index.moves import fingerprints
 from semcbir.index.segments import Batch
-from semcbir.index.tasks import Plan, Task
+from semcbir.index.tasks import Plan, Task, ids_of
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
@@ -76,6 +76,12 @@ class Report:
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+
+    def count(self, task: Task) -> None:
+        """Count a file whose signature is in the index now."""
+        fresh = task.known is None or task.known.state != "indexed"
+        self.added += fresh
+        self.updated += not fresh
 
 
 class Run:
@@ -146,22 +152,15 @@ class Run:
         """Write the segment, then the catalogue: in this order a kill at any point does no harm."""
         if not batch:
             return
-        next_id = self._catalog.next_id()
-        ids = []
-        for task, _ in batch:
-            ids.append(next_id if task.known is None else task.known.id)
-            next_id += task.known is None
-        good = [(key, found) for key, (_, found) in zip(ids, batch, strict=True) if isinstance(found, dict)]
-        prints = [
-            (key, task.size, task.mtime_ns, digest)
-            for key, (task, found) in zip(ids, batch, strict=True)
-            if isinstance(found, dict) and (digest := fingerprint(task.path, task.size, task.mtime_ns))
-        ]
+        ids = ids_of((task for task, _ in batch), self._catalog.next_id())
+        numbered = list(zip(ids, batch, strict=True))
+        good = [(key, found) for key, (_, found) in numbered if isinstance(found, dict)]
+        prints = fingerprints((key, task) for key, (task, found) in numbered if isinstance(found, dict))
         segment = new_segment(self._catalog.folder / SEGMENTS, [_join(good)]) if good else None
         with self._catalog.changes():
             key = self._catalog.add_segment(segment) if segment else None
             rows = iter(range(len(good)))
-            for image, (task, found) in zip(ids, batch, strict=True):
+            for image, (task, found) in numbered:
                 self._note(image, task, found, key, rows)
             self._catalog.put_fingerprints(prints)
 
@@ -174,9 +173,7 @@ class Run:
             size, mtime_ns = (None, None) if found.transient else (task.size, task.mtime_ns)
             put(size=size, mtime_ns=mtime_ns, reason=found.reason)
         else:
-            fresh = task.known is None or task.known.state != "indexed"
-            self.report.added += fresh
-            self.report.updated += not fresh
+            self.report.count(task)
             if found.damage is not None:
                 self.report.damaged.append(Damaged(task.path, found.damage))
             put(size=task.size, mtime_ns=task.mtime_ns, segment=segment, row=next(rows), reason=found.damage)

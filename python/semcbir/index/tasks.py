@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,15 @@ class Task:
     size: int
     mtime_ns: int
     known: ImageRow | None
+
+
+def ids_of(tasks: Iterable[Task], next_id: int) -> list[int]:
+    """Return the ids that the files of ``tasks`` have, or get from ``next_id`` on if they are new."""
+    ids = []
+    for task in tasks:
+        ids.append(next_id if task.known is None else task.known.id)
+        next_id += task.known is None
+    return ids
 
 
 @dataclass(frozen=True)
