@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import Index
 from semcbir.errors import ModelError
 from semcbir.extractor import Extractor
+from semcbir.networks.bounds import MAX_PASSES
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.presets import PRESETS, inference_of, preset
 from semcbir.networks.specs import InferenceSpec, SizeSpec
@@ -171,6 +172,12 @@ def test_labels_are_those_of_the_published_procedure(tmp_path: Path, name: str, 
         assert_best(labels, reference(image, segmenter.card))
 
 
+def passes(spec: InferenceSpec, size: SizeSpec) -> int:
+    """Return how often the largest photo goes through."""
+    canvases = (spec.canvas(*sides, size) for sides in spec.largest(size))
+    return sum((1 + spec.flip) * len(spec.starts(h)) * len(spec.starts(w)) for h, w in canvases)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_settings_are_followed(texture: Path, data: st.DataObject) -> None:
@@ -184,6 +191,10 @@ def test_any_settings_are_followed(texture: Path, data: st.DataObject) -> None:
         padding=data.draw(st.sampled_from(["end", "centre"])),
         taxonomy=data.draw(st.sampled_from([None, TAXONOMY])),
     )
+    if passes(spec, ModelCard.load(texture.with_suffix(".json")).size) > MAX_PASSES:
+        with pytest.raises(ValueError, match=f"at most {MAX_PASSES} windows, flips and scales"):
+            Segmenter(texture, inference=spec)
+        return
     segmenter = Segmenter(texture, inference=spec)
     assume(segmenter.card.inference is not None)
     image = photo(data.draw(st.integers(1, 8)), data.draw(st.integers(1, 8)))
