@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from semcbir.errors import ImageError
 from semcbir.images.reading import BoundedFile
-from semcbir.images.samples import Bytes, over_white
-from semcbir.images.source import Source
+from semcbir.images.samples import Bytes, over_white, scaled_to_8_bits
+from semcbir.images.source import CUT_SHORT, Source
 
 _BIT_FIELDS = {3: 3, 6: 4}
 """The numbers of compression that mean masks, and how many masks follow a header of 40 bytes."""
@@ -58,7 +58,7 @@ class BitFields(Source):
         stride = (width * size + 3) // 4 * 4
         self._file.seek(self._start)
         data = self._file.read(stride * height)
-        note = "the file ends early" if len(data) < stride * height else None
+        note = CUT_SHORT if len(data) < stride * height else None
         if len(data) < stride:
             raise ImageError("the BMP file ends before its picture begins")
         rows = np.frombuffer(data.ljust(stride * height, b"\0"), f"<u{size}").reshape(height, -1)[:, :width]
@@ -79,4 +79,4 @@ def _field(rows: NDArray[Any], mask: int) -> Bytes:
     field = rows >> shift & white
     if white > 255:
         return (field >> (white.bit_length() - 8)).astype(np.uint8)
-    return ((field * 255 + white // 2) // white).astype(np.uint8)
+    return scaled_to_8_bits(field, white)

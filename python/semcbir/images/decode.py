@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import IO, TypeAlias, cast
+from typing import IO, Any, NoReturn, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from semcbir.images.budget import DECODING
 from semcbir.images.chatter import heard
 from semcbir.images.kinds import HEAD_BYTES, READ_SUFFIXES, READ_WHOLE, kinds_of
 from semcbir.images.limits import MAX_FILE, MAX_PIXELS, MAX_WHOLE, PIXEL_BYTES
-from semcbir.images.reading import BoundedFile, check_size
+from semcbir.images.reading import BoundedFile, check_pixels, check_size
 from semcbir.images.source import Source
 from semcbir.images.sources import open_source
 
@@ -65,11 +65,16 @@ def load_noted(
     max_pixels = _limit("max_pixels", max_pixels)
     try:
         return _load(path, long_side, max_pixels)
-    except ImageError as error:
-        name = display_path(path)
-        raise ImageError(
-            f"{name}: {error}", reason=error.reason, transient=error.transient
-        ) from error.__cause__
+    except (ImageError, MemoryError) as error:
+        raise_named(display_path(path), error)
+
+
+def raise_named(name: str, error: ImageError | MemoryError) -> NoReturn:
+    """Raise the ImageError of the image ``name``, in which decoding ended in ``error``."""
+    if isinstance(error, MemoryError):
+        why = "there is not enough memory to decode it"
+        raise ImageError(f"{name}: {why}", reason=why, transient=True) from error
+    raise ImageError(f"{name}: {error}", reason=error.reason, transient=error.transient) from error.__cause__
 
 
 def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:
@@ -84,12 +89,19 @@ def as_image(array: ImageArray, long_side: int | None = 512) -> ImageArray:
     long_side = _limit("long_side", long_side)
     if not isinstance(array, np.ndarray):
         raise TypeError(f"array: expected an image as a NumPy array, got {type(array).__name__}")
-    if array.dtype != np.uint8:
-        raise TypeError(f"array: expected an RGB image of dtype uint8, got {array.dtype}")
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ValueError(f"array: expected an RGB image of shape (height, width, 3), got shape {array.shape}")
+    check_array("array", array)
     height, width = array.shape[:2]
     return resized(array, bounded_size(width, height, long_side))
+
+
+def check_array(name: str, array: NDArray[Any]) -> None:
+    """Raise TypeError or ValueError unless ``array``, the argument ``name``, is RGB uint8 (H, W, 3)."""
+    if array.dtype != np.uint8:
+        raise TypeError(f"{name}: expected an RGB image of dtype uint8, got {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise ValueError(
+            f"{name}: expected an RGB image of shape (height, width, 3), got shape {array.shape}"
+        )
 
 
 def _limit(name: str, value: int | None) -> int | None:
@@ -113,8 +125,6 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> tuple[Ima
         raise ImageError("there is no such file", transient=True) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ImageError(f"the file cannot be read ({reason(error)})", transient=True) from error
-    except MemoryError as error:
-        raise ImageError("there is not enough memory to decode it", transient=True) from error
 
 
 def decode(file: IO[bytes], long_side: int | None, max_pixels: int | None) -> ImageArray:
@@ -178,9 +188,8 @@ def _open(file: BoundedFile) -> Source:
 def _check_limit(source: Source, max_pixels: int | None) -> None:
     if max_pixels is None:
         return
+    check_pixels(source.announced, source.pixels, max_pixels)
     width, height = source.announced
-    if source.pixels > max_pixels:
-        raise ImageError(f"{width} x {height} pixels exceed the limit of {max_pixels} pixels")
     allowed = max(max_pixels * PIXEL_BYTES, _ALWAYS_ALLOWED)
     if source.cost > allowed:
         raise ImageError(

@@ -14,8 +14,17 @@ from PIL import Image
 from semcbir._files import PathLike, display_path, expanded, reason
 from semcbir._validate import shown
 from semcbir.errors import ImageError
-from semcbir.images.decode import ImageArray, as_image, decode_noted, load_noted
+from semcbir.images.decode import (
+    ImageArray,
+    as_image,
+    check_array,
+    decode_noted,
+    load_noted,
+    raise_named,
+)
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.images.reading import check_pixels
+from semcbir.images.source import ORIENTATION
 
 ImageSource: TypeAlias = PathLike | bytes | bytearray | memoryview | ImageArray | Image.Image
 """An image: the path of its file, the file's bytes, RGB uint8 (H, W, 3), or an image of Pillow's."""
@@ -41,12 +50,7 @@ def check_image(name: str, image: object) -> None:
     if not is_image(image):
         raise TypeError(f"{name}: expected {KINDS}, got {shown(image)}")
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8:
-            raise TypeError(f"{name}: expected an RGB image of dtype uint8, got {image.dtype}")
-        if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(
-                f"{name}: expected an RGB image of shape (height, width, 3), got shape {image.shape}"
-            )
+        check_array(name, image)
     elif isinstance(image, (str, os.PathLike)):
         expanded(image, name)
 
@@ -77,12 +81,8 @@ def read_noted(
     try:
         file = _encoded(image, max_pixels) if isinstance(image, Image.Image) else io.BytesIO(image)
         return decode_noted(file, long_side, max_pixels)
-    except ImageError as error:
-        message = f"{describe(image)}: {error}"
-        raise ImageError(message, reason=error.reason, transient=error.transient) from error.__cause__
-    except MemoryError as error:
-        why = "there is not enough memory to decode it"
-        raise ImageError(f"{describe(image)}: {why}", reason=why, transient=True) from error
+    except (ImageError, MemoryError) as error:
+        raise_named(describe(image), error)
 
 
 def describe(image: ImageSource) -> str:
@@ -99,8 +99,7 @@ def _encoded(image: Image.Image, max_pixels: int | None) -> io.BytesIO:
     width, height = image.size
     if not width * height:
         raise ImageError(f"{width} x {height} pixels are no image")
-    if max_pixels is not None and width * height > max_pixels:
-        raise ImageError(f"{width} x {height} pixels exceed the limit of {max_pixels} pixels")
+    check_pixels(image.size, width * height, max_pixels)
     try:
         image.load()
         exif = _exif(image)
@@ -133,5 +132,5 @@ def _exif(image: Image.Image) -> Any:
     """Return a block with nothing but the orientation of ``image``."""
     found = Image.Exif()
     with contextlib.suppress(Exception):  # damaged metadata around sound pixels
-        found[0x0112] = int(image.getexif().get(0x0112, 1))
+        found[ORIENTATION] = int(image.getexif().get(ORIENTATION, 1))
     return found

@@ -23,13 +23,11 @@ from semcbir.images.kinds import DECODERS, READ_WHOLE
 from semcbir.images.limits import LEAST_SHARE, PIXEL_BYTES
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes
-from semcbir.images.source import Source
+from semcbir.images.source import CUT_SHORT, ORIENTATION, Source
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-CUT_SHORT = "the file ends early"
-_ORIENTATION = 0x0112
 _PIXEL_BYTES = {"AVIF": 14, "HEIC": 12, "JPEG 2000": 20}
 
 
@@ -105,7 +103,7 @@ class PillowSource(Source):
     def orientation(self) -> int:  # type: ignore[override]
         """See Source; TIFFs are upright once they are decoded."""
         try:
-            return int(self.image.getexif().get(_ORIENTATION, 1))
+            return int(self.image.getexif().get(ORIENTATION, 1))
         except Exception:  # damaged metadata around sound pixels
             return 1
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from semcbir.images.reading import BoundedFile
+from semcbir.images.source import CUT_SHORT
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT")
@@ -21,7 +22,7 @@ def damage(file: BoundedFile) -> str | None:
             return wrong
         if kind == b"IDAT" and not wrong and not _is_sound(file, kind, start, length):
             wrong = "the checksum of its picture data is wrong"
-    return "the file ends early"
+    return CUT_SHORT
 
 
 def repaired(file: BoundedFile) -> bytes:

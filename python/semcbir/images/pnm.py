@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from semcbir.errors import ImageError
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes, scaled_to_8_bits
-from semcbir.images.source import Source
+from semcbir.images.source import CUT_SHORT, Source
 
 _HEAD_BYTES = 2**16
 _MOST_TEXT = 2**26
@@ -48,7 +48,7 @@ class Pnm(Source):
         wanted = width * height * channels
         self._file.seek(self._start)
         values: NDArray[Any] = self._text(wanted) if self._kind < 4 else self._binary(wanted)
-        note = "the file ends early" if len(values) < wanted else None
+        note = CUT_SHORT if len(values) < wanted else None
         if not len(values):
             raise ImageError("the PNM file ends before its picture begins")
         if note:

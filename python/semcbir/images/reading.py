@@ -44,6 +44,12 @@ class EndedFile(BoundedFile):
         return super().read(count) or self._end
 
 
+def check_pixels(size: tuple[int, int], count: int, limit: int | None) -> None:
+    """Raise ImageError if more than ``limit`` (None: no limit) pixels of a picture would be decoded."""
+    if limit is not None and count > limit:
+        raise ImageError(f"{size[0]} x {size[1]} pixels exceed the limit of {limit} pixels")
+
+
 def check_size(size: int, limit: int) -> None:
     """Raise ImageError if a file of ``size`` bytes is larger than ``limit``."""
     if size > limit:

@@ -7,6 +7,11 @@ from abc import ABC, abstractmethod
 
 from semcbir.images.samples import Bytes
 
+CUT_SHORT = "the file ends early"
+"""What is damaged in a file whose end is missing."""
+ORIENTATION = 0x0112
+"""The tag of TIFF and EXIF that says how a picture is turned."""
+
 
 class Source(ABC):
     """An opened image file.

@@ -24,14 +24,12 @@ from semcbir.images.pillow import (
 from semcbir.images.pnm import Pnm
 from semcbir.images.reading import BoundedFile, EndedFile
 from semcbir.images.samples import Bytes, as_8_bits
-from semcbir.images.source import Source
+from semcbir.images.source import ORIENTATION, Source
 from semcbir.images.tiff_layout import SIGNED, UNSIGNED, Layout, full_page, layout_of, pillow_is_wrong
 from semcbir.images.tiff_page import open_page
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
-
-_ORIENTATION = 0x0112
 
 
 def open_source(kind: str, file: BoundedFile) -> Source:
@@ -253,7 +251,7 @@ def _open_tiff(file: BoundedFile) -> Source:
 
 
 def _turned(tags: ImageFileDirectory_v2) -> int:
-    value = tags.get(_ORIENTATION, 1)
+    value = tags.get(ORIENTATION, 1)
     return value if isinstance(value, int) else 1
 
 
