@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
 
-from semcbir._files import PathLike, absolute
-from semcbir._validate import check_many, shown
+from semcbir._files import PathLike
+from semcbir._validate import check_many
 from semcbir.images.given import KINDS, ImageSource, check_image, is_image, read_image
 from semcbir.index.database import is_index
 from semcbir.index.index import Index
-from semcbir.index.ready import ready_index
+from semcbir.index.ready import check_place, ready_index
 from semcbir.recipe import require_same
 from semcbir.results import Hit, Results
 from semcbir.searcher import Neighbors, Penalized, check_epsilon, check_k, check_penalized
@@ -98,9 +97,7 @@ def _open(index: Index | PathLike, queries: Sequence[Query], feature: str | None
     """Open ``index``; the index of a folder of photos is brought up to date."""
     if isinstance(index, Index):
         return index
-    if not isinstance(index, (str, os.PathLike)):
-        raise TypeError(f"index: expected an Index, or the path of one or of a folder, got {shown(index)}")
-    place = absolute(index, "index")
+    place = check_place("index", index)
     if not is_index(place):
         for query in queries:  # One that cannot be read must fail before any long work.
             if not isinstance(query, Signatures):

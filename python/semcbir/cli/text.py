@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from semcbir._files import display_path
 from semcbir._validate import counted
-from semcbir.index.catalog import Catalog, read
+from semcbir.index.catalog import read
 from semcbir.networks.specs import InferenceSpec
 
 if TYPE_CHECKING:
@@ -196,15 +196,11 @@ class _Listed:
 
     @classmethod
     def of(cls, index: Index) -> _Listed:
-        from semcbir.index.lookup import reasons
-        from semcbir.index.run import Damaged, Skipped
+        from semcbir.index import lookup
 
         with read(index.path) as catalog:
-            return cls(
-                [Skipped(*found) for found in reasons(catalog, Catalog.skipped)],
-                [Damaged(*found) for found in reasons(catalog, Catalog.damaged)],
-                [file.size for _, file in catalog.segments()],
-            )
+            sizes = [file.size for _, file in catalog.segments()]
+            return cls(lookup.skipped(catalog), lookup.damaged(catalog), sizes)
 
 
 def segment_sizes(index: Index) -> list[int]:

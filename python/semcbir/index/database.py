@@ -53,7 +53,11 @@ def is_index(folder: Path) -> bool:
 def require_index(folder: Path) -> None:
     """Raise IndexStorageError unless ``is_index``."""
     if not is_index(folder):
-        raise IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}")
+        raise _missing(folder)
+
+
+def _missing(folder: Path) -> IndexStorageError:
+    return IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}")
 
 
 @contextmanager
@@ -191,7 +195,7 @@ def _inspect(folder: Path) -> bool:
                 raise _foreign(folder, f"{NAME} is in the WAL mode, which semcbir never uses")
             return _inspect_journal(inside)
     except (FileNotFoundError, NotADirectoryError):
-        raise IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}") from None
+        raise _missing(folder) from None
     except OSError as error:
         raise IndexStorageError(f"catalogue of index {display_path(folder)}: {error.strerror}") from error
 

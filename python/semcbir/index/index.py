@@ -18,6 +18,7 @@ from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images.limits import MAX_PIXELS
+from semcbir.index import lookup
 from semcbir.index.append import append, check_batch, check_files
 from semcbir.index.arguments import (
     check_folders,
@@ -31,7 +32,7 @@ from semcbir.index.check import check_index
 from semcbir.index.claims import rebase
 from semcbir.index.create import BUILDING, create_index
 from semcbir.index.database import is_index
-from semcbir.index.lookup import Record, reasons, record_at, records
+from semcbir.index.lookup import Record, record_at, records
 from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
 from semcbir.index.plan import plan_add, plan_refresh
@@ -195,13 +196,13 @@ class Index:
     def skipped(self) -> list[Skipped]:
         """The image files that could not be read, with the reason, by path."""
         with self._read() as catalog:
-            return [Skipped(*found) for found in reasons(catalog, Catalog.skipped)]
+            return lookup.skipped(catalog)
 
     @property
     def damaged(self) -> list[Damaged]:
         """The images in the index whose files could be read only in part, with the reason, by path."""
         with self._read() as catalog:
-            return [Damaged(*found) for found in reasons(catalog, Catalog.damaged)]
+            return lookup.damaged(catalog)
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the records of the images that can be found, by id."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog
 from semcbir.index.roots import Roots, read_roots
 from semcbir.index.rows import MAX_ID
+from semcbir.index.run import Damaged, Skipped
 from semcbir.index.snapshot import Snapshot
 
 
@@ -50,15 +51,20 @@ def record_at(catalog: Catalog, file: Path) -> Record | None:
     return Record(row.id, place[1], row.size, row.mtime_ns) if place and row else None
 
 
-def reasons(
-    catalog: Catalog, query: Callable[[Catalog], list[tuple[int, bytes, str]]]
-) -> list[tuple[Path, str]]:
-    """Return the files for which ``query`` gives a reason, and the reason, by path.
+def skipped(catalog: Catalog) -> list[Skipped]:
+    """Return the image files that could not be read, with the reason, by path."""
+    return [Skipped(*one) for one in _placed(catalog, catalog.skipped())]
 
-    ``query`` is ``Catalog.skipped`` or ``Catalog.damaged``.
-    """
+
+def damaged(catalog: Catalog) -> list[Damaged]:
+    """Return the images in the index whose files could be read only in part, with the reason, by path."""
+    return [Damaged(*one) for one in _placed(catalog, catalog.damaged())]
+
+
+def _placed(catalog: Catalog, rows: Iterable[tuple[int, bytes, str]]) -> list[tuple[Path, str]]:
+    """Return (file, reason) of rows (root, path, reason), by path; without those of forgotten roots."""
     roots = {root.id: root for root in read_roots(catalog)}
-    found = [(roots[root].file(path), reason) for root, path, reason in query(catalog) if root in roots]
+    found = [(roots[root].file(path), reason) for root, path, reason in rows if root in roots]
     return sorted(found, key=lambda one: os.fsencode(one[0]))
 
 

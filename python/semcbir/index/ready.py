@@ -42,11 +42,14 @@ class Ready:
 
 def open_place(place: Index | PathLike, name: str) -> Index:
     """Return ``place`` if it is an Index, or else the index there (``index_place``), opened."""
-    if isinstance(place, Index):
-        return place
+    return place if isinstance(place, Index) else Index.open(index_place(check_place(name, place), name))
+
+
+def check_place(name: str, place: PathLike) -> Path:
+    """Return the absolute path of an index or a folder; TypeError or ValueError if ``place`` is no path."""
     if not isinstance(place, (str, os.PathLike)):
         raise TypeError(f"{name}: expected an Index, or the path of one or of a folder, got {shown(place)}")
-    return Index.open(index_place(place, name))
+    return absolute(place, name)
 
 
 def ready_index(
