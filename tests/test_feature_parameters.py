@@ -46,6 +46,7 @@ def test_parse_features() -> None:
     assert parse_features(["sift", KAZE(upright=True)]) == (SIFT(), KAZE(upright=True))
     assert parse_features(HOG(n_bins=12)) == (HOG(n_bins=12),)
     assert parse_features(iter(["surf"])) == (SURF(),)
+    assert parse_features({"hog": 0.6, "sift": 0.5}) == (HOG(), SIFT())  # figures by feature
 
 
 @pytest.mark.parametrize("features", ["orb", "", "kaze,", "kaze,orb", ["kaze", "x"]])

@@ -51,6 +51,8 @@ def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[F
         features = features.split(",")
     elif isinstance(features, Feature):
         features = (features,)
+    elif isinstance(features, Mapping):  # of something by feature
+        features = tuple(features)
     many = check_many("features", features, "names or features")
     parsed = tuple(_one("features", feature) for feature in many)
     names = [feature.name for feature in parsed]
