@@ -28,7 +28,7 @@ from semcbir import (
     search,
 )
 from semcbir.index import catalog, merge
-from semcbir.index.run import Damaged
+from semcbir.index.report import Damaged
 from tiny_models import tiny_model as write_tiny_model
 
 

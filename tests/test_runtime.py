@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
+import importlib.machinery
+import importlib.util
 import platform
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -91,16 +91,22 @@ def test_hidden_gpus_are_not_visible(monkeypatch: pytest.MonkeyPatch, value: str
 
 
 def test_two_distributions_are_told_once_with_the_mend(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version: Callable[[str], str] = importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: "1" if name.startswith("onnxruntime") else version(name)
+    for name in ("onnxruntime", "onnxruntime_gpu", "numpy"):
+        (tmp_path / f"{name}-1.20.0.dist-info").mkdir()
+    (tmp_path / "onnxruntime").mkdir()
+    found = importlib.machinery.ModuleSpec(
+        "onnxruntime", None, origin=str(tmp_path / "onnxruntime/__init__.py")
     )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: found)
+    runtime._distributions.cache_clear()
+    monkeypatch.setattr(runtime, "_warned", set())
     with pytest.warns(RuntimeWarning, match="both installed .* pip uninstall -y onnxruntime onnxruntime-gpu"):
         Segmenter(tiny_model, device="cpu")
     with warnings.catch_warnings(action="error"):
         Segmenter(tiny_model, device="cpu")
+    runtime._distributions.cache_clear()
 
 
 class PretendedCuda:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from semcbir.index.check import check_index
     from semcbir.index.index import Index
     from semcbir.index.lookup import Record
-    from semcbir.index.run import Progress, Report, Skipped
+    from semcbir.index.report import Progress, Report, Skipped
     from semcbir.networks.card import ModelCard
     from semcbir.query import search
     from semcbir.recipe import Recipe
@@ -89,7 +89,7 @@ _NAMES = {
     "index.check": ("check_index",),
     "index.index": ("Index",),
     "index.lookup": ("Record",),
-    "index.run": ("Progress", "Report", "Skipped"),
+    "index.report": ("Progress", "Report", "Skipped"),
     "networks.card": ("ModelCard",),
     "query": ("search",),
     "recipe": ("Recipe",),

@@ -43,7 +43,7 @@ from semcbir.segmentation.runtime import DEVICES
 
 if TYPE_CHECKING:
     from semcbir.index.index import Index
-    from semcbir.index.run import Report
+    from semcbir.index.report import Report
 
 
 @command

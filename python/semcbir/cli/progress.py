@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
     from semcbir.export.downloading import Transfer
-    from semcbir.index.run import Progress
+    from semcbir.index.report import Progress
 
 
 class Meter:

@@ -19,7 +19,7 @@ from semcbir.networks.specs import InferenceSpec
 if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
     from semcbir.index.index import Index
-    from semcbir.index.run import Damaged, Report, Skipped
+    from semcbir.index.report import Damaged, Report, Skipped
     from semcbir.results import Hit, Results
 
 LISTED = 20

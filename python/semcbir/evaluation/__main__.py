@@ -22,7 +22,7 @@ from semcbir.evaluation.measuring import Scores, evaluate
 from semcbir.evaluation.tables import markdown
 from semcbir.extractor import LONG_SIDE
 from semcbir.index.index import Index
-from semcbir.index.run import Progress
+from semcbir.index.report import Progress
 from semcbir.networks.published import DEFAULT
 from semcbir.searcher import check_epsilon
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""BMP files whose pixels are bit fields: Pillow knows only the usual masks."""
+"""BMP files; Pillow knows only the usual masks of those whose pixels are bit fields."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semcbir.errors import ImageError
+from semcbir.images.pillow import PillowSource
 from semcbir.images.reading import BoundedFile
 from semcbir.images.samples import Bytes, over_white, scaled_to_8_bits
 from semcbir.images.source import CUT_SHORT, Source
@@ -18,7 +19,18 @@ _BIT_FIELDS = {3: 3, 6: 4}
 """The numbers of compression that mean masks, and how many masks follow a header of 40 bytes."""
 
 
-def reads(file: BoundedFile, header: int) -> bool:
+def open_bmp(kind: str, file: BoundedFile) -> Source:
+    """Read the header of a BMP, or of a DIB, which is one without its first 14 bytes."""
+    try:
+        return PillowSource(kind, file)
+    except ImageError:
+        header = 14 if kind == "BMP" else 0
+        if not _has_bit_fields(file, header):
+            raise
+        return BitFields(file, header)
+
+
+def _has_bit_fields(file: BoundedFile, header: int) -> bool:
     """Return whether a BMP, whose header is at byte ``header``, has pixels of 16 or 32 bits in bit fields."""
     file.seek(header)
     head = file.read(20)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semcbir.images.convert import to_rgb
 from semcbir.images.samples import NARROW, Bytes, is_narrow, over_white, stretched
 
 if TYPE_CHECKING:
@@ -40,7 +41,18 @@ def may_be_narrow(image: ImageFile) -> bool:
     return bool(max(high for _, high in extrema) - min(low for low, _ in extrema) < 256 / NARROW)
 
 
-def take_lower_bytes(image: ImageFile) -> None:
+def converted(image: ImageFile, undecoded: ImageFile, transparent: Any) -> Bytes:
+    """Return RGB pixels of a decoded ``image`` of 16 bits; the same file, ``undecoded``, gives the lower 8.
+
+    ``transparent`` is the colour (16-bit red, green, blue) that means white paper, or None.
+    """
+    _take_lower_bytes(undecoded)
+    undecoded.load()
+    pixels = _deep_rgb(image, undecoded, transparent)
+    return to_rgb(image) if pixels is None else pixels
+
+
+def _take_lower_bytes(image: ImageFile) -> None:
     """Make Pillow keep the lower 8 bits when it decodes: in the other byte order they are the upper ones."""
     image.tile = [_swapped(tile) for tile in image.tile]
 
@@ -54,11 +66,8 @@ def _swapped(tile: Any) -> Any:
     return type(tile)(*tile[:3], other) if hasattr(tile, "_fields") else (*tile[:3], other)
 
 
-def deep_rgb(upper: Image.Image, lower: Image.Image, transparent: Any) -> Bytes | None:
-    """Return RGB from images of the upper and the lower bytes of 16 bits; None if the upper ones are enough.
-
-    ``transparent`` is the colour (16-bit red, green, blue) that means white paper, or None.
-    """
+def _deep_rgb(upper: Image.Image, lower: Image.Image, transparent: Any) -> Bytes | None:
+    """Return RGB from images of the upper and the lower bytes; None if the upper ones are enough."""
     low, high = 2**16, 0
     for _, values, _ in _strips(upper, lower):
         low, high = min(low, int(values.min())), max(high, int(values.max()))

@@ -6,9 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from semcbir.errors import ImageError
-from semcbir.images.reading import BoundedFile
+from semcbir.images.limits import PIXEL_BYTES
+from semcbir.images.pillow import PillowSource, open_image, what_was_decoded
+from semcbir.images.reading import BoundedFile, EndedFile
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
 
 MAX_SCANS = 100
 """JPEGs of more scans are refused: each of them is a pass over the whole picture. Encoders make about ten."""
@@ -24,6 +30,50 @@ _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither a stuffed byte n
 _MAX_JUNK = 2**16
 _SHORT, _LONG = 2**12, 2**20
 _HOLE = bytes(64)
+
+
+class JpegSource(PillowSource):
+    """A JPEG: decoded at a fraction of its size where that is enough."""
+
+    def __init__(self, file: BoundedFile) -> None:
+        self._survey = survey(file)
+        self._size: tuple[int, int] | None = None
+        super().__init__("JPEG", file)
+
+    def draft(self, size: tuple[int, int]) -> bool:
+        """Decode at 1/2, 1/4 or 1/8 where that is still at least ``size``."""
+        self._size = size
+        self.image.draft(None, size)
+        self.cost = self.pixels * PIXEL_BYTES
+        if not self._survey.single:  # all coefficients are held, in 16 bits
+            layers: list[tuple[int, int, int, int]] = self.image.layer  # type: ignore[attr-defined]
+            wide, high = (max((layer[axis] for layer in layers), default=1) for axis in (1, 2))
+            blocks = sum(layer[1] * layer[2] for layer in layers) / (wide * high)
+            self.cost += int(2 * blocks * self.announced[0] * self.announced[1])
+        return True
+
+    @property
+    def pixels(self) -> int:
+        """See Source; as many as are left at the fraction of the size."""
+        return self.image.size[0] * self.image.size[1]
+
+    def salvaged(self) -> ImageFile | None:
+        """Decode once more, as if the picture ended where the file does."""
+        image = open_image("JPEG", EndedFile(self.file.file, END))
+        image.draft(None, self._size)
+        try:
+            image.load()
+        except MemoryError:
+            raise
+        except Exception:
+            return what_was_decoded(image)
+        return image
+
+    def unnoticed_damage(self) -> str | None:
+        """See PillowSource."""
+        if has_hole(self.file, self._survey):
+            return "a part of its data is lost (zeros are in its place)"
+        return None
 
 
 @dataclass(frozen=True)

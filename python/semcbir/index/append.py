@@ -22,8 +22,8 @@ from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import LARGEST, new_segment, tidy
 from semcbir.index.model import require_recipe
 from semcbir.index.moves import fingerprints, size_and_mtime
+from semcbir.index.report import Report
 from semcbir.index.rows import SegmentFile
-from semcbir.index.run import Report
 from semcbir.index.segments import Batch
 from semcbir.index.tasks import Task, ids_of
 from semcbir.recipe import Recipe

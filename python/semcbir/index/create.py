@@ -89,6 +89,13 @@ def is_building(folder: Path) -> bool:
         return opened.meta(BUILDING) is not None
 
 
+def finish_building(opened: catalog.Catalog) -> None:
+    """Note that a refresh has read all photos."""
+    if opened.meta(BUILDING) is not None:
+        with opened.changes():
+            opened.forget(BUILDING)
+
+
 def _is_own(name: str) -> bool:
     return name in _OWN_NAMES or is_temporary(name) or name.startswith(PROBE)
 

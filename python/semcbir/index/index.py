@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Index: a folder on disk that holds the signatures of many image files."""
+"""Index: a folder on disk that holds the signatures of many image files.
+
+What only writing needs is imported by the methods that write: most programs only search.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 
@@ -19,7 +22,6 @@ from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index import lookup
-from semcbir.index.append import append, check_batch, check_files
 from semcbir.index.arguments import (
     check_folders,
     check_ids,
@@ -28,22 +30,18 @@ from semcbir.index.arguments import (
     check_paths,
 )
 from semcbir.index.catalog import Catalog, read, writer
-from semcbir.index.check import check_index
-from semcbir.index.claims import rebase
-from semcbir.index.create import BUILDING, create_index
 from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
-from semcbir.index.merge import merge_all, remove_litter, tidy
 from semcbir.index.model import extractor_like, find_model, require_like
-from semcbir.index.plan import plan_add, plan_refresh
-from semcbir.index.removal import plan_removal
-from semcbir.index.run import Damaged, Progress, Report, Run, Skipped
+from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load
-from semcbir.index.tasks import Plan
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
+
+if TYPE_CHECKING:
+    from semcbir.index.tasks import Plan
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -94,6 +92,19 @@ class Index:
     def _read(self) -> AbstractContextManager[Catalog]:
         self._require_open()
         return read(self.path)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Catalog]:
+        """Be the index's writer, and show what was changed, whatever happened."""
+        from semcbir.index.merge import remove_litter
+
+        self._require_open()
+        with writer(self.path) as catalog:
+            remove_litter(catalog)
+            try:
+                yield catalog
+            finally:
+                self._reload()
 
     def close(self) -> None:
         """Let go of the mapped files and of the model; doing so again changes nothing.
@@ -158,6 +169,8 @@ class Index:
         if not roots:
             raise ValueError("folders: expected at least one folder, got none")
         if not is_index(folder):
+            from semcbir.index.create import create_index
+
             extractor.load()  # An index must not be made with a model that does not work.
             create_index(
                 folder, roots, extractor.recipe, extractor.model, extractor.model_path, extractor.card
@@ -299,6 +312,8 @@ class Index:
         Folders are remembered: ``refresh`` looks there for new images. An image that ``remove`` took out
         comes back. An ``extractor`` saves loading the model again. Raises the errors of ``build``.
         """
+        from semcbir.index.plan import plan_add
+
         chosen = list(dict.fromkeys(check_paths("paths", paths)))
         for path in chosen:
             if not path.exists():
@@ -320,15 +335,13 @@ class Index:
         RecipeMismatchError for signatures made differently, ValueError if numbers of images differ or a path
         is there twice, IndexLockedError if another process writes.
         """
+        from semcbir.index.append import append, check_batch, check_files
+
         files = check_paths("paths", paths)
         batch = check_batch(self.path, self.recipe, signatures)
         found = check_files(files, len(next(iter(batch.values()))))
-        with writer(self.path) as catalog:
-            remove_litter(catalog)
-            try:
-                self.report = append(catalog, self.recipe, batch, files, found)
-            finally:
-                self._reload()
+        with self._changing() as catalog:
+            self.report = append(catalog, self.recipe, batch, files, found)
         return self.report
 
     def refresh(
@@ -347,6 +360,8 @@ class Index:
         tried again if they changed, or if the ``extractor`` has another ``max_pixels`` than by default.
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
+        from semcbir.index.plan import plan_refresh
+
         chosen = check_folders("folders", folders)
         retry = isinstance(extractor, Extractor) and extractor.max_pixels != MAX_PIXELS
 
@@ -363,23 +378,17 @@ class Index:
         folder that is, is no longer followed. Raises ValueError, and takes nothing out, if something is not
         in the index; IndexLockedError if another process writes.
         """
+        from semcbir.index.removal import remove
+
         many = check_keys("images", images)
-        self._require_open()
-        with writer(self.path) as catalog:
+        with self._changing() as catalog:
             self._reload()
-            removal = plan_removal(catalog, many, self._snapshot.__contains__)
-            try:
-                with catalog.changes():
-                    for root in removal.roots:
-                        catalog.set_root_state(root, "forgotten")
-                    count = catalog.take_out(removal.images, "removed")
-                tidy(catalog, self.recipe)
-            finally:
-                self._reload()
-        return count
+            return remove(catalog, self.recipe, many, self._snapshot.__contains__)
 
     def check(self) -> list[str]:
         """Verify the whole index, checksums included, and return what is wrong; empty if it is sound."""
+        from semcbir.index.check import check_index
+
         self._require_open()
         return check_index(self.path)
 
@@ -388,11 +397,10 @@ class Index:
 
         Raises IndexLockedError if another process writes.
         """
-        self._require_open()
-        with writer(self.path) as catalog:
-            remove_litter(catalog)
+        from semcbir.index.merge import merge_all
+
+        with self._changing() as catalog:
             merge_all(catalog, self.recipe)
-        self._reload()
 
     def rebase(self, new: PathLike, old: PathLike | None = None) -> None:
         """Tell the index that its folder ``old`` is now at ``new``; ``old`` is optional if it has only one.
@@ -401,12 +409,12 @@ class Index:
         holds none of the photos; ImageError if ``new`` is not a folder; IndexLockedError if another process
         writes.
         """
+        from semcbir.index.claims import rebase
+
         before = None if old is None else absolute(old, "old")
         (folder,) = check_folders("new", [new])
-        self._require_open()
-        with writer(self.path) as catalog:
+        with self._changing() as catalog:
             rebase(catalog, folder, before)
-        self._reload()
 
     def _run(
         self,
@@ -415,21 +423,20 @@ class Index:
         on_progress: OnProgress,
         whole: bool = False,
     ) -> Report:
+        from semcbir.index.create import finish_building
+        from semcbir.index.run import Run
+
         self._require_open()
         check_call("on_progress", on_progress)
         if extractor is not None:
             check_instance("extractor", extractor, Extractor, "an Extractor or None")
             require_like(self.path, self.recipe, extractor, "the signatures to add")
-        with writer(self.path) as catalog:
-            remove_litter(catalog)
+        with self._changing() as catalog:
             plans = make_plans(catalog)
-            run = Run(catalog, self.recipe, on_progress)
-            self.report = run.report
-            try:
-                run.carry_out(plans, lambda: extractor or self.extractor())
-                if whole and catalog.meta(BUILDING) is not None:
-                    with catalog.changes():
-                        catalog.forget(BUILDING)
-            finally:
-                self._reload()
+            self.report = Report()
+            Run(catalog, self.recipe, self.report, on_progress).carry_out(
+                plans, lambda: extractor or self.extractor()
+            )
+            if whole:
+                finish_building(catalog)
         return self.report

@@ -12,9 +12,9 @@ from semcbir._files import display_path
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog
+from semcbir.index.report import Damaged, Skipped
 from semcbir.index.roots import Roots, read_roots
 from semcbir.index.rows import MAX_ID
-from semcbir.index.run import Damaged, Skipped
 from semcbir.index.snapshot import Snapshot
 
 

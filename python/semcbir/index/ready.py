@@ -20,7 +20,7 @@ from semcbir.index.create import is_building
 from semcbir.index.database import is_index
 from semcbir.index.index import Index, OnProgress
 from semcbir.index.place import FOLDER_INDEX, index_place, own_place
-from semcbir.index.run import Report
+from semcbir.index.report import Report
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 """Seconds between looks at an index that another process is making."""

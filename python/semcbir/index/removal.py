@@ -13,7 +13,25 @@ from typing import SupportsIndex
 from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import shown
 from semcbir.index.catalog import Catalog
+from semcbir.index.merge import tidy
 from semcbir.index.roots import Roots, read_roots
+from semcbir.recipe import Recipe
+
+
+def remove(
+    catalog: Catalog,
+    recipe: Recipe,
+    chosen: Iterable[SupportsIndex | PathLike],
+    is_known: Callable[[int], bool],
+) -> int:
+    """Take out what ``chosen`` means (see ``plan_removal``), in one commit; return how many images."""
+    removal = plan_removal(catalog, chosen, is_known)
+    with catalog.changes():
+        for root in removal.roots:
+            catalog.set_root_state(root, "forgotten")
+        count = catalog.take_out(removal.images, "removed")
+    tidy(catalog, recipe)
+    return count
 
 
 @dataclass

@@ -7,9 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from semcbir.index.catalog import Catalog
 from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import new_segment, tidy
 from semcbir.index.moves import fingerprints
+from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.segments import Batch
 from semcbir.index.tasks import Plan, Task, ids_of
 from semcbir.recipe import Recipe
@@ -30,70 +29,20 @@ BATCH_LIMIT = 1024
 """A batch is committed once it has BATCH_IMAGES and BATCH_SECONDS have passed, or at BATCH_LIMIT."""
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """An image file that could not be read, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """An image file that could be read only in part, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: files done, files in total, and how many were skipped."""
-
-    done: int
-    total: int
-    skipped: int
-
-
-@dataclass
-class Report:
-    """What a run did: how many images it added, read again, took out, and left as they were.
-
-    ``moved`` counts the images that it found under another path, as they were. ``skipped`` are the files
-    that it could not read, ``damaged`` those of which it could read a part; ``missing`` are the folders that
-    are not there, or whose images are gone all at once, as if a disk was not mounted; ``unreadable`` are
-    those that could not be listed: their images stay.
-    ``ignored`` counts, by kind, the files that look like pictures and are not read: {"NEF": 12, "PSD": 1}.
-    """
-
-    added: int = 0
-    updated: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    damaged: list[Damaged] = field(default_factory=list)
-    missing: list[Path] = field(default_factory=list)
-    unreadable: list[Path] = field(default_factory=list)
-    ignored: dict[str, int] = field(default_factory=dict)
-
-    def count(self, task: Task) -> None:
-        """Count a file whose signature is in the index now."""
-        fresh = task.known is None or task.known.state != "indexed"
-        self.added += fresh
-        self.updated += not fresh
-
-
 class Run:
     """Carries out plans, one committed batch at a time; the caller is the index's writer."""
 
     def __init__(
-        self, catalog: Catalog, recipe: Recipe, on_progress: Callable[[Progress], None] | None
+        self,
+        catalog: Catalog,
+        recipe: Recipe,
+        report: Report,
+        on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self._catalog = catalog
         self._recipe = recipe
         self._on_progress = on_progress
-        self.report = Report()
+        self.report = report
         """What has been done so far."""
 
     def carry_out(self, plans: Sequence[Plan], extractor: Callable[[], Extractor]) -> None:
