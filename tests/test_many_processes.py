@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from semcbir.index.database import is_index
 
 COMMAND = [sys.executable, "-c", "from semcbir.cli import main; main()"]
 PROCESSES = 8
+LINUX = Path("/proc/self/fd").is_dir()
 
 
 @pytest.fixture
@@ -294,3 +297,22 @@ def test_a_lock_that_is_held_is_not_taken_for_one_that_is_missing(
             index.refresh()
         assert not isinstance(raised.value, IndexLockedError)
     assert is_index(index.path)
+
+
+def test_reading_threads_leave_the_writer_its_locks(photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    index = tmp_path / "index"
+    file = index / "catalog.sqlite"
+    Index.build(photo_folder, index, model=tiny_model)
+    outside = f"import sqlite3; sqlite3.connect({str(file)!r}, 0).execute('BEGIN IMMEDIATE')"
+    with ThreadPoolExecutor(1) as beside, catalog.writer(index) as opened, opened.changes():
+        opened.take_out([0], "gone")
+        for _ in range(3):
+            found = beside.submit(lambda: Index.open(index).find(photo_folder / "beach" / "1.jpg")).result()
+            assert found is not None
+        other = subprocess.run([sys.executable, "-c", outside], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr
+        Index.open(index)
+    assert len(Index.open(index)) == 11
+    assert Index.open(index).check() == []
+    if LINUX:  # nothing stays open
+        assert file not in {Path(os.path.realpath(path)) for path in Path("/proc/self/fd").glob("*")}

@@ -21,6 +21,7 @@ from semcbir._files import display_path, sync_folder
 from semcbir._lock import locks_missing
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index.files import IndexFolder, open_index_folder
+from semcbir.index.inspection import connected, head
 from semcbir.index.rows import RowError
 
 NAME = "catalog.sqlite"
@@ -65,7 +66,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open the catalogue for one consistent view, read-only unless a killed writer's work must be undone."""
     with errors(folder), ExitStack() as stack:
         recovering = _inspect(folder)
-        connection = stack.enter_context(closing(_opened(folder, "rw" if recovering else "ro")))
+        connection = stack.enter_context(_connection(folder, "rw" if recovering else "ro"))
         try:
             _begin(connection)
         except sqlite3.OperationalError as error:
@@ -73,7 +74,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
                 raise
             # A writer was killed since we looked.
             _inspect(folder)
-            connection = stack.enter_context(closing(_opened(folder, "rw")))
+            connection = stack.enter_context(_connection(folder, "rw"))
             _begin(connection)
         _check_version(folder, connection)
         yield connection
@@ -85,7 +86,7 @@ def writing(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open the catalogue for changes; the caller holds the writers' lock."""
     with errors(folder):
         _inspect(folder)
-        with closing(_opened(folder, "rw")) as connection:
+        with _connection(folder, "rw") as connection:
             # After a power cut a commit must still hold, and its journal must be gone.
             connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -157,6 +158,12 @@ def errors(folder: Path) -> Iterator[None]:
         raise IndexStorageError(message) from error
 
 
+@contextmanager
+def _connection(folder: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    with connected(), closing(_opened(folder, mode)) as connection:
+        yield connection
+
+
 def _opened(folder: Path, mode: str) -> sqlite3.Connection:
     # If the file is write-protected, SQLite itself falls back from "rw" to read-only.
     location = quote(os.fsencode((folder / NAME).absolute()))
@@ -184,13 +191,10 @@ def _inspect(folder: Path) -> bool:
     """
     try:
         with open_index_folder(folder) as inside:
-            if inside.require_regular(NAME) is None:
-                raise FileNotFoundError
             for name in _FOREIGN:
                 if inside.status(name):
                     raise _foreign(folder, f"{name} is there, but semcbir keeps no such file")
-            with inside.open(NAME) as file:
-                header = file.read(20)
+            header = head(inside, NAME, 20)
             if header.startswith(_DATABASE) and _WAL_VERSION in header[18:20]:
                 raise _foreign(folder, f"{NAME} is in the WAL mode, which semcbir never uses")
             return _inspect_journal(inside)
