@@ -17,7 +17,8 @@ import semcbir
 PACKAGE = Path(semcbir.__file__).parent
 
 ROOMS = (
-    ("_core", "errors"),
+    ("_core", "_printable"),
+    ("errors",),
     ("_columns", "_files", "_lock", "_streams", "_validate", "threads"),
     ("images",),
     ("features",),

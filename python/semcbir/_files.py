@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
-import unicodedata
+import sys
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeAlias
 
+from semcbir._printable import printable
 from semcbir._validate import shown
 
 # O_NONBLOCK: opening a named pipe would wait for a writer; regular files are not affected.
@@ -48,13 +50,24 @@ def absolute(path: PathLike, name: str = "path") -> Path:
     return Path(os.path.abspath(text))  # noqa: PTH100 -- Path.resolve would follow the links
 
 
+def sync(descriptor: int) -> None:
+    """Make what was written to an open file or folder durable; macOS needs more than ``fsync`` for that."""
+    if sys.platform == "darwin":  # pragma: no cover
+        import fcntl
+
+        with contextlib.suppress(OSError):  # not on every file system
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and deletions in ``folder`` durable, where the system can sync a folder."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -62,7 +75,7 @@ def sync_folder(folder: Path) -> None:
 def sync_file(path: Path) -> None:
     """Make the content of a file durable."""
     with path.open("rb+") as file:
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def file_sha256(path: Path, most: int | None = None) -> str:
@@ -125,17 +138,7 @@ def display_path(path: PathLike) -> str:
     A newline becomes ``\n``, ESC ``\x1b``, a byte that is not UTF-8 ``\xff``, a bidirectional override
     ``\u202e``. Letters of any script, emoji and spaces stay.
     """
-    return "".join(map(_printable, os.fsdecode(path)))
-
-
-def _printable(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode() keeps undecodable bytes
-        return f"\\x{code - 0xDC00:02x}"
-    escape = unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-    if escape and char not in "\u200c\u200d":  # joiners belong to emoji and to Persian words
-        return char.encode("unicode_escape").decode("ascii")
-    return char
+    return printable(os.fsdecode(path))
 
 
 def short_name(path: Path) -> str:

@@ -8,9 +8,17 @@ culprit and says what to do about it.
 
 from __future__ import annotations
 
+from semcbir._printable import printable
+
 
 class SemcbirError(Exception):
-    """Base of every error below."""
+    """Base of every error below.
+
+    A message is one line without control characters, whatever a file's name or a library's words are.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ImageError(SemcbirError):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import shutil
 import time
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from semcbir._files import sync
 from semcbir.errors import ModelError
 from semcbir.export.web import Cut, Session, Stale
 
@@ -148,7 +148,7 @@ def _store(
             if on_progress:
                 on_progress(Transfer(done, version.total))
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
-from semcbir._files import display_path, file_kind, open_regular
+from semcbir._files import display_path, file_kind, open_regular, sync
 from semcbir.errors import IndexStorageError
 
 _NO_NAMES = {"", os.curdir, os.pardir}
@@ -81,7 +81,7 @@ class IndexFolder:
             with self.create(temporary) as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             self.rename(temporary, name)
         except BaseException:
             self.remove(temporary)
@@ -105,7 +105,7 @@ class IndexFolder:
     def sync(self) -> None:
         """Make renames and deletions durable, where the system can."""
         if self._descriptor is not None:
-            os.fsync(self._descriptor)
+            sync(self._descriptor)
 
     def _place(self, name: str) -> str:
         if name in _NO_NAMES or any(sign in name for sign in _NOT_IN_NAMES):
