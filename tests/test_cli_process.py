@@ -71,6 +71,39 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert (counts["added"], counts["unchanged"], counts["images"]) == (172 - done, done, 172)
 
 
+STUCK = """
+import os, sys, time
+import semcbir.index.check
+
+def check(index):
+    heard = 0
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if heard < 2:
+                os.write(1, b"goes on\\n")
+            time.sleep(60)
+        except KeyboardInterrupt:
+            heard += 1
+
+semcbir.index.check.check_index = check
+from semcbir.cli import main
+main()
+"""
+
+
+@needs_posix
+def test_a_second_ctrl_c_ends_what_cannot_be_stopped(index: Path) -> None:
+    command = [sys.executable, "-c", STUCK, "check", str(index)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            assert process.stdout.readline() == "goes on\n"
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (130, "semcbir: interrupted\n")
+
+
 @needs_posix
 def test_ctrl_c_before_the_work_is_no_traceback(tmp_path: Path) -> None:
     code = (

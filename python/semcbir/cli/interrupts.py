@@ -21,8 +21,14 @@ def quit_at_once(*_signal: object) -> None:
 
 
 def interrupt(*_signal: object) -> None:
-    """Handle SIGINT while a command runs: raise KeyboardInterrupt, so that finished work can be saved."""
+    """Handle SIGINT while a command runs: raise KeyboardInterrupt, so that finished work can be saved.
+
+    The second time end at once: a library may be at something that takes long and cannot be stopped. What was
+    committed is safe whenever a process ends.
+    """
     global _seen
+    if _seen:
+        quit_at_once()
     _seen = True
     raise KeyboardInterrupt
 

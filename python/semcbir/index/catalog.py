@@ -37,8 +37,11 @@ _ODD_TYPES = (
     " OR typeof(row) NOT IN ('integer', 'null') OR typeof(reason) NOT IN ('text', 'null')"
     " OR (state = 'skipped' AND reason IS NULL)"
 )
-_COUNT = "INSERT OR REPLACE INTO meta VALUES ('generation', ?)"
+_REMEMBER = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _MOST_COMMITS = 2**62
+_ROWS_AT_ONCE = 2**12
+_SMALLEST_ROW = 4
+"""Bytes."""
 _BURY = "INSERT INTO dead SELECT segment, row FROM images"
 
 
@@ -72,7 +75,7 @@ class Catalog:
                 self._require_alone()
                 if not all(os.path.lexists(self.folder / SEGMENTS / name) for name in self._new):
                     raise overtaken(self.folder)
-                self._connection.execute(_COUNT, (self._generation + 1,))
+                self.remember("generation", self._generation + 1)
         self._generation += changed
 
     @contextmanager
@@ -96,7 +99,22 @@ class Catalog:
         return stored or 0
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        return self._connection.execute(query, values).fetchall()
+        return [*self._each(query, *values)]
+
+    def _each(self, query: str, *values: object) -> Iterator[Any]:
+        """Yield what a query finds; RowError for more than there can be, as where pages name one another."""
+        found, cursor = 0, self._connection.execute(query, values)
+        while part := cursor.fetchmany(_ROWS_AT_ONCE):
+            found += len(part)
+            if found > _ROWS_AT_ONCE and found > self._most_rows():
+                raise RowError("it gives more rows than fit into it")
+            yield from part
+
+    def _most_rows(self) -> int:
+        (pages,), (size,) = (
+            self._connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size")
+        )
+        return int(pages * size) // _SMALLEST_ROW
 
     def _at_most(self, most: int, what: str, query: str) -> list[Any]:
         found = self._connection.execute(query).fetchmany(most + 1)
@@ -110,6 +128,10 @@ class Catalog:
         """Return what the catalogue holds about the index under ``key``, or None."""
         found = self._all("SELECT value FROM meta WHERE key = ?", key)
         return found[0][0] if found else None
+
+    def remember(self, key: str, value: str | int) -> None:
+        """Make ``value`` what ``meta`` gives for ``key``."""
+        self._connection.execute(_REMEMBER, (key, value))
 
     def forget(self, key: str) -> None:
         """Delete what ``meta`` gives for ``key``."""
@@ -126,7 +148,7 @@ class Catalog:
     def dead_rows(self) -> dict[int, list[int]]:
         """Return, per segment, the rows whose image is no longer in the index."""
         dead: dict[int, list[int]] = {}
-        for segment, row in map(rows.dead_row, self._connection.execute(_DEAD)):
+        for segment, row in map(rows.dead_row, self._each(_DEAD)):
             dead.setdefault(segment, []).append(row)
         return dead
 
@@ -155,7 +177,7 @@ class Catalog:
         # All paths below a folder begin with its name and "/", and sort before its name and "0".
         within, ends = (" AND path > ? AND path < ?", (folder + b"/", folder + b"0")) if folder else ("", ())
         query = f"{_IMAGE} WHERE root = ?{within}"
-        found = map(rows.image_row, self._connection.execute(query, (root, *ends)))
+        found = map(rows.image_row, self._each(query, root, *ends))
         return {row.path: row for row in found}
 
     def indexed_below(self, root: int, *, limit: int = -1) -> list[tuple[int, bytes]]:
@@ -205,12 +227,12 @@ class Catalog:
             ("SELECT key, value FROM meta", tuple),  # text that is not UTF-8 is an error of SQLite's
         )
         for query, check in checks:
-            for row in self._connection.execute(query):
+            for row in self._each(query):
                 try:
                     check(row)
                 except RowError as error:
                     yield error
-        for key, segment, row, reason in self._connection.execute(_ODD_TYPES):
+        for key, segment, row, reason in self._each(_ODD_TYPES):
             yield RowError(
                 f"image {key}: segment, row and reason: expected two numbers and text, "
                 f"got {shown(segment)}, {shown(row)} and {shown(reason)}"

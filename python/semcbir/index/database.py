@@ -8,6 +8,7 @@ use rollback journals of one file, so anything else was put there by someone els
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from semcbir._files import display_path, sync_folder
@@ -35,6 +37,9 @@ _BUSY_SECONDS = 20.0
 _LARGEST_JOURNAL = 2**34
 _LARGEST_VALUE = 2**26
 """The most bytes of a value or row; the largest of ours is a recipe, of some millions at most."""
+
+_STEPS, _STEPS_A_BYTE, _MANY_STEPS, _STEPS_AT_ONCE = 10**8, 1000, 10**11, 10**6
+"""Of SQLite's virtual machine; a row takes some 10 to 100, and has 4 bytes or more."""
 
 _TEMPORARY = re.compile(rf"\.{re.escape(NAME)}(\.[0-9a-f]{{16}})?\.tmp(-journal)?")
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, from Python 3.12 on
@@ -89,6 +94,7 @@ def writing(folder: Path) -> Iterator[sqlite3.Connection]:
         with _connection(folder, "rw") as connection:
             # After a power cut a commit must still hold, and its journal must be gone.
             connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA fullfsync = ON")  # macOS
             connection.execute("PRAGMA foreign_keys = ON")
             _check_version(folder, connection)
             yield connection
@@ -103,6 +109,7 @@ def making(folder: Path) -> Iterator[sqlite3.Connection]:
     temporary = folder / f".{NAME}.{secrets.token_hex(8)}.tmp"
     try:
         with errors(folder), closing(sqlite3.connect(temporary)) as connection:
+            connection.execute("PRAGMA fullfsync = ON")  # macOS
             yield connection
         _publish(temporary, folder / NAME)
     finally:
@@ -146,6 +153,10 @@ def errors(folder: Path) -> Iterator[None]:
             f"catalogue of index {folder} is damaged: {error}; run `semcbir check`"
         ) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise IndexStorageError(
+                f"catalogue of index {folder} is damaged: its pages name each other without end"
+            ) from error
         # SQLite quotes the schema, which has many lines.
         message = f"catalogue of index {folder}: {display_path(' '.join(str(error).split()))}"
         if "readonly" in str(error):
@@ -164,12 +175,43 @@ def _connection(folder: Path, mode: str) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+class _Connection(sqlite3.Connection):
+    """A connection whose queries end, whatever the file holds: pages may name each other without end."""
+
+    steps = 0
+    most = math.inf
+
+    def bound(self, size: int) -> None:
+        """Bound each query by what the largest ones take over a sound file of ``size`` bytes."""
+        self.most = _STEPS + _STEPS_A_BYTE * size
+        self.set_progress_handler(self._count, _STEPS_AT_ONCE)
+
+    def _count(self) -> bool:
+        self.steps += _STEPS_AT_ONCE
+        return self.steps > self.most
+
+    def execute(self, *query: Any) -> sqlite3.Cursor:
+        """Execute a query, which may take its steps anew."""
+        self.steps = 0
+        return super().execute(*query)
+
+    def executemany(self, *query: Any) -> sqlite3.Cursor:
+        """Execute a query for many values, which may take any number of steps together."""
+        self.steps = -_MANY_STEPS
+        return super().executemany(*query)
+
+
 def _opened(folder: Path, mode: str) -> sqlite3.Connection:
     # If the file is write-protected, SQLite itself falls back from "rw" to read-only.
     location = quote(os.fsencode((folder / NAME).absolute()))
     connection = sqlite3.connect(
-        f"file://{location}?mode={mode}", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+        f"file://{location}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        check_same_thread=False,
+        factory=_Connection,
     )
+    connection.bound((folder / NAME).stat().st_size)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
     if hasattr(connection, "setconfig"):
         connection.setconfig(_DEFENSIVE, True)

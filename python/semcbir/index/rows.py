@@ -29,7 +29,10 @@ _SEGMENT_NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(rb"(?:[^\0/.][^\0/]*/)*[^\0/.][^\0/]*").fullmatch
 """Nearly all paths of images: no part begins with a dot."""
-_ODD_PATH = re.compile(rb"\0|(?:\A|/)\.{0,2}(?:/|\Z)").search
+_ODD_ANYWHERE = re.compile(rb"\0|(?:\A|/)\.{0,2}(?:/|\Z)").search
+_ODD_ON_WINDOWS = re.compile(rb"[\0:\\]|(?:\A|/)\.{0,2}(?:/|\Z)").search
+"""A drive, a server, or a backslash, which separates there, would lead out of the folder."""
+_WINDOWS = os.name == "nt"
 _PLAIN_ROOT = re.compile(rb"(?:/[^\0/.][^\0/]*)+").fullmatch
 _NUMBER_OR_NULL = frozenset({int, type(None)})
 
@@ -114,7 +117,7 @@ def image_row(row: Sequence[Any]) -> ImageRow:
         and 0 <= key <= MAX_ID
         and type(root) is int
         and type(path) is bytes
-        and (_PLAIN_PATH(path) or not _ODD_PATH(path))
+        and is_image_path(path)
         and type(size) in _NUMBER_OR_NULL
         and type(mtime_ns) in _NUMBER_OR_NULL
         and state in STATES
@@ -144,7 +147,11 @@ def skipped_row(row: Sequence[Any]) -> tuple[int, bytes, str]:
 
 def is_image_path(path: object) -> bool:
     """Return whether ``path`` is what the catalogue calls a file of a root: bytes that stay below it."""
-    return type(path) is bytes and not _ODD_PATH(path)
+    if type(path) is not bytes:
+        return False
+    if _WINDOWS:
+        return not _ODD_ON_WINDOWS(path)
+    return bool(_PLAIN_PATH(path)) or not _ODD_ANYWHERE(path)
 
 
 def _image_error(row: Sequence[Any]) -> RowError:
