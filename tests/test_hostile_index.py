@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from semcbir import Extractor, Index, IndexStorageError, ModelError, check_index
-from semcbir.index import catalog
+from semcbir import Extractor, Index, IndexStorageError, ModelError, check_index, search
+from semcbir.index import catalog, database, rows
 from semcbir.networks.card import ModelCard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX links and pipes")
@@ -208,3 +211,68 @@ def test_a_picture_is_not_saved_through_a_link_that_leads_nowhere(photos: Path, 
         assert done.returncode == 1
         assert "is there already" in done.stderr
     assert not (tmp_path / "nowhere.png").exists()
+
+
+def page_bomb(catalogue: Path, levels: int = 4) -> None:
+    """Make the table of dead rows a tree of some pages that each name the next one hundreds of times."""
+    with closing(sqlite3.connect(catalogue)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'dead'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    record = bytes([5, 3, 1, 1, 1, 0])  # its size; its header's, and two integers of a byte: 1 and 0
+
+    def page(child: int) -> bytes:
+        cell = (struct.pack(">I", child) if child else b"") + record
+        header = 12 if child else 8
+        count = (size - header) // (len(cell) + 2)
+        start = size - count * len(cell)
+        head = struct.pack(">BHHHB", 2 if child else 10, 0, count, start, 0)
+        head += struct.pack(">I", child) if child else b""
+        places = b"".join(struct.pack(">H", start + number * len(cell)) for number in range(count))
+        return (head + places).ljust(start, b"\0") + cell * count
+
+    data = bytearray(catalogue.read_bytes())
+    data[(root - 1) * size : root * size] = page(pages + 1)
+    for level in range(1, levels + 1):
+        data += page(pages + level + 1 if level < levels else 0)
+    struct.pack_into(">I", data, 28, pages + levels)
+    catalogue.write_bytes(data)
+
+
+def test_pages_that_name_each_other(index: Path, monkeypatch: pytest.MonkeyPatch):
+    page_bomb(index / "catalog.sqlite")
+    with pytest.raises(IndexStorageError, match="more rows than fit into it; run `semcbir check`"):
+        Index.open(index)
+    assert any("2nd reference to page" in line for line in check_index(index))
+    monkeypatch.setattr(database, "_STEPS", 10**6)
+    with pytest.raises(IndexStorageError, match="its pages name each other without end"):  # noqa: SIM117
+        with database.reading(index) as connection:
+            connection.execute("SELECT row FROM dead WHERE row = 7").fetchone()
+
+
+def test_a_search_looks_through_no_folder_that_the_index_names(
+    photos: Path, index: Path, tmp_path: Path, made_photos: Path
+):
+    private = tmp_path / "private"
+    private.mkdir()
+    shutil.copy(made_photos / "town" / "0.jpg", private)
+    Index.open(index).add(private)
+    shutil.copy(made_photos / "town" / "1.jpg", private / "secret.jpg")
+    shutil.copy(made_photos / "town" / "2.jpg", photos / "new.jpg")
+    with pytest.warns(RuntimeWarning, match=f"follows other folders too.*: {private}; `semcbir refresh"):
+        results = search(photos / "0.jpg", photos)
+    names = {hit.path.name for hit in results}
+    assert "new.jpg" in names
+    assert "secret.jpg" not in names
+    assert Index.open(index).refresh().added == 1
+
+
+def test_paths_of_images_stay_in_their_folder_on_windows(monkeypatch: pytest.MonkeyPatch):
+    plain, hidden = b"a/b.jpg", b"a/..b/.c.jpg"
+    outside = [b"", b"/a.jpg", b"../a.jpg", b"a/../../b.jpg", b"a//b.jpg", b"a\0.jpg"]
+    windows = [b"C:/a.jpg", rb"\\host\share\a.jpg", rb"..\..\a.jpg", b"a.jpg:stream", b"c:a.jpg"]
+    for on_windows in (False, True):
+        monkeypatch.setattr(rows, "_WINDOWS", on_windows)
+        assert all(map(rows.is_image_path, (plain, hidden)))
+        assert not any(map(rows.is_image_path, outside))
+        assert [rows.is_image_path(path) for path in windows] == [not on_windows] * len(windows)

@@ -257,15 +257,16 @@ def test_max_pixels_skips_and_tries_again(photo_folder: Path, tiny_model: Path, 
     assert len(index) == 0
     assert all("exceed the limit of 100 pixels" in skipped.reason for skipped in index.skipped)
     recipe = index.recipe
-    assert (index.refresh().added, len(index.skipped)) == (
-        0,
-        12,
-    )  # as ever: unchanged files are not read again
-    assert index.refresh(extractor=index.extractor(max_pixels=10**6)).added == 12
+    for most, expected in ((100, 0), (99, 0), (6000, 0), (10**6, 12), (10**6, 0)):
+        extractor = index.extractor(max_pixels=most)
+        report = index.refresh(extractor=extractor)
+        assert (report.added, len(report.skipped)) == (expected, 12 * (most == 6000))
     assert index.recipe == recipe
     assert index.skipped == []
     again = Index.build(photo_folder, tmp_path / "index", model=tiny_model, max_pixels=None)
     assert again.report.unchanged == 12
+    small = Index.build(photo_folder, tmp_path / "small", model=tiny_model, max_pixels=100)
+    assert small.refresh().added == 12  # by default as many as ever
     for wrong in (0, -1):
         with pytest.raises(ValueError, match="max_pixels"):
             Extractor(tiny_model, max_pixels=wrong)

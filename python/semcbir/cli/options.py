@@ -170,8 +170,8 @@ MaxPixels = Annotated[
         1,
         2**40,
         "Photos with more pixels are skipped before they are decoded, for the memory they would take; "
-        "JPEGs count at the fraction of their size that they are decoded at. Another number than the default "
-        "tries photos again that were skipped.",
+        "JPEGs count at the fraction of their size that they are decoded at. A higher number than "
+        "in the run before tries photos again that were skipped.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

@@ -41,6 +41,7 @@ from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
 if TYPE_CHECKING:
+    from semcbir.index.limits import Limits
     from semcbir.index.tasks import Plan
 
 OnProgress = Callable[[Progress], None] | None
@@ -146,8 +147,8 @@ class Index:
 
         If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
         missing is added. Images that cannot be read are recorded and skipped; ``report`` lists them.
-        ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit); another one than
-        the default tries images again that were skipped before.
+        ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit); a higher one than
+        in the run before tries images again that were skipped.
 
         Raises ImageError for a folder that is not there, IndexStorageError if ``path`` holds something else
         or cannot be written, IndexLockedError if another process writes to it, RecipeMismatchError if it was
@@ -357,18 +358,30 @@ class Index:
         and is not read again. The model is loaded only if there is something to read. If a whole folder is
         missing, or is empty and had ten images or more, these stay (an unmounted disk must not empty an
         index), and ``report.missing`` names the folder; take it out with ``remove``. Files skipped before are
-        tried again if they changed, or if the ``extractor`` has another ``max_pixels`` than by default.
+        tried again if they changed, or if a limit is higher than in the run before: the ``extractor``'s
+        ``max_pixels`` (without one the default), or the time that the model may take.
         Raises the errors of ``build``, and IndexStorageError if no folder of the index is there.
         """
+        return self._refresh(check_folders("folders", folders), extractor, on_progress)
+
+    def _refresh(
+        self,
+        folders: Iterable[Path],
+        extractor: Extractor | None,
+        on_progress: OnProgress,
+        within: Path | None = None,
+    ) -> Report:
+        """Refresh; only the roots in ``within`` if that is given."""
+        from semcbir.index.limits import Limits
         from semcbir.index.plan import plan_refresh
 
-        chosen = check_folders("folders", folders)
-        retry = isinstance(extractor, Extractor) and extractor.max_pixels != MAX_PIXELS
+        now = Limits.of_now(extractor.max_pixels if isinstance(extractor, Extractor) else MAX_PIXELS)
 
         def plan(catalog: Catalog) -> list[Plan]:
-            return plan_refresh(catalog, chosen, retry=retry)
+            retry = now.exceed(Limits.of_last_run(catalog))
+            return plan_refresh(catalog, folders, retry=retry, within=within)
 
-        return self._run(plan, extractor, on_progress, whole=True)
+        return self._run(plan, extractor, on_progress, whole=now)
 
     def remove(self, images: SupportsIndex | PathLike | Iterable[SupportsIndex | PathLike]) -> int:
         """Take out images, given by id or path, and return how many; their files are not touched.
@@ -421,7 +434,7 @@ class Index:
         make_plans: Callable[[Catalog], list[Plan]],
         extractor: Extractor | None,
         on_progress: OnProgress,
-        whole: bool = False,
+        whole: Limits | None = None,
     ) -> Report:
         from semcbir.index.create import finish_building
         from semcbir.index.run import Run
@@ -439,4 +452,5 @@ class Index:
             )
             if whole:
                 finish_building(catalog)
+                whole.note(catalog)
         return self.report

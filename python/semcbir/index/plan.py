@@ -22,14 +22,19 @@ _SETTLED = ("indexed", "skipped")
 """States of a row that stays as it is if its file does."""
 
 
-def plan_refresh(catalog: Catalog, folders: Iterable[Path], *, retry: bool = False) -> list[Plan]:
+def plan_refresh(
+    catalog: Catalog, folders: Iterable[Path], *, retry: bool = False, within: Path | None = None
+) -> list[Plan]:
     """Plan to bring every root up to date, after making ``folders`` roots too.
 
-    ``retry``: files that were skipped are read again, though unchanged.
+    ``retry``: files that were skipped are read again, though unchanged. ``within``: only roots that are this
+    folder, or lie in it.
 
     Raises IndexStorageError if no root is there at all.
     """
-    plans = [_plan_root(catalog, root, retry) for root in claim(catalog, folders)]
+    roots = claim(catalog, folders)
+    chosen = roots if within is None else roots.inside(within)
+    plans = [_plan_root(catalog, root, retry) for root in chosen]
     if plans and all(plan.absent for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
         raise IndexStorageError(

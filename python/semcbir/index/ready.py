@@ -21,6 +21,7 @@ from semcbir.index.database import is_index
 from semcbir.index.index import Index, OnProgress
 from semcbir.index.place import FOLDER_INDEX, index_place, own_place
 from semcbir.index.report import Report
+from semcbir.index.roots import Roots
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 """Seconds between looks at an index that another process is making."""
@@ -31,7 +32,7 @@ class Ready:
     """An index that is ready to search.
 
     ``extractor`` makes queries for it; ``report`` is what was done to bring it up to date, None if nothing
-    had to be or could be; ``stale`` says why it could not, if so.
+    had to be or could be; ``stale`` says what is not up to date, and why, if anything is not.
     """
 
     index: Index
@@ -122,7 +123,7 @@ def _ready(
     extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
     if is_index(path):
         return Ready(index, extractor)
-    return _refreshed(index, extractor, on_progress)
+    return _refreshed(index, path, extractor, on_progress)
 
 
 def _require_features(index: Index, features: str | Iterable[str] | None) -> None:
@@ -134,18 +135,34 @@ def _require_features(index: Index, features: str | Iterable[str] | None) -> Non
         )
 
 
-def _refreshed(index: Index, extractor: Extractor, on_progress: OnProgress) -> Ready:
-    """Bring a folder's own index up to date; if that is impossible now, it is searched as it is."""
+def _refreshed(index: Index, folder: Path, extractor: Extractor, on_progress: OnProgress) -> Ready:
+    """Bring the own index of ``folder`` up to date; if that is impossible now, it is searched as it is.
+
+    The index came with the folder: it may not make a search look through any others.
+    """
     where = display_path(index.path)
     if not os.access(index.path, os.W_OK):
         partial = " and is not complete" if is_building(index.path) else ""
         return Ready(index, extractor, stale=f"{where} cannot be written{partial}; searching it as it is")
     try:
-        report = index.refresh(extractor=extractor, on_progress=on_progress)
+        report = index._refresh((), extractor, on_progress, within=folder)
     except IndexLockedError as error:
         if is_building(index.path):
             raise _BeingMadeError from error
         why = f"another process is writing to {where}; searching what it holds so far"
         # Opened again: a first build may have ended after it was opened.
         return Ready(Index.open(index.path), extractor, stale=why)
-    return Ready(index, extractor, report)
+    return Ready(index, extractor, report, _elsewhere(index, folder))
+
+
+def _elsewhere(index: Index, folder: Path) -> str | None:
+    """Say which folders of an index lie outside ``folder``, and were not looked through."""
+    inside = set(Roots(index._snapshot.roots).inside(folder))
+    others = [display_path(root.folder) for root in index._snapshot.roots if root not in inside]
+    if not others:
+        return None
+    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return (
+        f"the index of {display_path(folder)} follows other folders too, which a search does not look "
+        f"through: {named}; `semcbir refresh {display_path(folder)}` does"
+    )
