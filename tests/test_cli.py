@@ -123,7 +123,7 @@ def test_max_pixels(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Pa
     small = run("search", query, index, "--max-pixels", "100")
     assert small.code != 0
     assert "exceed the limit of 100 pixels" in small.err
-    assert run("refresh", index, "--json").json["added"] == 0
+    assert run("refresh", index, "--max-pixels", "100", "--json").json["added"] == 0
     assert run("refresh", index, "--max-pixels", "1000000", "--json").json["added"] == 12
     shutil.rmtree(index)
     done = run("search", query, photo_folder, "--model", tiny_model, "--max-pixels", "100000", "--json")
