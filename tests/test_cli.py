@@ -712,3 +712,50 @@ def test_times_and_rates_where_there_is_no_terminal(
         "semcbir: 21 of 621 images, 1 skipped, 2.0 images/s, 5 min left",
         "semcbir: 41 of 621 images, 2 skipped, 2.0 images/s, 5 min left",
     ]
+
+
+def test_removed_photos_are_told_of_and_come_back_when_asked(
+    run: Run, photo_folder: Path, tiny_model: Path
+) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    run("index", photo_folder, "--model", tiny_model)
+    run("remove", photo_folder, photo_folder / "town", query)
+    again = run("index", photo_folder, "--model", tiny_model)
+    assert again.out.startswith(f"{photo_folder}/.semcbir: 7 images (0 added")
+    assert (
+        f"5 photos left out because of `semcbir remove`; `semcbir index FOLDER -o {photo_folder}" in again.err
+    )
+    assert run("refresh", photo_folder, "--json").json["left_out"] == 5
+    back = run("index", photo_folder, "--model", tiny_model, "--restore", "--json")
+    assert (back.json["added"], back.json["images"]) == (5, 12)
+    assert "left out" not in run("index", photo_folder, "--model", tiny_model).err
+
+
+def test_a_folder_that_was_removed_from_its_own_index(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    run("index", photo_folder, "--model", tiny_model)
+    run("remove", photo_folder, photo_folder)
+    shutil.copy(query, photo_folder / "new.jpg")
+    searched = run("search", query, photo_folder)
+    assert searched.code == 0
+    assert (
+        f"{photo_folder} was removed from its index, so new photos in it are not looked for" in searched.err
+    )
+    run("index", photo_folder, "--model", tiny_model)
+    found = run("search", query, photo_folder, "--json")
+    assert [hit["path"] for hit in found.json["hits"]] == [str(photo_folder / "new.jpg")]
+
+
+def test_a_damaged_index_says_what_to_do(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    run("index", photo_folder, "--model", tiny_model)
+    segment = next((photo_folder / ".semcbir" / "segments").iterdir())
+    segment.write_bytes(segment.read_bytes()[:-1] + b"?")
+    checked = run("check", photo_folder)
+    assert (checked.code, "cannot be repaired; delete it, and index the photos again" in checked.err) == (
+        1,
+        True,
+    )
+    (photo_folder / ".semcbir" / "catalog.sqlite").write_bytes(b"no database " * 1000)
+    searched = run("search", photo_folder / "beach" / "0.jpg", photo_folder)
+    assert searched.code == 1
+    assert "delete it, and index the photos again" in searched.err

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semcbir import Extractor, Index, Record, search
+from semcbir import Extractor, Index, IndexStorageError, Record, search
 
 
 @pytest.fixture
@@ -198,3 +199,21 @@ def test_a_tilde_that_is_no_home_is_a_name(
     (photo_folder / "~").mkdir()
     assert "~" not in index  # the home folder
     assert index.add("./~").added == 0  # the folder of that name
+
+
+def test_a_folder_of_photos_is_not_its_index(photo_folder: Path, tiny_model: Path):
+    Index.build(photo_folder, photo_folder / ".semcbir", model=tiny_model)
+    with pytest.raises(IndexStorageError, match=r"it has its own in .*/\.semcbir: open that"):
+        Index.open(photo_folder)
+    with pytest.raises(IndexStorageError, match="missing is not there"):
+        Index.open(photo_folder / "missing")
+
+
+def test_open_files_are_no_images(photo_folder: Path, tiny_model: Path):
+    index = Index.build(photo_folder, photo_folder / ".semcbir", model=tiny_model)
+    photo = photo_folder / "beach" / "0.jpg"
+    with photo.open("rb") as file:
+        for query in (file, io.BytesIO(photo.read_bytes())):
+            with pytest.raises(TypeError, match=r"query: .* got an open file; pass what its read\(\) gives"):
+                search(query, index)
+        assert search(file.read(), index)[0].path == photo

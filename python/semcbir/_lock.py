@@ -45,6 +45,8 @@ def hold(file: Path) -> Iterator[None]:
                 raise LockFileError(missing) from error
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 raise LockHeldError from error
+            if "readonly" in str(error):
+                raise LockFileError("it is write-protected, or its disk is") from error
             raise LockFileError(str(error)) from error
         yield
 

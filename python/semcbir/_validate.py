@@ -65,6 +65,8 @@ def check_many(name: str, value: object, what: str) -> list[Any]:
     """
     if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
         raise TypeError(f"{name}: expected {what}, got {shown(value)}")
+    if callable(getattr(value, "read", None)):
+        raise TypeError(f"{name}: expected {what}, got an open file; pass what its read() gives, or its name")
     try:
         items = iter(value)  # type: ignore[call-overload]
     except TypeError:

@@ -49,7 +49,7 @@ class ClassShare:
     hit_keypoints: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why an image of an index is as far from a query as it is.
 
@@ -68,6 +68,11 @@ class Explanation:
     query_analysis: Analysis
     hit_analysis: Analysis | None
     recipe: Recipe
+
+    def __repr__(self) -> str:
+        classes = f"{len(self.rows)} classes"
+        distances = f"distance={self.distance:.4f}, histogram_distance={self.histogram_distance:.4f}"
+        return f"Explanation({display_path(self.hit.path)!r}, {distances}, {classes})"
 
 
 def explain(

@@ -26,9 +26,9 @@ from semcbir.cli.options import (
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.targets import open_index, rebase
 from semcbir.cli.text import (
-    ignored_lines,
     index_text,
     index_values,
+    left_out_lines,
     run_text,
     run_values,
     segment_sizes,
@@ -37,7 +37,8 @@ from semcbir.cli.text import (
     write_json,
 )
 from semcbir.images.limits import MAX_PIXELS
-from semcbir.index.place import FOLDER_INDEX, index_place, own_place
+from semcbir.index.database import FOLDER_INDEX
+from semcbir.index.place import index_place, own_place
 from semcbir.networks.published import DEFAULT
 from semcbir.segmentation.runtime import DEVICES
 
@@ -74,6 +75,9 @@ def index(
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Bring back photos that `semcbir remove` took out.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Index the photos in folders and their sub-folders.
@@ -98,6 +102,8 @@ def index(
             max_pixels=max_pixels,
             on_progress=meter,
         )
+        if restore and built.report.left_out:
+            built.report.added += built.add(folders, on_progress=meter).added
     return _tell(built, built.report, meter.seconds, as_json)
 
 
@@ -152,12 +158,15 @@ def check(place: Place, as_json: Json = False) -> int:
     The exit code is 1 if something is wrong.
     """
     from semcbir.index.check import check_index
+    from semcbir.index.database import REBUILD
 
     found = check_index(index_place(place))
     if as_json:
         write_json({"problems": found})
     else:
         print("\n".join(map(display_path, found)) if found else f"{display_path(place)} is sound")
+    if found:
+        note(REBUILD)
     return ERROR if found else 0
 
 
@@ -205,6 +214,6 @@ def _tell(opened: Index, report: Report, seconds: float, as_json: bool) -> int:
         write_json(run_values(opened, report, seconds))
     else:
         print(run_text(opened, report, seconds))
-        for line in [*trouble_lines(report, opened.path), *ignored_lines(report)]:
+        for line in [*trouble_lines(report, opened.path), *left_out_lines(report, opened.path)]:
             note(line)
     return SKIPPED if report.skipped or report.missing or report.unreadable else 0

@@ -13,7 +13,7 @@ import typer
 
 from semcbir._files import display_path, expanded
 from semcbir._validate import listed
-from semcbir.index.place import FOLDER_INDEX
+from semcbir.index.database import FOLDER_INDEX
 from semcbir.segmentation.runtime import DEVICES
 from semcbir.threads import MAX_THREADS
 
@@ -112,11 +112,14 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"folder {display_path(folder)} is not there")
 
 
-Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER")]
+Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER", readable=False)]
 MoreFolders = Annotated[
     list[Path] | None, typer.Argument(help="More folders to add.", metavar="FOLDER", show_default=False)
 ]
-Place = Annotated[Path, typer.Argument(help="An index.", metavar="INDEX")]
+Place = Annotated[
+    Path,
+    typer.Argument(help="An index, or a folder of photos that has its own.", metavar="INDEX", readable=False),
+]
 Target = Annotated[
     Path,
     typer.Argument(
@@ -124,7 +127,7 @@ Target = Annotated[
         metavar="INDEX-or-FOLDER",
     ),
 ]
-Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY")]
+Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", readable=False)]
 Model = Annotated[
     str | None,
     typer.Option(

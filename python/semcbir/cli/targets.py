@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from semcbir._files import absolute
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.progress import RunMeter
-from semcbir.cli.text import ignored_lines, run_text, trouble_lines
+from semcbir.cli.text import left_out_lines, run_text, trouble_lines
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -68,7 +68,7 @@ def _note_run(opened: Index, report: Report, seconds: float) -> int:
     """Write what a run changed, if anything, to stderr; return the exit code."""
     if report.added or report.updated or report.removed or report.moved or report.skipped:
         note(run_text(opened, report, seconds))
-        for line in ignored_lines(report):
+        for line in left_out_lines(report, opened.path):
             note(line)
     for line in trouble_lines(report, opened.path):
         note(line)

@@ -70,6 +70,7 @@ def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:
         "removed": report.removed,
         "moved": report.moved,
         "unchanged": report.unchanged,
+        "left_out": report.left_out,
         "skipped": _reason_values(report.skipped),
         "damaged": _reason_values(report.damaged),
         "missing": report.missing,
@@ -92,12 +93,18 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
     )
 
 
-def ignored_lines(report: Report) -> list[str]:
-    """Return a line that says what looks like a picture and is not read, if there is something."""
-    if not report.ignored:
-        return []
-    kinds = ", ".join(f"{count} {kind}" for kind, count in report.ignored.items())
-    return [f"not read, as no decoder here knows their kinds: {kinds}"]
+def left_out_lines(report: Report, index: Path) -> list[str]:
+    """Return lines that say which files are passed over: removed ones, and those of unknown kinds."""
+    lines = []
+    if report.left_out:
+        lines.append(
+            f"{counted(report.left_out, 'photo')} left out because of `semcbir remove`; "
+            f"`semcbir index FOLDER -o {display_path(index)} --restore` brings those of a folder back"
+        )
+    if report.ignored:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in report.ignored.items())
+        lines.append(f"not read, as no decoder here knows their kinds: {kinds}")
+    return lines
 
 
 def trouble_lines(report: Report, index: Path) -> list[str]:

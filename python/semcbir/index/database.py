@@ -27,6 +27,8 @@ from semcbir.index.inspection import connected, head
 from semcbir.index.rows import RowError
 
 NAME = "catalog.sqlite"
+FOLDER_INDEX = ".semcbir"
+"""Where a folder of photos that is searched directly keeps its index."""
 SEGMENTS = "segments"
 """The folder beside the catalogue that holds the segments."""
 VERSION = 1
@@ -40,6 +42,8 @@ _LARGEST_VALUE = 2**26
 
 _STEPS, _STEPS_A_BYTE, _MANY_STEPS, _STEPS_AT_ONCE = 10**8, 1000, 10**11, 10**6
 """Of SQLite's virtual machine; a row takes some 10 to 100, and has 4 bytes or more."""
+
+REBUILD = "an index cannot be repaired; delete it, and index the photos again"
 
 _TEMPORARY = re.compile(rf"\.{re.escape(NAME)}(\.[0-9a-f]{{16}})?\.tmp(-journal)?")
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, from Python 3.12 on
@@ -63,7 +67,13 @@ def require_index(folder: Path) -> None:
 
 
 def _missing(folder: Path) -> IndexStorageError:
-    return IndexStorageError(f"{display_path(folder)} is not an index: it holds no {NAME}")
+    if is_index(folder / FOLDER_INDEX):
+        own = display_path(folder / FOLDER_INDEX)
+        return IndexStorageError(
+            f"{display_path(folder)} is not an index, it has its own in {own}: open that"
+        )
+    came = f"is not an index: it holds no {NAME}" if folder.exists() else "is not there"
+    return IndexStorageError(f"{display_path(folder)} {came}")
 
 
 @contextmanager
@@ -161,6 +171,8 @@ def errors(folder: Path) -> Iterator[None]:
         message = f"catalogue of index {folder}: {display_path(' '.join(str(error).split()))}"
         if "readonly" in str(error):
             message += "; an interrupted run left it unfinished: open it once where it can be written"
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            message += f"; it is damaged: {REBUILD}"
         if "locked" in str(error) or "I/O" in str(error):
             if missing := locks_missing(folder):
                 raise IndexStorageError(f"catalogue of index {folder}: {missing}") from error

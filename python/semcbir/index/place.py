@@ -8,10 +8,7 @@ from pathlib import Path
 
 from semcbir._files import PathLike, absolute, display_path
 from semcbir.errors import IndexStorageError
-from semcbir.index.database import is_index
-
-FOLDER_INDEX = ".semcbir"
-"""Where a folder of photos that is searched directly keeps its index."""
+from semcbir.index.database import FOLDER_INDEX, is_index
 
 
 def index_place(place: PathLike, name: str = "place") -> Path:

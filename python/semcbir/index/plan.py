@@ -140,6 +140,7 @@ def _look_at(plan: Plan, file: Path, row: ImageRow | None, *, revive: bool) -> N
     if row is not None:
         same = (row.size, row.mtime_ns) == (size, mtime_ns)
         if row.state == "removed" and not revive:
+            plan.left_out += 1
             return
         if same and row.state in _SETTLED and not ((revive or plan.retry) and row.state == "skipped"):
             plan.unchanged += row.state == "indexed"

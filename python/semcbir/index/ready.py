@@ -17,9 +17,9 @@ from semcbir.errors import IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.create import is_building
-from semcbir.index.database import is_index
+from semcbir.index.database import FOLDER_INDEX, is_index
 from semcbir.index.index import Index, OnProgress
-from semcbir.index.place import FOLDER_INDEX, index_place, own_place
+from semcbir.index.place import index_place, own_place
 from semcbir.index.report import Report
 from semcbir.index.roots import Roots
 
@@ -157,7 +157,13 @@ def _refreshed(index: Index, folder: Path, extractor: Extractor, on_progress: On
 
 def _elsewhere(index: Index, folder: Path) -> str | None:
     """Say which folders of an index lie outside ``folder``, and were not looked through."""
-    inside = set(Roots(index._snapshot.roots).inside(folder))
+    roots = Roots(index._snapshot.roots)
+    if not any(root.scanned for root in roots.around(os.fspath(folder), os.path.realpath(folder))):
+        return (
+            f"{display_path(folder)} was removed from its index, so new photos in it are not looked for; "
+            f"`semcbir index {display_path(folder)}` follows it again"
+        )
+    inside = set(roots.inside(folder))
     others = [display_path(root.folder) for root in index._snapshot.roots if root not in inside]
     if not others:
         return None

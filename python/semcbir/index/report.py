@@ -44,6 +44,7 @@ class Report:
     that it could not read, ``damaged`` those of which it could read a part; ``missing`` are the folders that
     are not there, or whose images are gone all at once, as if a disk was not mounted; ``unreadable`` are
     those that could not be listed: their images stay.
+    ``left_out`` counts the files that ``remove`` took out by hand; ``Index.add`` brings them back.
     ``ignored`` counts, by kind, the files that look like pictures and are not read: {"NEF": 12, "PSD": 1}.
     """
 
@@ -52,6 +53,7 @@ class Report:
     removed: int = 0
     unchanged: int = 0
     moved: int = 0
+    left_out: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
     missing: list[Path] = field(default_factory=list)

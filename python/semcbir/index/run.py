@@ -55,6 +55,7 @@ class Run:
         report.unreadable = [folder for plan in plans for folder in plan.unreadable]
         report.ignored = dict(sum((plan.ignored for plan in plans), Counter[str]()).most_common())
         report.unchanged = sum(plan.unchanged for plan in plans)
+        report.left_out = sum(plan.left_out for plan in plans)
         with catalog.changes():
             report.removed = catalog.take_out((key for plan in plans for key in plan.gone), "gone")
             moved = [move for plan in plans for move in plan.moved]

@@ -50,8 +50,8 @@ class Plan:
     moved here, and how many images stay as they are. ``missing`` are folders whose images stay though none of
     them is there, ``unreadable`` those that cannot be listed; ``absent`` is true if the root itself is not
     there, and nothing is planned for it then. ``retry``: files that were skipped are read again, though
-    unchanged. ``ignored`` counts, by kind, files that look like pictures and
-    are not read.
+    unchanged. ``left_out`` counts files that were removed by hand, and stay out; ``ignored``, by kind, files
+    that look like pictures and are not read.
     """
 
     root: Root
@@ -60,6 +60,7 @@ class Plan:
     returned: list[int] = field(default_factory=list)
     moved: list[Move] = field(default_factory=list)
     unchanged: int = 0
+    left_out: int = 0
     missing: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
     absent: bool = False
