@@ -121,7 +121,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "search": {"query": {"list", "bytes"}, "k": {"3"}, "epsilon": {"None", *NUMBERS}, "feature": {"None"}},
     "Results": {"hits": {"list"}, "kept": {"3", "huge"}},
     "Results.__getitem__": {"key": {"3", "-1", "huge"}},
-    "Recipe": {"model": {"dict"}, "long_side": {"None", "3", "huge"}, "format": {"3", "huge"}},
+    "Recipe": {"model": {"dict"}, "long_side": {"None", "3"}, "format": {"3", "huge"}},
     "Recipe.feature": {"name": {"None"}},
     "Recipe.for_feature": {"name": {"None"}},
     "ModelCard.from_dict": {"data": {"dict"}},

@@ -25,6 +25,7 @@ from semcbir.features import (
     feature_from_dict,
     parse_features,
 )
+from semcbir.features import hog as hog_module
 from semcbir.features import surf as surf_module
 
 Grey = npt.NDArray[np.uint8]
@@ -124,6 +125,18 @@ def test_descriptions_are_checked(described: dict[str, Any], words: str) -> None
         (HOG, "cell_size", 0, ValueError),
         (HOG, "block_stride", 0, ValueError),
         (HOG, "n_bins", 1, ValueError),
+        (KAZE, "n_octaves", 9, ValueError),
+        (KAZE, "n_octave_layers", 17, ValueError),
+        (SURF, "n_octaves", 9, ValueError),
+        (SURF, "n_octave_layers", 17, ValueError),
+        (SURF, "max_points", 2**31, ValueError),
+        (SIFT, "n_features", 2**31, ValueError),
+        (SIFT, "n_octave_layers", 17, ValueError),
+        (SIFT, "sigma", 10.001, ValueError),
+        (HOG, "block_size", 520, ValueError),
+        (HOG, "cell_size", 513, ValueError),
+        (HOG, "block_stride", 513, ValueError),
+        (HOG, "n_bins", 181, ValueError),
     ],
 )
 def test_parameters_are_checked(
@@ -131,6 +144,68 @@ def test_parameters_are_checked(
 ) -> None:
     with pytest.raises(error, match=f"{name}: expected"):
         kind(**{name: value})
+
+
+# Every bound, alone and with those that make it worse: a recipe may come from anywhere.
+AT_BOUNDS = [
+    KAZE(n_octaves=8, n_octave_layers=1, threshold=0.0),
+    KAZE(n_octaves=4, n_octave_layers=16, threshold=0.0, extended=True),
+    KAZE(n_octaves=1, n_octave_layers=1),
+    KAZE(threshold=1e300),
+    SURF(implementation="mahotas", n_octaves=8, hessian_threshold=0.0, max_points=2**31 - 1),
+    SURF(implementation="mahotas", n_octaves=8, n_octave_layers=16),
+    SURF(implementation="mahotas", n_octaves=8, n_octave_layers=1),
+    SURF(implementation="mahotas", n_octaves=8, n_octave_layers=2),
+    SURF(implementation="mahotas", n_octaves=1, n_octave_layers=1),
+    SURF(implementation="mahotas", hessian_threshold=1e300),
+    SIFT(n_features=2**31 - 1, n_octave_layers=16, contrast_threshold=0.0),
+    SIFT(n_octave_layers=16, sigma=10.0),
+    SIFT(n_octave_layers=1, sigma=10.0, contrast_threshold=0.0),
+    SIFT(sigma=0.1, edge_threshold=1e300),
+    SIFT(contrast_threshold=1e300, edge_threshold=0.0),
+    HOG(block_size=512, block_stride=512, cell_size=512, n_bins=180),
+    HOG(block_size=512, block_stride=1, cell_size=512, n_bins=4),
+    HOG(block_size=16, block_stride=16, cell_size=1, n_bins=64),
+    HOG(block_size=2, block_stride=1, cell_size=2, n_bins=4),
+    HOG(block_size=2, block_stride=512, cell_size=1, n_bins=180),
+]
+
+
+@pytest.mark.parametrize("feature", AT_BOUNDS, ids=repr)
+def test_parameters_at_their_bounds_can_be_computed(feature: Feature) -> None:
+    for height, width in ((1, 1), (64, 64), (512, 512)):
+        grey = texture(height, width) if height > 1 else np.ones((1, 1), np.uint8)
+        found = feature.detect_and_compute(grey)
+        assert found.descriptors.shape == (len(found), feature.dim)
+
+
+@pytest.mark.slow
+def test_the_most_of_kazes_scale_space_can_be_computed() -> None:
+    assert len(KAZE(n_octaves=8, n_octave_layers=8).detect_and_compute(texture(512, 512)))
+
+
+def test_parameters_that_only_together_are_too_much_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_octave_layers: expected at most 8 with 8 octaves, got 9"):
+        KAZE(n_octaves=8, n_octave_layers=9)
+    with pytest.raises(ValueError, match="descriptors of 4 to 16384 numbers, got 16640"):
+        HOG(block_size=16, cell_size=1, n_bins=65)
+    with pytest.raises(ValueError, match="descriptors of 4 to 16384 numbers, got 3"):
+        HOG(block_size=8, cell_size=8, n_bins=3)  # OpenCV crashes
+
+
+def test_images_of_too_many_blocks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = texture(512, 512)
+    with pytest.raises(ValueError, match="HOG takes too much for an image of 512 x 512 pixels: 247009 b"):
+        HOG(block_size=16, block_stride=1, cell_size=1, n_bins=20).detect_and_compute(grey)
+    hog = HOG()
+    (blocks, dim), pixels = hog.detect_and_compute(grey).descriptors.shape, 16 * 16
+    for name, most in (("_MOST_NUMBERS", blocks * dim), ("_MOST_PIXELS", blocks * pixels)):
+        with monkeypatch.context() as patch:
+            patch.setattr(hog_module, name, most)
+            assert len(hog.detect_and_compute(grey)) == blocks
+            patch.setattr(hog_module, name, most - 1)
+            with pytest.raises(ValueError, match="choose a larger block_stride or a smaller long_side"):
+                hog.detect_and_compute(grey)
 
 
 # --- Other implementations ----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
-from semcbir.recipe import Recipe
+from semcbir.recipe import MAX_LONG_SIDE, Recipe
 from semcbir.segmentation.network import PhotoError
 from semcbir.segmentation.runtime import DEVICES
 from semcbir.segmentation.segmenter import LabelMap, Output, Segmenter, blame
@@ -118,7 +118,9 @@ class Extractor:
         max_pixels: int | None = MAX_PIXELS,
     ) -> None:
         self.features = parse_features(features)
-        self.long_side = None if long_side is None else check_integer("long_side", long_side, 1, 65536)
+        if long_side is not None:
+            long_side = check_integer("long_side", long_side, 1, MAX_LONG_SIDE)
+        self.long_side = long_side
         self.max_pixels = None if max_pixels is None else check_integer("max_pixels", max_pixels, 1)
         self.threads = check_threads(threads)
         self.device = check_choice("device", device, DEVICES)

@@ -14,6 +14,7 @@ from semcbir.features import Feature, feature_from_dict
 FORMAT = 1
 """Version of everything that turns pixels into stored numbers; any change to those numbers raises it."""
 MAX_LABELS = 2**16
+MAX_LONG_SIDE = 2**16
 _DEEPEST = 16
 
 
@@ -23,7 +24,7 @@ class Recipe:
 
     ``model`` is the part of a model card that decides labels (sha256, classes, masked, void,
     pre-processing, output); ``features`` are the local features with all their parameters; ``long_side`` is
-    the bound in pixels on an image's longer side (None: unbounded).
+    the bound in pixels on an image's longer side, at most MAX_LONG_SIDE (None: unbounded).
     """
 
     model: Mapping[str, Any]
@@ -40,7 +41,7 @@ class Recipe:
             raise ValueError("features: expected at least one, got none")
         object.__setattr__(self, "features", features)
         if self.long_side is not None:
-            check_integer("long_side", self.long_side, 1)
+            check_integer("long_side", self.long_side, 1, MAX_LONG_SIDE)
         check_integer("format", self.format, 1)
 
     @property
@@ -103,7 +104,7 @@ class Recipe:
             raise ValueError(f"features: expected at least one, and each once, got {names}")
         long_side = data["long_side"]
         if long_side is not None:
-            check_integer("long_side", long_side, 1)
+            check_integer("long_side", long_side, 1, MAX_LONG_SIDE)
         check_integer("format", data["format"], 1)
         return cls(_checked_model(data["model"]), features, long_side, data["format"])
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -28,8 +29,14 @@ class KAZE(Feature):
 
     def __post_init__(self) -> None:
         flags(self, "extended", "upright")
-        reals(self, threshold=0.0)
-        integers(self, n_octaves=(1, 16), n_octave_layers=(1, 16))
+        reals(self, threshold=(0.0, inf))
+        integers(self, n_octaves=(1, 8), n_octave_layers=(1, 16))
+        most = _MOST_LAYERS // self.n_octaves
+        if self.n_octave_layers > most:
+            raise ValueError(
+                f"n_octave_layers: expected at most {most} with {self.n_octaves} octaves, "
+                f"got {self.n_octave_layers}"
+            )
         choice(self, "diffusivity", tuple(_DIFFUSIVITIES))
 
     @property
@@ -52,5 +59,8 @@ class KAZE(Feature):
         )
         return detected(kaze, grey, self.dim)
 
+
+_MOST_LAYERS = 64
+"""Over all octaves: each takes 32 bytes a pixel, and twice the time for every further octave."""
 
 _DIFFUSIVITIES = {"pm_g1": 0, "pm_g2": 1, "weickert": 2, "charbonnier": 3}

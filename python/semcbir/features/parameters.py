@@ -30,13 +30,18 @@ def integers(feature: object, **ranges: tuple[int, int]) -> None:
         assign(feature, name, check_integer(name, getattr(feature, name), low, high))
 
 
-def reals(feature: object, **lows: float) -> None:
-    """Make the named attributes float; TypeError for another type, ValueError if not finite or too small."""
-    for name, low in lows.items():
+def reals(feature: object, **ranges: tuple[float, float]) -> None:
+    """Make the named attributes float; TypeError for another type, ValueError outside the closed range.
+
+    The upper end may be infinite, but no value may be.
+    """
+    for name, (low, high) in ranges.items():
         value = getattr(feature, name)
-        number = as_number(name, value, f"a finite number of at least {low:g}")
-        if not (math.isfinite(number) and number >= low):
-            raise ValueError(f"{name}: expected a finite number of at least {low:g}, got {shown(value)}")
+        bounded = math.isfinite(high)
+        what = f"a number from {low:g} to {high:g}" if bounded else f"a finite number of at least {low:g}"
+        number = as_number(name, value, what)
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError(f"{name}: expected {what}, got {shown(value)}")
         assign(feature, name, number)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ class SIFT(Feature):
 
     def __post_init__(self) -> None:
         integers(self, n_features=(0, 2**31 - 1), n_octave_layers=(1, 16))
-        reals(self, contrast_threshold=0.0, edge_threshold=0.0, sigma=0.1)
+        # The time to blur grows with sigma, without an end.
+        reals(self, contrast_threshold=(0.0, inf), edge_threshold=(0.0, inf), sigma=(0.1, 10.0))
 
     @property
     def dim(self) -> int:

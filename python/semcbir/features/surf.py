@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any, ClassVar
 
 import cv2
@@ -46,8 +47,9 @@ class SURF(Feature):
             assign(self, "hessian_threshold", threshold)
         if self.n_octave_layers is None:
             assign(self, "n_octave_layers", layers)
-        reals(self, hessian_threshold=0.0)
-        integers(self, n_octaves=(1, 16), n_octave_layers=(1, 16), max_points=(1, 2**31 - 1))
+        reals(self, hessian_threshold=(0.0, inf))
+        # From 14 octaves on mahotas crashes.
+        integers(self, n_octaves=(1, 8), n_octave_layers=(1, 16), max_points=(1, 2**31 - 1))
 
     @property
     def dim(self) -> int:
