@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 import tiff_files
 from image_files import Pixels, error_for, opencv_file, picture, png_chunk, save
 from semcbir.errors import ImageError
+from semcbir.images import pnm
 from semcbir.images.decode import load_image, load_noted
 from tiff_files import DEFLATE, page
 
@@ -302,6 +303,24 @@ def test_bmp_that_is_not_read_says_why(tmp_path: Path) -> None:
 
 
 # --- PNM ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (b"P2 3 2 255\n10 200#7 8\n\n 3 #\r\t4 5\n60", [10, 200, 3, 4, 5, 60]),
+        (b"P2 3 2 255\n10 200 30 40 #\n5 60 70 # 80 \n", [10, 200, 30, 40, 5, 60]),
+        (b"P1 3 2\n010# 1\n1 0\n1", [255, 0, 255, 0, 255, 0]),
+        (b"P1 3 2\n010101 1 1 x", [255, 0, 255, 0, 255, 0]),
+    ],
+)
+def test_pnm_text_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, text: bytes, values: list[int]
+) -> None:
+    monkeypatch.setattr(pnm, "_PIECE", piece)
+    (tmp_path / "a.pgm").write_bytes(text)
+    assert load_image(tmp_path / "a.pgm")[..., 0].ravel().tolist() == values
 
 
 @pytest.mark.parametrize("white", [255, 100, 65535, 1000])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ _MOST_TEXT = 2**26
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _NUMBER = rb"(\d{1,10})"
 _NOT_A_HEADER = "the PNM header cannot be read"
+_NOT_NUMBERS = "the PNM data cannot be decoded (it holds other things than numbers)"
+_PIECE = 2**18
+"""So many bytes of text are taken apart at a time: each of their words takes up to 60 bytes."""
+_LONGEST_WORD = 4300  # the most digits that Python makes a number of
 
 
 class Pnm(Source):
@@ -39,8 +44,8 @@ class Pnm(Source):
         self._file, self._start, self._white = file, found.end(), white
         self._channels = 3 if self._kind in (3, 6) else 1
         self.announced = (width, height)
-        self.cost = self.pixels * self._channels * (64 if self._kind < 4 else 2 if white < 256 else 4)
-        self.cost += self.pixels * 3
+        self.cost = self.pixels * self._channels * (18 if self._kind < 4 else 2 if white < 256 else 4)
+        self.cost += self.pixels * 3 + (64 * _PIECE if self._kind < 4 else 0)
 
     def rgb(self) -> tuple[Bytes, str | None]:
         """Decode; see Source."""
@@ -70,14 +75,35 @@ class Pnm(Source):
         return np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], kind)
 
     def _text(self, wanted: int) -> NDArray[Any]:
-        text = re.sub(rb"#[^\r\n]*", b" ", self._file.read(_MOST_TEXT))
-        words = text.split()
-        if self._kind == 1:  # digits need no spaces
-            words = [bytes([digit]) for digit in b"".join(words)]
+        """Return ``wanted`` numbers, or as many as there are."""
+        found, count = np.empty(wanted, np.int64), 0
         try:
-            found = np.fromiter(map(int, words[:wanted]), np.int64)
+            for words in self._words():
+                numbers = np.fromiter(map(int, words[: wanted - count]), np.int64)
+                found[count : count + len(numbers)] = numbers
+                count += len(numbers)
+                if count == wanted:
+                    break
         except ValueError:
-            raise ImageError("the PNM data cannot be decoded (it holds other things than numbers)") from None
+            raise ImageError(_NOT_NUMBERS) from None
+        found = found[:count]
         if len(found) and found.min() < 0:
             raise ImageError("the PNM data cannot be decoded (a negative number)")
         return found
+
+    def _words(self) -> Iterator[list[bytes]]:
+        """Yield the words of the text without its comments, a piece of it at a time."""
+        rest, in_comment = b"", False
+        while piece := self._file.read(_PIECE):
+            text = b"#" * in_comment + piece
+            in_comment = text.rfind(b"#") > max(text.rfind(b"\n"), text.rfind(b"\r"))
+            text = rest + re.sub(rb"#[^\r\n]*", b" ", text)
+            words, rest = text.split(), b""
+            if self._kind == 1:  # digits need no spaces
+                words = [bytes([digit]) for digit in b"".join(words)]
+            elif words and not text[-1:].isspace():
+                rest = words.pop()
+                if len(rest) > _LONGEST_WORD:
+                    raise ImageError(_NOT_NUMBERS)
+            yield words
+        yield [rest] if rest else []
