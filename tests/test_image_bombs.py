@@ -16,14 +16,19 @@ import pytest
 from PIL import Image
 
 import tiff_files
+from decoding_memory import decoded
 from image_files import error_for, picture, png_chunk, save
 from semcbir.errors import ImageError
 from semcbir.images import decode as decoding
 from semcbir.images.budget import Budget
 from semcbir.images.decode import load_image
 from semcbir.images.jpeg import MAX_SCANS
+from semcbir.images.reading import BoundedFile
 
 MILLION = 10**6
+MIB = 2**20
+
+needs_limits = pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of this kind")
 
 
 def scans(count: int) -> bytes:
@@ -34,6 +39,58 @@ def scans(count: int) -> bytes:
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
 
+
+def tiff(*entries: tuple[int, int, int, int], size: int = 0) -> bytes:
+    """A TIFF of one black pixel whose directory has ``entries``: tag, kind, count, value or place; padded."""
+    plain = [
+        (256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
+        (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, 1, 1),
+    ]  # fmt: skip
+    tags = {entry[0]: entry for entry in (*plain, *entries)}
+    packed = b"".join(struct.pack("<HHII", *tags[tag]) for tag in sorted(tags))
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + packed + bytes(4)
+    return data + bytes(max(0, size - len(data)))
+
+
+def tile(samples: int, *entries: tuple[int, int, int, int]) -> bytes:
+    """A TIFF of one pixel in a tile of 4096 x 4096 with numbers of 64 bits."""
+    tiled = (322, 4, 1, 4096), (323, 4, 1, 4096), (324, 4, 1, 8), (325, 4, 1, 64)
+    return tiff((258, 3, 1, 64), (277, 3, 1, samples), *tiled, *entries)
+
+
+def exif_of_tags() -> bytes:
+    """A TIFF whose EXIF has a hundred tags of a megabyte, all the same bytes."""
+    tags = [struct.pack("<HHII", 1000 + number, 7, MIB, 256) for number in range(100)]
+    data = tiff((34665, 4, 1, 2 * MIB), size=2 * MIB)
+    return data + struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
+
+
+VALUES = 20 * MILLION
+TAGS: dict[str, Callable[[], bytes]] = {
+    "tile.tif": lambda: tile(8),
+    "deep tile.tif": lambda: tile(64),
+    "deflated tile.tif": lambda: tile(8, (259, 3, 1, 8), (317, 3, 1, 2)),
+    "count.tif": lambda: tiff((279, 4, 1, 2**32 - 1), (259, 3, 1, 8), (258, 3, 1, 32)),
+    **{
+        f"tag {tag}.tif": lambda tag=tag: tiff((tag, 3, VALUES, 256), size=2 * VALUES + 256)
+        for tag in (258, 273, 274, 278, 279, 320, 338, 339, 34665, 34675)
+    },
+    "tags.tif": lambda: tiff(
+        *((40000 + number, 7, 4 * MIB, 256) for number in range(200)), size=4 * MIB + 4096
+    ),
+    "exif.tif": exif_of_tags,
+}
+"""TIFFs whose tags ask for much. Those that are decoded all the same may take three times their size."""
+
+TEXT: dict[str, Callable[[], bytes]] = {
+    "numbers.pgm": lambda: b"P2 1 1 255\n" + b"12 " * (20 * MILLION),
+    "digits.pbm": lambda: b"P1 1 1\n" + b"01" * (30 * MILLION),
+    "short.ppm": lambda: b"P3 1 1 255\n" + b"1 " * (30 * MILLION),
+    "comments.pgm": lambda: b"P2 1 1 255\n" + b"#\n" * (5 * MILLION),
+    "comment.pgm": lambda: b"P2 1 1 255\n#" + b"a#" * (30 * MILLION),
+    "spaces.pgm": lambda: b"P2 1 1 255\n" + b" " * (60 * MILLION),
+    "digit.pgm": lambda: b"P2 1 1 255\n" + b"1" * (60 * MILLION),
+}
 
 RUBBISH: dict[str, Callable[[], bytes]] = {
     "zeros.jpg": lambda: b"\xff\xd8\xff\xe0" + bytes(20 * MILLION),
@@ -58,6 +115,53 @@ def test_rubbish_is_refused_soon(tmp_path: Path, name: str) -> None:
     start = time.process_time()
     error_for(tmp_path / name)
     assert time.process_time() - start < 5  # seconds; it takes far less
+
+
+BOMBS = {**RUBBISH, **TAGS, **TEXT}
+
+
+@needs_limits
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_take_little_memory(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(BOMBS[name]())
+    found = decoded(path)
+    assert found.peak < 40 * MIB + (3 * path.stat().st_size if name in TAGS else 0)
+    assert "memory" not in found.said  # refused, not tried
+
+
+@needs_limits
+@pytest.mark.parametrize(
+    ("form", "colour", "options"),
+    [
+        ("u2", 2, {"planar": True}),
+        ("u4", 2, {"compression": tiff_files.DEFLATE, "predictor": 2}),
+        ("f4", 2, {"compression": tiff_files.DEFLATE, "predictor": 3}),
+        ("f4", 1, {"tile": 2048}),
+        ("u1", 2, {"compression": tiff_files.DEFLATE, "tile": 2048}),
+        ("u1", 2, {"compression": tiff_files.DEFLATE}),
+    ],
+)
+def test_tiffs_take_no_more_than_they_are_said_to(
+    tmp_path: Path, form: str, colour: int, options: dict[str, int]
+) -> None:
+    numbers = np.random.default_rng(0).integers(0, 250, (1000, 1500, 3 if colour == 2 else 1))
+    path = tiff_files.write(tmp_path / "a.tif", tiff_files.page(numbers.astype(form), colour, **options))
+    with path.open("rb") as file:
+        source = decoding._open(BoundedFile(file))
+    assert decoded(path).peak < source.cost + source.extra + 8 * MIB
+
+
+@needs_limits
+@pytest.mark.parametrize(
+    ("head", "numbers"), [("P2 2000 1500 255", 3), ("P3 2000 1500 999", 9), ("P1 2000 1500", 3)]
+)
+def test_text_takes_no_more_than_it_is_said_to(tmp_path: Path, head: str, numbers: int) -> None:
+    path = tmp_path / "a.ppm"
+    path.write_bytes(head.encode() + b"\n" + b"1 " * (numbers * MILLION - 1))  # the last is missing
+    with path.open("rb") as file:
+        source = decoding._open(BoundedFile(file))
+    assert decoded(path).peak < source.cost + 16 * MIB
 
 
 def test_as_many_scans_as_encoders_make_are_read(tmp_path: Path) -> None:

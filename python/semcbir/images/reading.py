@@ -25,11 +25,14 @@ class BoundedFile:
         self.seek, self.tell, self.fileno, self.flush = file.seek, file.tell, file.fileno, file.flush
 
     def read(self, count: int = -1) -> bytes:
-        """Read as ``file`` does. Raises ImageError after too many calls."""
+        """Read as ``file`` does. Raises ImageError after too many calls.
+
+        Python takes memory for as many bytes as are asked for, even if there are far fewer.
+        """
         self._left -= 1
         if self._left < 0:
             raise ImageError("there is too much rubbish in it: its parts are too many or too small")
-        return self.file.read(count)
+        return self.file.read(min(count, self.size))
 
 
 class EndedFile(BoundedFile):

@@ -29,21 +29,21 @@ def open_tiff(file: BoundedFile, decode: Decode) -> Source:
 
     Raises ImageError if it cannot be read, saying what it is.
     """
-    number, tags = full_page(file)
-    layout = layout_of(tags, file.size)
+    page = full_page(file)
+    layout = layout_of(page, file.size)
     if not pillow_is_wrong(layout):
         try:
-            return TiffSource(file, number, layout)
+            return TiffSource(file, page.number, layout)
         except ImageError as error:
             if error.transient:
                 raise
     try:
-        return open_page(file, layout, _turned(tags), decode)
+        return open_page(file, layout, _turned(page.tags), decode)
     except ImageError:
         if layout.planar or layout.bits[0] < (32 if layout.kind == UNSIGNED else 16):
             raise
         try:
-            source = TiffSource(file, number, layout)
+            source = TiffSource(file, page.number, layout)
         except ImageError:
             source = None
         if source is None or source.image.mode not in ("I", "F"):
@@ -60,6 +60,10 @@ class TiffSource(PillowSource):
         super().__init__("TIFF", file)
         self._modes = deep.raw_modes(self.image)
         self.extra = 4 * self.pixels * deep.is_deep(self._modes)
+        # libtiff and Pillow hold a strip or tile each; tiles may be larger than the picture.
+        beyond = max(0, layout.tile[0] * layout.tile[1] - self.pixels)
+        self.cost += 2 * layout.part_bytes(beyond)
+        self.extra += 2 * layout.part_bytes(layout.tile[0] * layout.tile[1] - beyond)
 
     def opened(self) -> ImageFile:
         """Return the image, at its page."""

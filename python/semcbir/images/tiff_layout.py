@@ -3,18 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from semcbir.errors import ImageError
 from semcbir.images.reading import BoundedFile
+from semcbir.images.tiff_directory import (
+    STRIP_SIZES,
+    STRIPS,
+    TILE_HEIGHT,
+    TILE_SIZES,
+    TILE_WIDTH,
+    TILES,
+    Entry,
+    check_metadata,
+    check_parts,
+    check_tiles,
+    entries,
+)
 
 _MOST_PAGES = 64
-_LARGEST_TILE = 2**24
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_LARGE = 2**20
 _REDUCED_OR_MASK = 1 | 4
 _OLD_REDUCED = 2
 EMBEDDED = {50001: "WebP", 34712: "JPEG 2000", 33005: "JPEG 2000"}
@@ -49,6 +60,10 @@ class Layout:
     offsets: tuple[int, ...]
     counts: tuple[int, ...]
 
+    def part_bytes(self, pixels: int) -> int:
+        """Return how many bytes the numbers of so many pixels of a strip or tile take."""
+        return pixels * (self.bits[0] if self.planar else sum(self.bits)) // 8 + 1
+
     def __str__(self) -> str:
         numbers = {SIGNED: " signed", FLOAT: " floating-point"}.get(self.kind, "")
         bits = "/".join(map(str, sorted(set(self.bits))))
@@ -58,82 +73,80 @@ class Layout:
         return f"{text} compressed with {_COMPRESSIONS.get(self.compression, f'method {self.compression}')}"
 
 
-def full_page(file: BoundedFile) -> tuple[int, ImageFileDirectory_v2]:
-    """Return the number and the tags of the first page not marked as a thumbnail or a mask, else of page 0.
+@dataclass(frozen=True)
+class Page:
+    """A page: its number, its tags, and the same as entries of its directory."""
 
-    Raises ImageError if the first page has no tags.
+    number: int
+    tags: ImageFileDirectory_v2
+    entries: Sequence[Entry]
+
+
+def full_page(file: BoundedFile) -> Page:
+    """Return the first page not marked as a thumbnail or a mask, else page 0.
+
+    Raises ImageError if the first page has no tags, or if the tags of a page passed take too much.
     """
     first = None
-    for number, (position, tags) in enumerate(_pages(file)):
-        if number == 0:
-            first = tags
-            _check_tiles(file, position, tags)
+    for page in _pages(file):
+        tags = page.tags
+        if first is None:
+            first = page
+            check_tiles(page.entries, _pixels(tags))
         old = _number(tags, 255, 0)
         if not _number(tags, 254, 0) & _REDUCED_OR_MASK and old != _OLD_REDUCED:
-            _check_tiles(file, position, tags)
-            return number, tags
-    if first is None or 256 not in first:
+            check_tiles(page.entries, _pixels(tags))
+            return page
+    if first is None or 256 not in first.tags:
         raise ImageError("the TIFF header cannot be read (there is no picture in it)")
-    return 0, first
+    return first
 
 
-def _pages(file: BoundedFile) -> Iterator[tuple[int, ImageFileDirectory_v2]]:
+def _pages(file: BoundedFile) -> Iterator[Page]:
     file.seek(0)
     head = file.read(8)
     if len(head) == 8 and 43 in (head[2], head[3]):
         head += file.read(8)
-    position = ImageFileDirectory_v2(head).next
+    start = ImageFileDirectory_v2(head)
+    position, big = start.next, start._bigtiff
     seen: set[int] = set()
     while 0 < position < file.size and position not in seen and len(seen) < _MOST_PAGES:
-        seen.add(position)
+        found = entries(file, position, head[:2], big=big)
+        check_metadata(file, found, head[:2], big=big)
         tags = ImageFileDirectory_v2(head)
         file.seek(position)
         tags.load(file)  # type: ignore[arg-type]
-        yield position, tags
+        for entry in found:
+            is_part = entry.tag in (STRIPS, STRIP_SIZES, TILES, TILE_SIZES)
+            if entry.size > _LARGE and not is_part and entry.tag in tags:
+                del tags[entry.tag]  # nobody needs it here, and Pillow holds it again
+        yield Page(len(seen), tags, found)
+        seen.add(position)
         position = tags.next
-
-
-def _check_tiles(file: BoundedFile, position: int, tags: ImageFileDirectory_v2) -> None:
-    """Raise ImageError for huge tiles, of which libtiff holds a whole one.
-
-    Pillow stops reading a damaged directory where libtiff goes on, so ``tags`` may lack them.
-    """
-    order: Literal["little", "big"] = "little" if tags.prefix == b"II" else "big"
-    counted, size = (8, 20) if tags._bigtiff else (2, 12)
-    file.seek(position)
-    count = int.from_bytes(file.read(counted), order)
-    entries = file.read(min(count, 2**16) * size)
-    sides = {_TILE_WIDTH: 1, _TILE_HEIGHT: 1}
-    for start in range(0, len(entries) - size + 1, size):
-        tag = int.from_bytes(entries[start : start + 2], order)
-        if tag in sides:
-            kind = int.from_bytes(entries[start + 2 : start + 4], order)
-            value = entries[start + size - (8 if size == 20 else 4) :][: {1: 1, 3: 2, 4: 4}.get(kind, 8)]
-            sides[tag] = max(sides[tag], int.from_bytes(value, order))
-    if sides[_TILE_WIDTH] * sides[_TILE_HEIGHT] > max(_LARGEST_TILE, 4 * _pixels(tags)):
-        raise ImageError(f"the TIFF header cannot be read (tiles of {' x '.join(map(str, sides.values()))})")
 
 
 def _pixels(tags: ImageFileDirectory_v2) -> int:
     return _number(tags, 256, 0) * _number(tags, 257, 0)
 
 
-def layout_of(tags: ImageFileDirectory_v2, size: int) -> Layout:
+def layout_of(page: Page, size: int) -> Layout:
     """Return a page's layout, in a file of ``size`` bytes. Raises ImageError if it makes no sense."""
+    tags = page.tags
     width, height = _number(tags, 256, 0), _number(tags, 257, 0)
     samples = _number(tags, 277, 1)
     bits = _numbers(tags, 258) or (1,)
     planar = _number(tags, 284, 1) == 2
-    tiled = 324 in tags
-    tile = (_number(tags, 322, 0), _number(tags, 323, 0)) if tiled else (width, _number(tags, 278, height))
+    tiled = TILES in tags
+    tile = (width, _number(tags, 278, height))
+    if tiled:
+        tile = (_number(tags, TILE_WIDTH, 0), _number(tags, TILE_HEIGHT, 0))
     tile = (tile[0], tile[1] if tiled else min(tile[1], height))
     if min(width, height, samples, *tile) < 1 or max(width, height) >= 2**31 or samples > 64:
         raise ImageError(f"the TIFF header cannot be read (a size of {width} x {height} x {samples})")
     chunks = -(-width // tile[0]) * -(-height // tile[1]) * (samples if planar else 1)
-    offsets = _numbers(tags, 324 if tiled else 273)
-    if len(offsets) > 2 * chunks + 16:
-        raise ImageError(f"the TIFF header cannot be read ({len(offsets)} parts, {chunks} expected)")
-    counts = _numbers(tags, 325 if tiled else 279)
+    check_parts(page.entries, chunks)  # before there is a number for each
+    offsets = _numbers(tags, TILES if tiled else STRIPS)
+    counts = _numbers(tags, TILE_SIZES if tiled else STRIP_SIZES)
     held = sum(min(count, max(0, size - offset)) for offset, count in zip(offsets, counts, strict=False))
     if held > 4 * size:
         raise ImageError("the TIFF header cannot be read (its parts lie upon one another)")

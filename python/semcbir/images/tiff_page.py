@@ -57,8 +57,10 @@ class _Page(Source):
         self.file, self.layout = file, layout
         self.announced = (layout.width, layout.height)
         self.orientation = orientation
-        self.most = layout.tile[0] * layout.tile[1] * sum(layout.bits) // 8 + 1024
-        """How many bytes of a part to read if the file does not say how long it is."""
+        self.numbers = layout.part_bytes(layout.tile[0] * layout.tile[1])
+        """How many bytes the numbers of a whole part take."""
+        self.most = self.numbers + self.numbers // 64 + 1024
+        """How many bytes of a part to read if the file does not say how long it is; packed, it is shorter."""
 
     def fill(self, target: NDArray[Any]) -> str | None:
         """Read all parts into ``target`` (H, W, samples). Raises ImageError if there is none."""
@@ -96,6 +98,11 @@ class _Page(Source):
         self.file.seek(offset)
         return self.file.read(counts[number] if number < len(counts) else self.most)
 
+    def _longest(self) -> int:
+        """Return the length in bytes of the longest part as it lies in the file."""
+        counts = [*self.layout.counts, *[self.most] * (len(self.layout.offsets) > len(self.layout.counts))]
+        return min(self.file.size, max(counts, default=0))
+
     def part(self, data: bytes, size: tuple[int, int, int]) -> tuple[NDArray[Any] | None, bool]:
         """Return the part of ``size`` (rows, columns, samples) in ``data``, and whether it is all there."""
         raise NotImplementedError
@@ -107,7 +114,7 @@ class EmbeddedPage(_Page):
     def __init__(self, file: BoundedFile, layout: Layout, orientation: int, decode: Decode) -> None:
         super().__init__(file, layout, orientation)
         self._decode = decode
-        self.cost = self.pixels * 4 + layout.tile[0] * layout.tile[1] * 20
+        self.cost = self.pixels * 4 + layout.tile[0] * layout.tile[1] * 20 + 2 * self._longest()
 
     def rgb(self) -> tuple[Bytes, str | None]:
         """Decode; see Source."""
@@ -130,7 +137,10 @@ class PlainPage(_Page):
     def __init__(self, file: BoundedFile, layout: Layout, orientation: int) -> None:
         super().__init__(file, layout, orientation)
         self._type = np.dtype(f"{layout.order}{_KINDS[layout.kind]}{layout.bits[0] // 8}")
-        self.cost = self.pixels * (len(layout.bits) * (2 * self._type.itemsize + 1) + 6)
+        values, picture = self.pixels * len(layout.bits), self.pixels * 6
+        copies = 1 + (layout.compression in _DEFLATE) + (layout.predictor != 1) + (layout.predictor == 3)
+        part = self._longest() + copies * self.numbers
+        self.cost = values * self._type.itemsize + max(part, values * (self._type.itemsize + 1) + picture)
 
     def rgb(self) -> tuple[Bytes, str | None]:
         """Decode; see Source."""
@@ -142,11 +152,14 @@ class PlainPage(_Page):
     def part(self, data: bytes, size: tuple[int, int, int]) -> tuple[NDArray[Any] | None, bool]:
         """Return the numbers, zeros for those that are missing."""
         whole = size[0] * size[1] * size[2] * self._type.itemsize
-        if self.layout.compression in _DEFLATE:
-            data = _inflated(data, whole)
-        return (self._numbers(data[:whole].ljust(whole, b"\0"), size) if data else None), len(data) >= whole
+        found = _inflated(data, whole) if self.layout.compression in _DEFLATE else memoryview(data)[:whole]
+        if not found:
+            return None, False
+        if len(found) == whole:
+            return self._numbers(found, size), True
+        return self._numbers(bytes(found).ljust(whole, b"\0"), size), False
 
-    def _numbers(self, data: bytes, size: tuple[int, int, int]) -> NDArray[Any]:
+    def _numbers(self, data: bytes | bytearray | memoryview, size: tuple[int, int, int]) -> NDArray[Any]:
         predictor = self.layout.predictor
         if predictor == 3:  # floats: bytes of equal weight lie together, each minus its left neighbour
             rows = np.frombuffer(data, np.uint8).reshape(size[0], -1, size[2])
@@ -185,7 +198,7 @@ def _converted(pixels: Bytes, mode: str) -> Bytes:
     return np.asarray(image.convert("RGB"))
 
 
-def _inflated(data: bytes, most: int) -> bytes:
+def _inflated(data: bytes, most: int) -> bytearray:
     """Return as much as can be decompressed, at most ``most`` bytes."""
     stream, found = zlib.decompressobj(), bytearray()
     with contextlib.suppress(zlib.error):
@@ -193,4 +206,4 @@ def _inflated(data: bytes, most: int) -> bytes:
             found += stream.decompress(data[start : start + _PIECE], most - len(found))
             if len(found) >= most or stream.eof:
                 break
-    return bytes(found)
+    return found
