@@ -127,11 +127,6 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> tuple[Ima
         raise ImageError(f"the file cannot be read ({reason(error)})", transient=True) from error
 
 
-def decode(file: IO[bytes], long_side: int | None, max_pixels: int | None) -> ImageArray:
-    """Return an open file's pixels like :func:`decode_noted`, which also says what is damaged."""
-    return decode_noted(file, long_side, max_pixels)[0]
-
-
 def decode_noted(
     file: IO[bytes], long_side: int | None, max_pixels: int | None
 ) -> tuple[ImageArray, str | None]:
