@@ -9,7 +9,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from made_signatures import assert_same
 from semcbir import Extractor, Index, Signatures, search
-from semcbir.features.opencv_threads import one_opencv_thread
+from semcbir._fork import Lock
+from semcbir.features.opencv_threads import _blocks, one_opencv_thread
+from semcbir.images import chatter, pillow
 from semcbir.images.budget import Budget
+from semcbir.images.decode import load_image
+from semcbir.index import inspection
+from semcbir.segmentation import runtime, watchdog
 
 TIME = 60.0
 METHODS = multiprocessing.get_all_start_methods()
@@ -135,6 +141,93 @@ def test_a_child_does_not_wait_for_memory_that_its_parents_threads_hold() -> Non
 def _hold(budget: Budget) -> bool:
     with budget.holding(80):
         return True
+
+
+@needs_fork
+def test_locks_that_the_parents_threads_hold_are_free_in_a_child() -> None:
+    locks = [
+        chatter._installing, pillow._lift.lock, _blocks.lock, runtime._opening, runtime._warned_lock,
+        watchdog._making, inspection._lock, Lock(),
+    ]  # fmt: skip
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            held.set()
+            done.wait(TIME)
+
+    def take() -> int:
+        for lock in (*locks, pillow._lift.lock):
+            with lock:
+                pass
+        return len(locks)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(TIME)
+        assert in_child("fork", take) == len(locks)
+    finally:
+        done.set()
+        holder.join(TIME)
+    for lock in locks:  # and the parent's were not touched
+        with lock:
+            pass
+
+
+@needs_fork
+def test_a_lock_that_the_forking_thread_holds_is_left_in_both_processes() -> None:
+    lock = Lock()
+
+    def leave() -> str:
+        lock.__exit__()
+        with lock:
+            return "left"
+
+    with lock:
+        assert in_child("fork", leave) == "left"
+    with lock:
+        pass
+
+
+@needs_fork
+def test_a_child_has_pillows_limit_although_its_parent_had_lifted_it(photos: list[Path]) -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    assert before is not None
+
+    def limits() -> tuple[int | None, int | None, int | None]:
+        first = Image.MAX_IMAGE_PIXELS
+        load_image(photos[0])
+        with pillow.pillow_limit_lifted(before + 1):
+            within = Image.MAX_IMAGE_PIXELS
+        return first, within, Image.MAX_IMAGE_PIXELS
+
+    with pillow.pillow_limit_lifted(before + 1):
+        assert Image.MAX_IMAGE_PIXELS is None
+        assert in_child("fork", limits) == (before, None, before)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_stays_lifted_until_the_last_picture_beyond_it_is_done() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    assert before is not None
+    first, second, small = (pillow.pillow_limit_lifted(before + more) for more in (1, 2, 0))
+    with small:
+        assert before == Image.MAX_IMAGE_PIXELS
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.__exit__(None, None, None)
+    assert before == Image.MAX_IMAGE_PIXELS
+    with pillow.pillow_limit_lifted(before + 1):
+        Image.MAX_IMAGE_PIXELS = before + 5  # the program's own
+    try:
+        assert before + 5 == Image.MAX_IMAGE_PIXELS
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 @needs_fork

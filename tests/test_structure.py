@@ -19,7 +19,7 @@ PACKAGE = Path(semcbir.__file__).parent
 ROOMS = (
     ("_core", "_printable"),
     ("errors",),
-    ("_columns", "_files", "_lock", "_streams", "_validate", "threads"),
+    ("_columns", "_files", "_fork", "_lock", "_streams", "_validate", "threads"),
     ("images",),
     ("features",),
     ("networks",),
@@ -147,6 +147,15 @@ def test_sqlite_is_for_the_catalogue_and_the_lock() -> None:
         if re.search(r"^\s*import sqlite3", path.read_text("utf-8"), re.M)
     }
     assert users == {"index.catalog", "index.database", "index.schema", "_lock"}
+
+
+def test_every_lock_is_free_in_a_forked_child() -> None:
+    plain = {
+        name
+        for name, path in MODULES.items()
+        if re.search(r"threading\.R?Lock\(|register_at_fork\(", path.read_text("utf-8"))
+    }
+    assert plain == {"_fork"}
 
 
 @pytest.mark.parametrize("module", ["semcbir", "semcbir.errors", "semcbir.cli.app"])

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
+
+from semcbir._fork import Lock, in_forked_child
 
 
 class _Blocks:
     """The blocks open at one time, over all threads: the first sets OpenCV, the last puts it back."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.open = self.before = 0
 
     def enter(self) -> None:
@@ -56,13 +56,11 @@ def one_opencv_thread() -> Iterator[None]:
 
 
 def _start_anew() -> None:
-    """Forget the parent's blocks in a forked child: nothing ends them there, and their lock may be held."""
+    """Forget the parent's blocks in a forked child: nothing ends them there."""
     global _blocks
     parents, _blocks = _blocks, _Blocks()
-    parents.lock = threading.Lock()
     if parents.open:
         parents.put_back()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+in_forked_child(_start_anew)

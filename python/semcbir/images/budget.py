@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
+
+from semcbir._fork import in_forked_child
 
 _MUCH = 2**26
 
@@ -83,5 +84,4 @@ def _reset_all() -> None:
         budget.reset()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
+in_forked_child(_reset_all)

@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from semcbir._fork import Lock
+
 _MOST_MESSAGES, _MOST_BYTES = 10, 300
 _thread = threading.local()
-_installing = threading.Lock()
+_installing = Lock()
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints errors that nobody handles
 

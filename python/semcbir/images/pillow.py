@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 from PIL import Image
 
 from semcbir._files import reason
+from semcbir._fork import Lock, in_forked_child
 from semcbir.errors import ImageError
 from semcbir.images.convert import to_rgb
 from semcbir.images.kinds import DECODERS, READ_WHOLE
@@ -131,22 +131,61 @@ def _share(pixels: Bytes) -> float:
     return min(float((pixels != colour).any(axis=(1, 2)).mean()) for colour in (pixels[0, 0], pixels[-1, -1]))
 
 
-_lifting = threading.Lock()
+class _Lift:
+    """Pictures being decoded beyond Pillow's limit: the first lifts it, the last puts it back."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.count = 0
+        self.limit: int | None = None
+
+    def enter(self, pixels: int) -> bool:
+        """Lift the limit if it is less than ``pixels``; return whether ``leave`` must be called."""
+        with self.lock:
+            limit = self.limit if self.count else Image.MAX_IMAGE_PIXELS
+            if limit is None or pixels <= limit:
+                return False
+            self.count, self.limit = self.count + 1, limit
+            Image.MAX_IMAGE_PIXELS = None
+            return True
+
+    def leave(self) -> None:
+        """Put the limit back, if nobody else needs it lifted."""
+        with self.lock:
+            self.count -= 1
+            if not self.count:
+                self.put_back()
+
+    def put_back(self) -> None:
+        """Set the limit that was found, unless the program has set one meanwhile."""
+        if Image.MAX_IMAGE_PIXELS is None:
+            Image.MAX_IMAGE_PIXELS = self.limit
+
+
+_lift = _Lift()
 
 
 @contextmanager
 def pillow_limit_lifted(pixels: int) -> Iterator[None]:
     """Make our limit the only one: Pillow's TIFF and WebP decoders and crop() check Pillow's own again.
 
-    That limit is process-wide, so it is lifted only for images beyond it, one image at a time.
+    That limit is process-wide, so it is lifted only as long as an image beyond it is decoded.
     """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is None or pixels <= limit:
+    lift = _lift
+    lifted = lift.enter(pixels)
+    try:
         yield
-        return
-    with _lifting:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    finally:
+        if lifted:
+            lift.leave()
+
+
+def _start_anew() -> None:
+    """Put the limit back in a forked child: the threads that had lifted it do not exist there."""
+    global _lift
+    parents, _lift = _lift, _Lift()
+    if parents.count:
+        parents.put_back()
+
+
+in_forked_child(_start_anew)

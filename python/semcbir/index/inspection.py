@@ -10,14 +10,14 @@ ours stay open for as long as any connection of this process is.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 
+from semcbir._fork import Lock
 from semcbir.index.files import IndexFolder
 
-_lock = threading.Lock()
+_lock = Lock()
 _connections = 0
 _open: dict[tuple[int, int], BufferedReader] = {}
 """Files that have been looked into, by device and inode; there are few."""
@@ -68,12 +68,3 @@ def _close_unused() -> None:
         for file in _open.values():
             file.close()
         _open.clear()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

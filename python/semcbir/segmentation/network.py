@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._fork import Lock
 from semcbir.errors import DeviceError, ModelError
 from semcbir.networks.bounds import MAX_CALL, check_pixels, check_scores
 from semcbir.networks.card import ModelCard
@@ -79,7 +79,7 @@ class Network:
         tune = tune and card.inference is None
         self._session = open_session(file, device, threads, tune=tune and card.size.n_canvases() == 1)
         self._threads, self._process = threads, os.getpid()
-        self._renewing = threading.Lock()
+        self._renewing = Lock()
         self.providers: list[str] = self._session.get_providers()
         self.device = device_of(self._session)
         self._input, fixed = _check_input(self._session.get_inputs(), card, path)

@@ -13,11 +13,11 @@ import importlib.util
 import io
 import os
 import platform
-import threading
 import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from semcbir._fork import Lock
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
 from semcbir.segmentation.model_file import ModelFile
@@ -33,9 +33,9 @@ _FIX_DISTRIBUTIONS = "pip uninstall -y onnxruntime onnxruntime-gpu && pip instal
 _FIX_CUDA = "pip install 'semcbir[cuda]'"
 _CUDNN = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
 
-_opening = threading.Lock()
+_opening = Lock()
 _warned: set[str] = set()
-_warned_lock = threading.Lock()
+_warned_lock = Lock()
 
 
 def open_session(model: ModelFile, device: str, threads: int, *, tune: bool = False) -> Any:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from semcbir._fork import Lock
+
 VARIABLE = "SEMCBIR_MODEL_SECONDS"
 SECONDS = 300.0
 """How long a call may take by default; HRNet-W48 takes 3 s a photo on one slow core."""
@@ -76,7 +78,7 @@ class _Guard:
 
 
 _one: _Guard | None = None
-_making = threading.Lock()
+_making = Lock()
 
 
 def _guard() -> _Guard:
@@ -87,12 +89,3 @@ def _guard() -> _Guard:
             if _one is None or _one.process != os.getpid():
                 _one = _Guard()
     return _one
-
-
-def _new_lock() -> None:
-    global _making
-    _making = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
