@@ -161,3 +161,12 @@ def test_memory_maps_are_searched_where_they_are(tmp_path: Path):
     found, expected = Searcher(mapped).search(mapped), Searcher(images).search(images)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.distances, expected.distances)
+
+
+def test_epsilon_is_by_default_that_of_the_feature():
+    images = made_signatures(40)
+    searcher = Searcher(images)
+    expected = Reference(columns(images), columns(images), 20).search(5, 0.9, False)
+    assert_equal(searcher.search(images, 5), expected)
+    assert_equal(searcher.search(images, 5, "auto"), expected)
+    assert (expected[3] < 40).any()

@@ -17,7 +17,7 @@ from semcbir.index.index import Index
 from semcbir.index.ready import check_place, ready_index
 from semcbir.recipe import require_same
 from semcbir.results import Hit, Results
-from semcbir.searcher import Neighbors, Penalized, check_epsilon, check_k, check_penalized
+from semcbir.searcher import Epsilon, Neighbors, Penalized, check_epsilon, check_k, check_penalized
 from semcbir.signatures import Signatures
 
 Query = ImageSource | Signatures
@@ -29,7 +29,7 @@ def search(  # type: ignore[overload-overlap]
     query: ImageSource,
     index: Index | PathLike,
     k: int = ...,
-    epsilon: float | None = ...,
+    epsilon: Epsilon = ...,
     penalized: Penalized = ...,
     feature: str | None = ...,
 ) -> Results: ...
@@ -38,7 +38,7 @@ def search(
     query: Signatures | Iterable[Query],
     index: Index | PathLike,
     k: int = ...,
-    epsilon: float | None = ...,
+    epsilon: Epsilon = ...,
     penalized: Penalized = ...,
     feature: str | None = ...,
 ) -> list[Results]: ...
@@ -46,7 +46,7 @@ def search(
     query: Query | Iterable[Query],
     index: Index | PathLike,
     k: int = 20,
-    epsilon: float | None = 0.9,
+    epsilon: Epsilon = "auto",
     penalized: Penalized = "last",
     feature: str | None = None,
 ) -> Results | list[Results]:
@@ -58,9 +58,10 @@ def search(
     model, or brought up to date, first; a RuntimeWarning says if that cannot be done now. To search often,
     open an Index once.
 
-    Images whose semantic histogram is farther than ``epsilon`` from the query's (eq. 1; None: no filter) are
-    ranked last, or left out with ``penalized="drop"``; the others are ranked by L2 distance between
-    signatures of ``feature`` (None: the index's first), ties by id.
+    Images whose semantic histogram is farther than ``epsilon`` from the query's (eq. 1) are ranked
+    last, or left out with ``penalized="drop"``; the others are ranked by L2 distance between signatures of
+    ``feature`` (None: the index's first), ties by id. ``epsilon`` "auto" is 0.9 for local features; None: no
+    filter.
 
     Returns Results for one photo; for a batch or an iterable, a list with Results for each image.
 

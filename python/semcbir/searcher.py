@@ -13,11 +13,15 @@ import numpy.typing as npt
 
 from semcbir import _core
 from semcbir._validate import as_number, check_choice, check_instance, check_integer, counted
-from semcbir.recipe import require_same
+from semcbir.features import Feature
+from semcbir.recipe import Recipe, require_same
 from semcbir.signatures import Signatures, check_batches, ids_repeat
 from semcbir.threads import check_threads
 
 Penalized = Literal["last", "drop"]
+Epsilon = float | Literal["auto"] | None
+"""The filter's threshold (eq. 1); "auto": what the feature has; None: no filter."""
+_EPSILONS = 'a number of 0 or more, "auto", or None for no filter'
 MAX_K = 2**31 - 1
 
 
@@ -117,7 +121,7 @@ class Searcher:
         self,
         queries: Signatures,
         k: int = 20,
-        epsilon: float | None = 0.9,
+        epsilon: Epsilon = "auto",
         penalized: Penalized = "last",
         threads: int | None = None,
     ) -> Neighbors:
@@ -125,7 +129,8 @@ class Searcher:
 
         Images whose histogram distance to the query (eq. 1) is above ``epsilon`` are penalised: ranked
         after all others, or left out with ``penalized="drop"``. An epsilon of 2 or more keeps every image;
-        None switches the filter off. ``k`` may exceed the number of images: the rest is padded.
+        None switches the filter off; "auto" is what the feature of the images' recipe has, 0.9 without a
+        recipe. ``k`` may exceed the number of images: the rest is padded.
 
         Raises TypeError or ValueError for a wrong argument, RecipeMismatchError if the queries' recipe is not
         the images'.
@@ -142,7 +147,7 @@ class Searcher:
                 queries.proportions,
                 queries.centroids,
                 check_k(k),
-                check_epsilon(epsilon),
+                chosen_epsilon(epsilon, self.recipe),
                 drop,
                 check_threads(threads),
             )
@@ -184,14 +189,22 @@ def check_k(k: int) -> int:
     return check_integer("k", k, 1, MAX_K)
 
 
-def check_epsilon(epsilon: float | None) -> float | None:
-    """Return ``epsilon`` as a float or None. Raises TypeError or ValueError unless it is 0 or more."""
-    if epsilon is None:
-        return None
-    value = as_number("epsilon", epsilon, "a number of 0 or more, or None for no filter")
+def check_epsilon(epsilon: Epsilon) -> Epsilon:
+    """Return ``epsilon`` as a float, None or "auto". Raises TypeError or ValueError for anything else."""
+    if epsilon is None or (isinstance(epsilon, str) and epsilon == "auto"):
+        return epsilon
+    value = as_number("epsilon", epsilon, _EPSILONS)
     if math.isnan(value) or value < 0:
-        raise ValueError(f"epsilon: expected a number of 0 or more, or None for no filter, got {value}")
+        raise ValueError(f"epsilon: expected {_EPSILONS}, got {value}")
     return value
+
+
+def chosen_epsilon(epsilon: Epsilon, recipe: Recipe | None) -> float | None:
+    """Return the threshold that ``epsilon`` means for signatures of ``recipe``; errors as above."""
+    checked = check_epsilon(epsilon)
+    if isinstance(checked, str):
+        return recipe.feature().epsilon if recipe else Feature.epsilon
+    return checked
 
 
 def check_penalized(penalized: str) -> str:

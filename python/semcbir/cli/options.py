@@ -62,8 +62,10 @@ def integer_option(flag: str, low: int, high: int, explained: str, **more: Any) 
     return typer.Option(flag, parser=parser, metavar="NUMBER", help=explained, **more)
 
 
-def parse_epsilon(text: str) -> float:
-    """Parse --epsilon; "none" (no filter) becomes infinity here."""
+def parse_epsilon(text: str) -> float | str:
+    """Parse --epsilon: a number, "auto", or "none" (no filter), which becomes infinity here."""
+    if text.lower() == "auto":
+        return "auto"
     if text.lower() == "none":
         return math.inf
     try:
@@ -71,7 +73,7 @@ def parse_epsilon(text: str) -> float:
     except ValueError:
         value = math.nan
     if not value >= 0:
-        raise ValueError(f"expected a number of 0 or more, or none, got {text!r}")
+        raise ValueError(f"expected a number of 0 or more, auto or none, got {text!r}")
     return value
 
 

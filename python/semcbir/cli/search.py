@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,13 +42,14 @@ def search(
     target: Target,
     k: Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many hits.")] = 20,
     epsilon: Annotated[
-        float,
+        Any,
         typer.Option(
             parser=usage(parse_epsilon),
             metavar="NUMBER",
-            help="Photos with a larger histogram distance are penalised (ranked last); none: no filter.",
+            help="Photos with a larger histogram distance are penalised (ranked last); none: no filter; "
+            "auto: 0.9 for local features.",
         ),
-    ] = 0.9,
+    ] = "auto",
     drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
     feature: FeatureName = None,
     sheet: Annotated[
@@ -77,6 +78,7 @@ def search(
     """
     from semcbir.images.decode import load_noted
     from semcbir.query import search as find
+    from semcbir.searcher import chosen_epsilon
 
     # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
     _, damage = load_noted(query, 64, max_pixels)
@@ -84,7 +86,7 @@ def search(
         note(f"{display_path(query)} is damaged: {display_path(damage)}")
     check_place("--sheet", sheet)
     opened, extractor, code = ready_index(target, model, features, feature, device, threads, max_pixels)
-    bound = None if math.isinf(epsilon) else epsilon
+    bound = chosen_epsilon(None if epsilon == math.inf else epsilon, opened.recipe.for_feature(feature))
     penalized: Penalized = "drop" if drop else "last"
     (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)
     if as_json:

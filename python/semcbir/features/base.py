@@ -33,6 +33,8 @@ class Feature(ABC):
     """A kind of local feature with its parameters. Subclasses are frozen dataclasses, and thread-safe."""
 
     name: ClassVar[str]
+    epsilon: ClassVar[float | None] = 0.9
+    """The filter's threshold unless a search gives another (eq. 1; None: no filter)."""
 
     @property
     @abstractmethod
