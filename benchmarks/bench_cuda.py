@@ -57,7 +57,7 @@ def peak_of(gpu: str) -> float | None:
 
 def why_no_cuda() -> str:
     """Return what is missing for a run on CUDA, or nothing."""
-    from semcbir.segmentation.runtime import cuda_compiled, cuda_visible
+    from semcbir.inference.runtime import cuda_compiled, cuda_visible
 
     if not cuda_visible():
         return "no NVIDIA GPU is visible"

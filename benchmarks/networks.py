@@ -185,8 +185,8 @@ sys.path.insert(0, sys.argv[1])
 file, side, width, threads = sys.argv[2], *map(int, sys.argv[3:])
 batch = np.zeros((1, side, side, 3), np.uint8)
 if file:
-    from semcbir.segmentation.model_file import ModelFile
-    from semcbir.segmentation.runtime import open_session
+    from semcbir.inference.model_file import ModelFile
+    from semcbir.inference.runtime import open_session
     session = open_session(ModelFile.read(Path(file)), "cpu", threads)
     run = lambda batch: session.run(None, {"image": batch})
 else:

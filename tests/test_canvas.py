@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from semcbir.inference.canvas import lay, lay_whole, scale
 from semcbir.networks.specs import InputSpec, SizeSpec
-from semcbir.segmentation.canvas import lay, lay_whole, scale
 
 SIZE = SizeSpec(rule="long_side", length=8, multiple=4, offset=1, pad=(10, 200, 30))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

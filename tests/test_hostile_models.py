@@ -30,10 +30,10 @@ from hostile_models import (
     looping,
 )
 from semcbir.errors import ModelError
+from semcbir.inference import model_file, watchdog
+from semcbir.inference.model_file import ModelFile
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import LARGEST_CARD
-from semcbir.segmentation import model_file, watchdog
-from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.segmenter import Segmenter
 from tiny_models import card_of, labels_network, tiny_model
 
@@ -220,7 +220,7 @@ def test_how_long_a_model_may_take(value: str, expected: float, monkeypatch: pyt
 _GREEDY = r"""
 import re, sys, numpy as np
 from pathlib import Path
-from semcbir.segmentation import runtime
+from semcbir.inference import runtime
 from semcbir.segmentation.segmenter import Segmenter
 runtime._memory = lambda: 2**28
 try:

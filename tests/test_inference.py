@@ -22,12 +22,13 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import Index
 from semcbir.errors import ModelError
 from semcbir.extractor import Extractor
+from semcbir.inference import network
+from semcbir.inference.canvas import scale
 from semcbir.networks.bounds import MAX_PASSES
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.presets import PRESETS, inference_of, preset
 from semcbir.networks.specs import InferenceSpec, SizeSpec
-from semcbir.segmentation import averaging, network
-from semcbir.segmentation.canvas import scale
+from semcbir.segmentation import averaging
 from semcbir.segmentation.segmenter import Segmenter
 from test_labelling import upsampled
 from tiny_models import CLASSES, MEAN, STD, tiny_model

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semcbir.segmentation.canvas import Placement
+from semcbir.inference.canvas import Placement
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
 
 

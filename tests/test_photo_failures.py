@@ -20,8 +20,8 @@ from semcbir.errors import ImageError, ModelError
 from semcbir.extractor import Extractor
 from semcbir.features import KAZE
 from semcbir.index import run
+from semcbir.inference import network, watchdog
 from semcbir.networks.specs import InferenceSpec
-from semcbir.segmentation import network, watchdog
 from test_runtime import PretendedCuda, cuda
 from tiny_models import labels_network, logits_network, tiny_model
 

@@ -27,7 +27,7 @@ from semcbir.images import chatter, pillow
 from semcbir.images.budget import Budget
 from semcbir.images.decode import load_image
 from semcbir.index import inspection
-from semcbir.segmentation import runtime, watchdog
+from semcbir.inference import runtime, watchdog
 
 TIME = 60.0
 METHODS = multiprocessing.get_all_start_methods()

@@ -21,10 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from semcbir import extractor as extracting
 from semcbir.errors import DeviceError, ImageError, ModelError
 from semcbir.extractor import Extractor
+from semcbir.inference import network, runtime
+from semcbir.inference.model_file import ModelFile
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
-from semcbir.segmentation import network, runtime
-from semcbir.segmentation.model_file import ModelFile
 from semcbir.segmentation.segmenter import Segmenter
 from tiny_models import labels_network
 from tiny_models import tiny_model as write_tiny_model

@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from semcbir.errors import ModelError
-from semcbir.segmentation import network
+from semcbir.inference import network
 from semcbir.segmentation.segmenter import Segmenter
 from test_labelling import assert_winners
 from tiny_models import (

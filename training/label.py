@@ -15,7 +15,7 @@ import numpy as np
 
 from semcbir.images.decode import load_image
 from semcbir.images.find import find_images
-from semcbir.segmentation.canvas import Placement
+from semcbir.inference.canvas import Placement
 from semcbir.segmentation.segmenter import Segmenter
 from semcbir.threads import usable_cpus
 from taxonomy import merge, merged_classes, voc_to_merged

@@ -39,8 +39,8 @@ from semcbir.cli.text import (
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.database import FOLDER_INDEX
 from semcbir.index.place import index_place, own_place
+from semcbir.inference.runtime import DEVICES
 from semcbir.networks.published import DEFAULT
-from semcbir.segmentation.runtime import DEVICES
 
 if TYPE_CHECKING:
     from semcbir.index.index import Index

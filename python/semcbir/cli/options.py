@@ -14,7 +14,7 @@ import typer
 from semcbir._files import display_path, expanded
 from semcbir._validate import listed
 from semcbir.index.database import FOLDER_INDEX
-from semcbir.segmentation.runtime import DEVICES
+from semcbir.inference.runtime import DEVICES
 from semcbir.threads import MAX_THREADS
 
 Value = TypeVar("Value")

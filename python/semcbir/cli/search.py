@@ -30,7 +30,7 @@ from semcbir.cli.saving import check_place, save_picture
 from semcbir.cli.targets import open_index, ready_index
 from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
 from semcbir.images.limits import MAX_PIXELS
-from semcbir.segmentation.runtime import DEVICES
+from semcbir.inference.runtime import DEVICES
 
 if TYPE_CHECKING:
     from semcbir.searcher import Penalized

@@ -15,8 +15,8 @@ import onnx
 from semcbir.errors import ModelError
 from semcbir.export.graph import IMAGE, INPUT, SCORES
 from semcbir.export.photos import photos_below
+from semcbir.inference.canvas import lay_whole
 from semcbir.networks.specs import SizeSpec
-from semcbir.segmentation.canvas import lay_whole
 
 MAX_CALIBRATION = 128
 QUANTIZED = ("Conv", "Relu")  # A ReLU right after a convolution is fused into it, and halves its range.

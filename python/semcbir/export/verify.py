@@ -16,10 +16,10 @@ import onnx
 from semcbir.errors import ModelError
 from semcbir.export.fp16 import LIMIT, with_largest_values
 from semcbir.export.graph import IMAGE, INPUT, LABELS, SCORES, Reference
+from semcbir.inference.canvas import lay_whole
+from semcbir.inference.model_file import ModelFile
+from semcbir.inference.runtime import open_session
 from semcbir.networks.specs import SizeSpec
-from semcbir.segmentation.canvas import lay_whole
-from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.runtime import open_session
 from semcbir.threads import usable_cpus
 
 Image = npt.NDArray[np.uint8]

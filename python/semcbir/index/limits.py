@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
-from semcbir.segmentation.watchdog import SECONDS, seconds
+from semcbir.inference.watchdog import SECONDS, seconds
 
 _KEY = "limits"
 

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir.images.budget import Budget
+from semcbir.inference.canvas import Image, even_positions, lay, pixel_positions
+from semcbir.inference.network import Canvas, Network
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
-from semcbir.segmentation.canvas import Image, even_positions, lay, pixel_positions
 from semcbir.segmentation.labelling import Indices, Positions, Scores, upsampled_argmax
-from semcbir.segmentation.network import Canvas, Network
 
 _BAND = 2**19
 """Numbers processed at a time: few enough to stay in the cache."""

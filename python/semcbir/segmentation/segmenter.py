@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from semcbir._validate import check_flag, check_many
 from semcbir.errors import ModelError
+from semcbir.inference.canvas import Image, Placement, lay_whole
+from semcbir.inference.model_file import ModelFile
+from semcbir.inference.network import Canvas, LateError, Network, PhotoError
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.averaging import Averager
-from semcbir.segmentation.canvas import Image, Placement, lay_whole
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
-from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.network import Canvas, LateError, Network, PhotoError
 from semcbir.threads import check_threads
 
 Output = npt.NDArray[Any] | PhotoError | MemoryError

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from semcbir._fork import Lock
 from semcbir.errors import DeviceError, ModelError
+from semcbir.inference.model_file import ModelFile
+from semcbir.inference.runtime import device_of, open_session, run_session
+from semcbir.inference.watchdog import VARIABLE, seconds
 from semcbir.networks.bounds import MAX_CALL, check_pixels, check_scores
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
-from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.runtime import device_of, open_session, run_session
-from semcbir.segmentation.watchdog import VARIABLE, seconds
 
 Canvas = npt.NDArray[Any]
 """(3, H, W) or (H, W, 3), as the card's input says."""

@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 from semcbir._fork import Lock
 from semcbir._validate import check_choice
 from semcbir.errors import DeviceError, ModelError
-from semcbir.segmentation.model_file import ModelFile
-from semcbir.segmentation.watchdog import seconds, watched
+from semcbir.inference.model_file import ModelFile
+from semcbir.inference.watchdog import seconds, watched
 
 # Set before the first import: otherwise onnxruntime writes an identifier for its maker into the user's home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
