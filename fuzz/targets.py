@@ -22,6 +22,7 @@ from PIL import Image
 from semcbir import (
     HOG,
     KAZE,
+    EncoderCard,
     ImageError,
     IndexStorageError,
     ModelCard,
@@ -91,7 +92,7 @@ def run_segment(data: bytes) -> None:
 
 
 def card_seeds() -> Iterator[bytes]:
-    """The card that ships with the package, and one with everything that a card may say."""
+    """The card that ships with the package, one with everything that a card may say, and an encoder's."""
     shipped = files("semcbir.networks").joinpath("shipped", "default.json").read_bytes()
     yield shipped
     card = json.loads(shipped)
@@ -109,6 +110,9 @@ def card_seeds() -> Iterator[bytes]:
         }
     card["classes"], card["measured"] = names, {"mean_iou": 0.5}
     yield json.dumps(card).encode()
+    shared = {key: card[key] for key in ("format", "name", "file", "sha256", "input", "measured")}
+    own = {"kind": "encoder", "size": {"rule": "squash", "length": 224}, "dim": 128, "output": "grid"}
+    yield json.dumps(shared | own).encode()
 
 
 def run_card(data: bytes) -> None:
@@ -116,13 +120,16 @@ def run_card(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "card.json"
         path.write_bytes(data)
-        try:
-            card = ModelCard.load(path)
-        except ModelError:
-            return
-        assert ModelCard.from_dict(card.to_dict()) == card
+        cards = []
+        for kind in (ModelCard, EncoderCard):
+            with contextlib.suppress(ModelError):
+                cards.append(kind.load(path))
+    assert len(cards) <= 1, "a card is of one kind"
+    for card in cards:
+        assert type(card).from_dict(card.to_dict()) == card
         assert card.preprocessing_dict()
-        assert card.n_classes == len(card.labels)
+        if isinstance(card, ModelCard):
+            assert card.n_classes == len(card.labels)
         for height, width in ((1, 1), (300, 400), (5, 4000)):
             size = card.size.scaled(height, width)
             assert all(side >= 1 for side in (*size, *card.size.canvas(*size)))

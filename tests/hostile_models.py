@@ -236,24 +236,26 @@ def expanded(graph: onnx.ModelProto, *shape: int) -> None:
     graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("wide", TensorProto.UINT8, list("nhw")))
 
 
-def looping(graph: onnx.ModelProto) -> None:
-    """Make the network loop for ever before it gives its labels."""
+def looping(
+    graph: onnx.ModelProto, result: str = "labels", kind: int = TensorProto.UINT8, shape: str = "nhw"
+) -> None:
+    """Make the network loop for ever before it gives its ``result``."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["going"]), helper.make_node("Identity", ["had"], ["has"])],
         "body",
         [
             helper.make_tensor_value_info("turn", TensorProto.INT64, []),
             helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("had", TensorProto.UINT8, list("nhw")),
+            helper.make_tensor_value_info("had", kind, list(shape)),
         ],
         [
             helper.make_tensor_value_info("going", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("has", TensorProto.UINT8, list("nhw")),
+            helper.make_tensor_value_info("has", kind, list(shape)),
         ],
     )
     graph.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
-    graph.graph.node.append(helper.make_node("Loop", ["", "yes", "labels"], ["last"], body=body))
-    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("last", TensorProto.UINT8, list("nhw")))
+    graph.graph.node.append(helper.make_node("Loop", ["", "yes", result], ["last"], body=body))
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("last", kind, list(shape)))
 
 
 def foreign(graph: onnx.ModelProto, domain: str) -> None:

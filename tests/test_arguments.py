@@ -16,6 +16,8 @@ import pytest
 import semcbir
 from made_signatures import made_signatures
 from semcbir import (
+    Encoder,
+    EncoderCard,
     Extractor,
     Index,
     ModelCard,
@@ -26,6 +28,7 @@ from semcbir import (
     SemcbirError,
     Signatures,
 )
+from tiny_models import tiny_encoder
 
 WRONG: dict[str, Any] = {
     "None": None,
@@ -49,6 +52,7 @@ MANY = {"list", "dict"}
 RECORDS = {
     "Analysis",
     "Explanation",
+    "Grid",
     "Hit",
     "LocalFeatures",
     "Neighbors",
@@ -101,6 +105,8 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "tune": {"True"},
     },
     "Segmenter.segment": {"images": {"list"}},
+    "Encoder": {"model": {"None", "text"}, "threads": {"None", "3"}, "tune": {"True"}},
+    "Encoder.encode": {"images": {"list"}},
     "Searcher.search": {"k": {"3"}, "epsilon": {"None", *NUMBERS}, "threads": {"None", "3"}},
     "histogram_distances": {"threads": {"None", "3"}},
     "Signatures": {"classes": {"list"}, "n_classes": {"3"}, "ids": {"None"}, "recipe": {"None"}},
@@ -125,6 +131,15 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Recipe.feature": {"name": {"None"}},
     "Recipe.for_feature": {"name": {"None"}},
     "ModelCard.from_dict": {"data": {"dict"}},
+    "EncoderCard.from_dict": {"data": {"dict"}},
+    "EncoderCard": {
+        "dim": {"3"},
+        "output": {"None"},
+        "licence": {"text"},
+        "source": {"text"},
+        "notes": {"text"},
+        "measured": {"dict"},
+    },
     "ModelCard": {
         "masked": {"list"},
         "void": {"None", "3"},
@@ -152,7 +167,12 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     },
 }
 """Which of WRONG an argument may be after all: of the right kind, even if no such thing is there."""
-CALLED = {"Recipe.feature": "feature", "Recipe.for_feature": "feature", "ModelCard.from_dict": "card"}
+CALLED = {
+    "Recipe.feature": "feature",
+    "Recipe.for_feature": "feature",
+    "ModelCard.from_dict": "card",
+    "EncoderCard.from_dict": "card",
+}
 """Where a message has a better name than that of the only argument."""
 
 
@@ -163,6 +183,8 @@ class Cases:
         photo = photos / "beach" / "0.jpg"
         index = Index.build(photos, place, model=model, features="hog")
         extractor, segmenter = index.extractor(), Segmenter(model, threads=1)
+        encoder_model = tiny_encoder(place.parent / "encoder.onnx")
+        encoder = Encoder(encoder_model, threads=1)
         card, batch = extractor.card, made_signatures(4)
         searcher = Searcher(batch)
         columns = {name: getattr(batch, name) for name in ("offsets", "classes", "proportions", "counts")}
@@ -196,6 +218,8 @@ class Cases:
             "Extractor.signatures_of": (extractor.signatures_of, {"analysis": extractor.analyse(photo)}),
             "Segmenter": (Segmenter, {"model": model}),
             "Segmenter.segment": (segmenter.segment, {"images": [np.zeros((9, 9, 3), np.uint8)]}),
+            "Encoder": (Encoder, {"model": encoder_model}),
+            "Encoder.encode": (encoder.encode, {"images": [np.zeros((9, 9, 3), np.uint8)]}),
             "Searcher": (Searcher, {"signatures": batch}),
             "Searcher.search": (searcher.search, {"queries": batch}),
             "histogram_distances": (semcbir.histogram_distances, {"queries": batch, "signatures": batch}),
@@ -217,6 +241,11 @@ class Cases:
             "Recipe.for_feature": (index.recipe.for_feature, {}),
             "Recipe.agrees": (index.recipe.agrees, {"other": index.recipe}),
             "Recipe.differences": (index.recipe.differences, {"other": index.recipe}),
+            "EncoderCard": (EncoderCard, {**vars(encoder.card)}),
+            "EncoderCard.from_dict": (EncoderCard.from_dict, {"data": encoder.card.to_dict()}),
+            "EncoderCard.load": (EncoderCard.load, {"path": encoder_model.with_suffix(".json")}),
+            "EncoderCard.save": (encoder.card.save, {"path": place / "card.json"}),
+            "EncoderCard.check_file": (encoder.card.check_file, {"path": encoder_model}),
             "ModelCard": (ModelCard, {**vars(card)}),
             "ModelCard.from_dict": (ModelCard.from_dict, {"data": card.to_dict()}),
             "ModelCard.load": (ModelCard.load, {"path": model.with_suffix(".json")}),
@@ -264,6 +293,7 @@ def public() -> dict[str, inspect.Signature]:
 PUBLIC = public()
 NO_ENTRY = {
     *("Segmenter.lay", "Segmenter.run", "Segmenter.label_map"),  # for callers that batch: Extractor's images
+    *("Encoder.lay", "Encoder.run", "Encoder.grid"),  # likewise
     *("Results.__contains__", "Results.count", "Results.index"),  # as of any sequence
 }
 ARGUMENTS = [

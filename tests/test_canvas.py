@@ -55,3 +55,22 @@ def test_a_photo_may_lie_anywhere_on_its_canvas() -> None:
     expected = np.full((7, 6, 3), (10, 200, 30), np.uint8)
     expected[2:5, 1:5] = image
     np.testing.assert_array_equal(laid, expected[:, :, ::-1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7), (40, 40), (200, 31), (31, 200)])
+def test_squashing_fills_a_square_whatever_the_ratio(shape: tuple[int, int]) -> None:
+    size = SizeSpec(rule="squash", length=40)
+    assert size.scaled(*shape) == size.canvas(*size.scaled(*shape)) == (40, 40)
+    assert (size.n_canvases(), size.sides()) == (1, {40})
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    spec = InputSpec(layout="NHWC", dtype="uint8")
+    assert np.array_equal(lay_whole(image, spec, size), scale(image, (40, 40)))
+
+
+def test_a_side_that_shrinks_is_averaged_while_the_other_grows() -> None:
+    stripes = np.zeros((1, 400, 3), np.uint8)
+    stripes[:, ::2] = 200
+    scaled = scale(stripes, (4, 100))
+    assert scaled.shape == (4, 100, 3)
+    assert (scaled == 100).all()
+    assert np.array_equal(scale(stripes.transpose(1, 0, 2), (100, 4)), scaled.transpose(1, 0, 2))

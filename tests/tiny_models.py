@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tiny segmentation networks with known answers: they name the colour of a pixel.
+"""Tiny networks with known answers: segmentation networks name the colour of a pixel, an encoder averages it.
 
 Classes 1..4 are red, green, blue and dark (grey below a quarter); class 0, "nothing", always scores far above
 the others and is masked by the logits model's card, which exposes a Segmenter that forgets the mask. The
@@ -82,6 +82,73 @@ def card_of(path: Path, kind: str) -> dict[str, Any]:
         "size": {"rule": "long_side", "length": 64, "multiple": 16, "offset": 0},
         "output": {"kind": "labels"},
     }
+
+
+PROJECTION = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, -1, 2]], np.float32)
+SHIFT = np.array([0, 0.25, 0, -1], np.float32)
+DIM = len(PROJECTION)
+
+
+def cell_vectors(rgb: np.ndarray) -> np.ndarray:
+    """Vectors (..., 4) float64 of mean colours (..., 3) in 0..255: what the tiny encoder gives for a cell."""
+    return (rgb.astype(np.float64) / 255.0) @ PROJECTION.T.astype(np.float64) + SHIFT
+
+
+def tiny_encoder(
+    path: Path,
+    *,
+    size: dict[str, Any] | None = None,
+    batch: str | int = "N",
+    stride: int = 8,
+    network: onnx.ModelProto | None = None,
+    **changes: Any,
+) -> Path:
+    """Write an encoder as ``path`` (.onnx) with its card beside it (.json); return ``path``.
+
+    float32 NCHW in, normalised by the card. A cell is ``stride`` x ``stride`` pixels, its vector is
+    ``cell_vectors`` of their mean colour. ``size`` is another size rule, ``network`` is written instead;
+    ``changes`` replace fields at the top level of the card.
+    """
+    model = network or encoder_network(batch, stride)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    card = encoder_card(path) | ({"size": size} if size else {}) | changes
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def encoder_card(path: Path) -> dict[str, Any]:
+    """The card of the tiny encoder written at ``path``, as a dict: photos squashed to 48 x 48."""
+    return {
+        "format": 1,
+        "kind": "encoder",
+        "name": "tiny-encoder",
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "input": {"layout": "NCHW", "dtype": "float32", "mean": MEAN, "std": STD},
+        "size": {"rule": "squash", "length": 48},
+        "output": "grid",
+        "dim": DIM,
+        "licence": "MIT",
+        "source": "made for the tests",
+    }
+
+
+def encoder_network(batch: str | int = "N", stride: int = 8) -> onnx.ModelProto:
+    """(N, 3, H, W) float32 normalised -> (N, 4, h, w) float32, the projected means of square cells."""
+    weights = PROJECTION * np.array(STD, np.float32)
+    bias = SHIFT + PROJECTION @ np.array(MEAN, np.float32)
+    square = [stride, stride]
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["means"], kernel_shape=square, strides=square),
+        helper.make_node("Conv", ["means", "w", "b"], ["grid"], kernel_shape=[1, 1]),
+    ]
+    return _model(
+        nodes,
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, "H", "W"]),
+        helper.make_tensor_value_info("grid", TensorProto.FLOAT, [batch, DIM, "h", "w"]),
+        {"w": weights[:, :, None, None], "b": bias},
+    )
 
 
 def logits_network(batch: str | int) -> onnx.ModelProto:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from semcbir._core import __version__
 
 if TYPE_CHECKING:
+    from semcbir.encoding.encoder import Encoder, Grid
     from semcbir.errors import (
         DeviceError,
         ImageError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from semcbir.index.lookup import Record
     from semcbir.index.report import Progress, Report, Skipped
     from semcbir.networks.card import ModelCard
+    from semcbir.networks.encoder_card import EncoderCard
     from semcbir.query import search
     from semcbir.recipe import Recipe
     from semcbir.results import Hit, Results
@@ -41,8 +43,11 @@ __all__ = [
     "SURF",
     "Analysis",
     "DeviceError",
+    "Encoder",
+    "EncoderCard",
     "Explanation",
     "Extractor",
+    "Grid",
     "Hit",
     "ImageError",
     "Index",
@@ -73,6 +78,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "encoding.encoder": ("Encoder", "Grid"),
     "errors": (
         "DeviceError",
         "ImageError",
@@ -91,6 +97,7 @@ _NAMES = {
     "index.lookup": ("Record",),
     "index.report": ("Progress", "Report", "Skipped"),
     "networks.card": ("ModelCard",),
+    "networks.encoder_card": ("EncoderCard",),
     "query": ("search",),
     "recipe": ("Recipe",),
     "results": ("Hit", "Results"),

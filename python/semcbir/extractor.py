@@ -25,13 +25,14 @@ from semcbir.features.opencv_threads import one_opencv_thread
 from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.network import PhotoError
+from semcbir.inference.photo_model import Output, blame
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import MAX_LONG_SIDE, Recipe
-from semcbir.segmentation.segmenter import LabelMap, Output, Segmenter, blame
+from semcbir.segmentation.segmenter import LabelMap, Segmenter
 from semcbir.signatures import Signatures, build_signatures
 from semcbir.threads import check_threads
 

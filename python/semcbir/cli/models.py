@@ -18,12 +18,13 @@ from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
 from semcbir.networks import published
 from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, fetch_lock, parse_name
-from semcbir.networks.published import ALIASES, DEFAULT, PublishedModel
+from semcbir.networks.published import ALIASES, DEFAULT, PackagedEncoder, PublishedModel
 from semcbir.networks.specs import PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
     from semcbir.export.options import ExportOptions
     from semcbir.networks.card import ModelCard
+    from semcbir.networks.encoder_card import EncoderCard
 
 app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -76,16 +77,21 @@ CalibrationPhotos = Annotated[
 @command
 def list_models(as_json: Json = False) -> None:
     """List the models, and which are on this machine."""
-    rows = [_default_row(), *map(_row, published.PUBLISHED.values())]
+    rows = [
+        _default_row(),
+        *map(_packaged_row, published.PACKAGED.values()),
+        *map(_row, published.PUBLISHED.values()),
+    ]
     if as_json:
         write_json({"cache": cache_folder(), "models": rows})
         return
     wide = max(len(row["name"]) for row in rows)
-    print(f"{'name':<{wide}}  classes  {'download':>8}  trained on; on this machine")
+    print(f"{'name':<{wide}}  {'kind':<12}  classes  {'download':>8}  trained on; on this machine")
     for row in rows:
         classes = "" if row["classes"] is None else row["classes"]
         download = size(row["download"]) if row["download"] else ""
-        print(f"{row['name']:<{wide}}  {classes:>7}  {download:>8}  {row['trained_on']}{_here(row)}")
+        facts = f"{row['kind']:<12}  {classes:>7}  {download:>8}  {row['trained_on']}{_here(row)}"
+        print(f"{row['name']:<{wide}}  {facts}")
     for alias, name in ALIASES.items():
         note(f"{alias} is another name of {name}")
     note(f"the cache is {display_path(cache_folder())}")
@@ -96,6 +102,7 @@ def _default_row() -> dict[str, Any]:
 
     row: dict[str, Any] = {
         "name": DEFAULT,
+        "kind": "segmentation",
         "classes": None,
         "download": None,
         "downloaded": False,
@@ -108,12 +115,35 @@ def _default_row() -> dict[str, Any]:
     return row | {"classes": card.n_classes, "exports": [DEFAULT], "trained_on": "ships with semcbir"}
 
 
+def _packaged_row(encoder: PackagedEncoder) -> dict[str, Any]:
+    return {
+        "name": encoder.name,
+        "kind": "encoder",
+        "classes": None,
+        "download": None,
+        "downloaded": False,
+        "exports": [encoder.name] if _is_installed(encoder.package) else [],
+        "trained_on": f"{encoder.trained_on}; from the package {encoder.package}",
+    }
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def _row(model: PublishedModel) -> dict[str, Any]:
     from semcbir.export.fetching import is_downloaded
 
     cache = cache_folder()
     return {
         "name": model.name,
+        "kind": model.kind,
         "classes": len(model.card.classes),
         "download": model.checkpoint.size or model.checkpoint.about,
         "downloaded": is_downloaded(model, cache),
@@ -123,10 +153,11 @@ def _row(model: PublishedModel) -> dict[str, Any]:
 
 
 def _here(row: dict[str, Any]) -> str:
-    if row["download"] is None:
+    if row["name"] == DEFAULT:
         return ""
     if row["exports"]:
-        return f"; ready: --model {', '.join(row['exports'])}"
+        option = "--encoder" if row["kind"] == "encoder" else "--model"
+        return f"; ready: {option} {', '.join(row['exports'])}"
     return "; downloaded" if row["downloaded"] else ""
 
 
@@ -137,10 +168,10 @@ def show(name: Name, as_json: Json = False) -> None:
 
     What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
     """
-    from semcbir.networks.names import resolve
+    from semcbir.networks.names import resolve, resolve_encoder
 
-    if name == DEFAULT:
-        _, card = resolve()
+    if name == DEFAULT or name in published.PACKAGED:
+        _, card = resolve() if name == DEFAULT else resolve_encoder(name)
         if as_json:
             write_json(card.to_dict())
         else:
@@ -166,6 +197,7 @@ def _values(model: PublishedModel) -> dict[str, Any]:
         del taxonomy["classes"]
     return {
         "name": model.name,
+        "kind": model.kind,
         "architecture": asdict(model.architecture) | {"final_align_corners": card.align_corners},
         "checkpoint": asdict(checkpoint) | {"licence": card.licence},
         **{key: value for key, value in asdict(card).items() if key in ("classes", "size", "mean", "std")},
@@ -188,6 +220,7 @@ def _text(model: PublishedModel) -> str:
     head = "simple head" if build.head == "simple" else "OCR head"
     lines = {
         "name": model.name,
+        "kind": model.kind,
         "network": f"HRNet-W{build.width}, {head}, {build.n_classes} classes",
         "trained on": model.trained_on,
         "mIoU": miou,
@@ -205,7 +238,7 @@ def _text(model: PublishedModel) -> str:
     return facts_text((key, value) for key, value in lines.items() if value)
 
 
-def _card_text(card: ModelCard) -> str:
+def _card_text(card: ModelCard | EncoderCard) -> str:
     """Return what a card says, one line for each fact."""
     from semcbir.networks.describe import card_facts
 
@@ -232,6 +265,9 @@ def fetch(
     _check_calibration(precision, calibration)
     if name == DEFAULT:
         print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
+        return
+    if packaged := published.PACKAGED.get(name):
+        print(f"{name} is made from the package {packaged.package}; there is nothing to fetch")
         return
     model, cache = _model(name), cache_folder()
     full = export_name(model.name, precision, _kind(logits))

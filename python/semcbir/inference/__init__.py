@@ -5,5 +5,6 @@
 - ``runtime``: the onnxruntime session and the device it really uses
 - ``watchdog``: the limit to how long a call may take
 - ``network``: the ONNX graph, checked against its card
+- ``photo_model``: photos through it in batches; what segmenters and encoders share
 - ``canvas``: from photos to the network's input, and where each photo lies on it
 """

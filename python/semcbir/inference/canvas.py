@@ -47,6 +47,26 @@ class Placement:
         )
         return rows, columns
 
+    def cells(self, grid: tuple[int, int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return the cell that each of the photo's rows and columns has its centre in.
+
+        ``grid`` is the (height, width) of a grid of cells that divide the canvas evenly, at most
+        ``MAX_GRID_SIDE`` each. Returns int32 (H,) and (W,), non-decreasing, in [0, side - 1]. A centre on a
+        border between two cells is in the second.
+        """
+        rows, columns = (
+            _cells(photo, crop, canvas, side)
+            for photo, crop, canvas, side in zip(self.photo, self.crop, self.canvas, grid, strict=True)
+        )
+        return rows, columns
+
+
+def _cells(photo: int, crop: int, canvas: int, side: int) -> npt.NDArray[np.int32]:
+    # The centre of the photo's pixel i is at (i + 1/2) crop / photo on the canvas. All in integers, which
+    # stay below 2^63 as crop <= 2^13 and side <= 2^10.
+    twice = 2 * np.arange(photo, dtype=np.int64) + 1
+    return (twice * (crop * side) // (2 * photo * canvas)).astype(np.int32)
+
 
 def _positions(
     photo: int, crop: int, canvas: int, points: int, align_corners: bool
@@ -111,9 +131,15 @@ def lay_whole(image: Image, spec: InputSpec, size: SizeSpec) -> npt.NDArray[Any]
 
 
 def scale(image: Image, shape: tuple[int, int]) -> Image:
-    """Scale an image (H, W, 3) to (height, width): by area where it shrinks, bilinear where it grows."""
+    """Scale an image (H, W, 3) to (height, width): by area where it shrinks, bilinear where it grows.
+
+    If one side shrinks and the other grows, it shrinks first: OpenCV averages areas only if both do.
+    """
     if image.shape[:2] == shape:
         return image
+    smaller = (min(image.shape[0], shape[0]), min(image.shape[1], shape[1]))
+    if smaller not in (image.shape[:2], shape):
+        return scale(scale(image, smaller), shape)
     shrinks = shape[0] * shape[1] < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, shape[::-1], interpolation=method), np.uint8)

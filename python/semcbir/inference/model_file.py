@@ -12,14 +12,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
+from typing import NoReturn, Self, TypeAlias
 
 from semcbir._files import display_path, read_regular
 from semcbir.errors import ModelError
+from semcbir.networks.card_file import Card, require_digest
 from semcbir.networks.specs import LARGEST_MODEL
-
-if TYPE_CHECKING:
-    from semcbir.networks.card import ModelCard
 
 MAX_FIELDS = 2**21
 """The most fields that are walked; a large transformer has a tenth."""
@@ -68,7 +66,7 @@ class ModelFile:
     half: bool
 
     @classmethod
-    def read(cls, path: Path, card: ModelCard | None = None) -> Self:
+    def read(cls, path: Path, card: Card | None = None) -> Self:
         """Read the file at ``path``, which must be the one that ``card`` describes if that is given.
 
         ModelError if it cannot be read, is another file, is no ONNX file, keeps weights in other files, or
@@ -76,8 +74,6 @@ class ModelFile:
         """
         data = _bytes(path)
         if card is not None:
-            from semcbir.networks.card import require_digest  # it imports NumPy
-
             require_digest(card, hashlib.sha256(data).hexdigest(), path)
         return cls(path, data, _Walk(path, data).half)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Network: an ONNX graph, checked against its card: canvases in, scores or labels out."""
+"""Network: an ONNX graph, checked against its card: canvases in, arrays out."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ from semcbir.errors import DeviceError, ModelError
 from semcbir.inference.model_file import ModelFile
 from semcbir.inference.runtime import device_of, open_session, run_session
 from semcbir.inference.watchdog import VARIABLE, seconds
-from semcbir.networks.bounds import MAX_CALL, check_pixels, check_scores
-from semcbir.networks.card import ModelCard
-from semcbir.networks.specs import MAX_ASPECT, InferenceSpec
+from semcbir.networks.bounds import MAX_CALL
+from semcbir.networks.card_file import Card
 
 Canvas = npt.NDArray[Any]
 """(3, H, W) or (H, W, 3), as the card's input says."""
@@ -29,11 +29,8 @@ BATCH = {"cpu": 1, "cuda": 8}
 _INHERITED: list[Any] = []
 """Sessions of a parent process: to end one would be to wait for its threads."""
 
-_OUTPUTS = {
-    "labels": [f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16, 32, 64)],
-    "logits": ["tensor(float)", "tensor(float16)", "tensor(double)"],
-}
-"""onnxruntime's names for what a graph may give."""
+FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+"""onnxruntime's names for floating-point outputs."""
 
 LATE_CALLS = 3
 """How many calls in a row may take too long before the model is given up."""
@@ -54,14 +51,13 @@ class LateError(PhotoError):
     """A model did not answer in time."""
 
 
-class Network:
-    """The ONNX ``file`` on a device, for canvases as ``card`` describes them.
+class Network(ABC):
+    """The ONNX ``file`` on a device, for canvases as ``card`` describes them, whose sides are ``sides``.
 
     ``tune``: expect many canvases, ``batch_size`` at a time. On CUDA a new input shape makes cuDNN plan every
     convolution again, so every call gets the same number of rows; and if the card has only one canvas size,
-    float32 gets better plans that take longer to make. A card with ``inference`` is not tuned: an image's
-    windows and flips seldom fill a batch. Canvases are the card's on every device, so that labels differ
-    between devices by rounding only; a row's output does not depend on the other rows.
+    float32 gets better plans that take longer to make. Canvases are the card's on every device, so that
+    results differ between devices by rounding only; a row's output does not depend on the other rows.
 
     Attributes: ``providers``, ``device``, ``batch_size`` (the most canvases in a call), ``tuned`` (whether it
     really is), ``density`` (points of output per pixel of a canvas, 1 until it has run).
@@ -72,26 +68,46 @@ class Network:
     """
 
     def __init__(
-        self, file: ModelFile, card: ModelCard, device: str, threads: int, *, tune: bool = False
+        self,
+        file: ModelFile,
+        card: Card,
+        device: str,
+        threads: int,
+        *,
+        sides: set[int],
+        tune: bool = False,
     ) -> None:
-        path = file.path
-        self.path, self.card = path, card
-        tune = tune and card.inference is None
+        self.path = file.path
+        self._card = card
         self._session = open_session(file, device, threads, tune=tune and card.size.n_canvases() == 1)
         self._threads, self._process = threads, os.getpid()
         self._renewing = Lock()
         self.providers: list[str] = self._session.get_providers()
         self.device = device_of(self._session)
-        self._input, fixed = _check_input(self._session.get_inputs(), card, path)
-        self._output = _check_output(self._session.get_outputs(), card, path)
+        self._input, fixed = _check_input(self._session.get_inputs(), card, sides, self.path)
+        self._output = self._declared(self._session.get_outputs())
         self.batch_size = fixed or BATCH[self.device]
         self.tuned = tune and self.device == "cuda"
         self.density = 1.0
         self._rows = fixed or (self.batch_size if self.tuned else 0)
         self._late = 0
 
+    @abstractmethod
+    def _declared(self, outputs: Sequence[Any]) -> str:
+        """Return the name of the output that the card means; ModelError if it cannot be what the card says.
+
+        ``outputs`` are what the graph declares: each with ``name``, ``type`` and ``shape``.
+        """
+
+    @abstractmethod
+    def _checked(self, output: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the graph's output for ``rows``; its last axes are h and w, of at least 1.
+
+        Raises PhotoError if it does not have the shape that the card says, or is too large.
+        """
+
     def run(self, canvases: Sequence[Canvas], *, whole: bool = False) -> npt.NDArray[Any]:
-        """Return scores (N, C, h, w) or labels (N, h, w) for N canvases of one shape.
+        """Return the graph's output for N canvases of one shape: (N, ..., h, w).
 
         ``whole``: compute a whole batch even if N is smaller. Raises PhotoError if the model fails or takes
         too long; ModelError if it has done the latter several times in a row.
@@ -109,24 +125,18 @@ class Network:
                 f"failed on an input of shape {rows.shape}: {error}", transient=True
             ) from error
         self._late = 0
-        return self._checked(output, rows)[: len(canvases)]
-
-    def _checked(self, output: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the graph's output for ``rows``, its shape checked."""
-        if self.card.output.kind == "labels" and output.ndim == 4 and output.shape[1] == 1:
-            output = output[:, 0]
-        channels = (len(self.card.classes),) if self.card.output.kind == "logits" else ()
-        if output.ndim != 3 + len(channels) or output.shape[:-2] != (len(rows), *channels):
-            expected = ", ".join(map(str, (len(rows), *channels, "h", "w")))
-            raise self.failure(f"expected {self.card.output.kind} of shape ({expected}), got {output.shape}")
-        if 0 in output.shape:
-            raise self.failure(f"gave nothing, {output.shape}, for an input of shape {rows.shape}")
-        try:
-            _check_points(output.shape[-2], output.shape[-1], self.card)
-        except ValueError as error:
-            raise self.failure(f"gave too much: {error}") from None
+        output = self._checked(output, rows)
         self.density = 3 * output.shape[-2] * output.shape[-1] / rows[0].size
-        return np.asarray(output)
+        return np.asarray(output)[: len(canvases)]
+
+    def run_each(self, canvases: Sequence[Canvas]) -> list[npt.NDArray[Any] | PhotoError | MemoryError]:
+        """Return what ``run`` returns for each canvas; where it fails on several, each is tried alone."""
+        try:
+            return list(self.run(canvases))
+        except (PhotoError, MemoryError) as error:
+            if len(canvases) == 1:
+                return [error]
+            return [output for canvas in canvases for output in self.run_each([canvas])]
 
     def _renewed(self) -> Any:
         """Return a session for this process, a forked child: threads and GPU stay with the parent."""
@@ -139,7 +149,7 @@ class Network:
             if self._process != os.getpid():
                 if self._threads > 1:  # a session of one thread has no pool
                     _INHERITED.append(self._session)
-                    file = ModelFile.read(self.path, self.card)
+                    file = ModelFile.read(self.path, self._card)
                     self._session = open_session(file, self.device, self._threads)
                 self._process = os.getpid()
             return self._session
@@ -164,25 +174,11 @@ class Network:
         )
 
 
-def _check_points(height: int, width: int, card: ModelCard) -> None:
-    """Raise ValueError if an output of ``height`` x ``width`` is too large for a photo."""
-    check_pixels("output", height, width)
-    if card.output.kind == "logits":
-        check_scores("output", len(card.classes), height * width)
+def _check_input(inputs: Sequence[Any], card: Card, sides: set[int], path: Path) -> tuple[str, int]:
+    """Return the input's name and its fixed batch size (0: any); ModelError if the card does not fit.
 
-
-def _sides(card: ModelCard) -> set[int]:
-    """Return the shortest and the longest side of the graph's inputs."""
-    spec = card.inference or InferenceSpec()
-    if spec.crop:
-        return {spec.crop}
-    longest = MAX_ASPECT * spec.short_side if spec.short_side else card.size.length
-    sides = {1, *(max(1, round(longest * scale)) for scale in spec.scales)}
-    return {card.size.canvas(side, 1)[0] for side in sides}
-
-
-def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[str, int]:
-    """Return the input's name and its fixed batch size (0: any); ModelError if the card does not fit."""
+    ``sides`` are the shortest and the longest side of the canvases.
+    """
     if len(inputs) != 1:
         raise ModelError(f"{path}: expected a graph with one input, got {len(inputs)}")
     name, shape, kind = inputs[0].name, inputs[0].shape, inputs[0].type
@@ -199,13 +195,13 @@ def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[st
     axes = dict(zip(card.input.layout, shape, strict=True))
     if isinstance(axes["C"], int) and axes["C"] != 3:
         raise ModelError(f"{path}: expected 3 channels in the card's layout {card.input.layout}, got {shape}")
-    if any(isinstance(axes[axis], int) and _sides(card) != {axes[axis]} for axis in "HW"):
+    if any(isinstance(axes[axis], int) and sides != {axes[axis]} for axis in "HW"):
         raise ModelError(
             f"{path}: takes {shape} only, {card.input.layout} by its card, but the card's size rule gives "
             "other sides"
         )
     batch = axes["N"] if isinstance(axes["N"], int) else 0
-    side = max(_sides(card))
+    side = max(sides)
     if batch < 0 or batch * side * side * 3 * (4 if card.input.dtype == "float32" else 1) > MAX_CALL:
         raise ModelError(
             f"{path}: expected a graph that takes at most {MAX_CALL >> 30} GiB in a call, this one takes "
@@ -214,24 +210,12 @@ def _check_input(inputs: Sequence[Any], card: ModelCard, path: Path) -> tuple[st
     return name, batch
 
 
-def _check_output(outputs: Sequence[Any], card: ModelCard, path: Path) -> str:
-    """Return the name of the output that the card means; ModelError if it is missing or does not fit."""
+def output_named(outputs: Sequence[Any], name: str | None, path: Path) -> Any:
+    """Return the declared output called ``name`` (None: the first); ModelError if there is none."""
     if not outputs:
         raise ModelError(f"{path}: has no output")
     by_name = {output.name: output for output in outputs}
-    name = card.output.name or outputs[0].name
+    name = name or outputs[0].name
     if name not in by_name:
         raise ModelError(f"{path}: has no output {name!r}, only {', '.join(by_name)}")
-    shape, kind = by_name[name].shape, by_name[name].type
-    if kind not in _OUTPUTS[card.output.kind]:
-        raise ModelError(f"{path}: the card says {name!r} is {card.output.kind}, the graph gives {kind}")
-    channels = len(card.classes)
-    match shape:
-        case [_, int(given), _, _] if card.output.kind == "logits" and given != channels:
-            raise ModelError(f"{path}: gives {given} channels, its card has {channels} classes")
-        case [*_, int(height), int(width)]:
-            try:
-                _check_points(height, width, card)
-            except ValueError as error:
-                raise ModelError(f"{path}: gives too much: {error}") from None
-    return name
+    return by_name[name]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Models: what is known about them, and where they are.
 
-- ``card``, ``specs``: a model's card and its parts; ``fields`` checks them, ``describe`` puts them in words
-- ``names``: find the files of the model that a user names
+- ``card``, ``encoder_card``: a segmentation model's card and an encoder's; ``card_file`` is what they share,
+  ``specs`` their parts; ``fields`` checks them, ``describe`` puts them in words
+- ``names``: find the files of the model or encoder that a user names
 - ``shipped/``: the model that ships with the package
 - ``published``, ``taxonomy``, ``taxonomies/``: models that others have published, and their classes
 - ``presets``: published ways of running one

@@ -14,6 +14,8 @@ MAX_SCORES = 2**34
 """The most bytes of float32 scores for a photo."""
 MAX_CALL = 2**31
 """The most bytes of canvases that a graph of a fixed batch size takes in a call."""
+MAX_GRID_SIDE, MAX_DIM, MAX_GRID = 2**10, 2**16, 2**30
+"""The most rows, or columns, of an encoder's grid; the longest vector of a cell; the most bytes of a grid."""
 MAX_SCALES = 16
 MAX_PASSES = 2**12
 """The most windows, flips and scales together that a photo goes through."""
@@ -45,6 +47,19 @@ def check_scores(name: str, channels: int, pixels: int) -> None:
         raise ValueError(
             f"{name}: expected scores of at most {MAX_SCORES >> 30} GiB for a photo, "
             f"got {channels} classes at {pixels} pixels"
+        )
+
+
+def check_grid(name: str, dim: int, height: int, width: int) -> None:
+    """Raise ValueError if a grid of float32 vectors of length ``dim`` is empty or too large."""
+    if not (1 <= height <= MAX_GRID_SIDE and 1 <= width <= MAX_GRID_SIDE):
+        raise ValueError(
+            f"{name}: expected a grid of 1 to {MAX_GRID_SIDE} cells a side, got {height} x {width}"
+        )
+    if 4 * dim * height * width > MAX_GRID:
+        raise ValueError(
+            f"{name}: expected a grid of at most {MAX_GRID >> 30} GiB for a photo, "
+            f"got {height} x {width} vectors of length {dim}"
         )
 
 

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Model cards: what semcbir must know about a segmentation model, as JSON beside its ONNX file.
-
-Fields with a default may be left out of the file. Unknown fields are refused: a later format may give them a
-meaning that this version would miss.
-"""
+"""ModelCard: what semcbir must know about a segmentation model, as JSON beside its ONNX file."""
 
 from __future__ import annotations
 
@@ -11,48 +7,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
-from semcbir._files import PathLike, expanded, file_sha256, read_regular
 from semcbir._validate import shown
-from semcbir.errors import ModelError
-from semcbir.networks.bounds import (
-    MAX_TEXT,
-    check_passes,
-    check_pixels,
-    check_scores,
-    check_total,
-)
-from semcbir.networks.fields import (
-    build,
-    instance,
-    integer,
-    json_object,
-    mapping,
-    matching,
-    sequence,
-    text,
-)
+from semcbir.networks.bounds import check_passes, check_pixels, check_scores, check_total
+from semcbir.networks.card_file import FORMAT, Card, ModelKind
+from semcbir.networks.fields import build, instance, integer, sequence, text
 from semcbir.networks.presets import preset
-from semcbir.networks.specs import (
-    LARGEST_CARD,
-    LARGEST_MODEL,
-    MAX_CLASSES,
-    InferenceSpec,
-    InputSpec,
-    OutputSpec,
-    SizeSpec,
-)
+from semcbir.networks.specs import MAX_CLASSES, InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
-FORMAT = 1
 _DECISIVE = ("name", "sha256", "classes", "masked", "void", "input", "size", "output", "inference")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class ModelCard(Card):
     """A segmentation model's card.
 
     ``file`` is the bare name of the ONNX file, which is beside the card; ``sha256`` is the hash of its bytes.
@@ -65,6 +35,8 @@ class ModelCard:
 
     Raises ValueError if a field is not as described.
     """
+
+    kind: ClassVar[ModelKind] = "segmentation"
 
     name: str
     file: str
@@ -82,15 +54,8 @@ class ModelCard:
     measured: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        text("name", self.name)
-        matching("file", self.file, r"[^/\\\x00-\x1f]+\.onnx", "the bare name of an .onnx file")
-        matching("sha256", self.sha256, r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
-        instance("input", self.input, InputSpec)
-        instance("size", self.size, SizeSpec)
+        self._check_shared()
         instance("output", self.output, OutputSpec)
-        for name in ("licence", "source", "notes"):
-            text(name, getattr(self, name), longest=MAX_TEXT, empty=True)
-        object.__setattr__(self, "measured", json_object("measured", self.measured))
         self._check_classes()
         self._check_inference()
         self._check_work()
@@ -169,27 +134,12 @@ class ModelCard:
         return np.dtype(np.uint8) if small else np.dtype(np.uint16)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make a card from what ``to_dict`` returns, or from JSON; ModelError if a field is wrong."""
-        try:
-            rest = dict(mapping("card", data))
-            version = rest.pop("format", None)
-            if version != FORMAT or isinstance(version, bool):
-                raise ValueError(f"format: expected {FORMAT} (of a semcbir model card), got {shown(version)}")
-            if "input" in rest:
-                rest["input"] = build(InputSpec, "input.", rest["input"])
-            if "size" in rest:
-                size = dict(mapping("size", rest["size"]))
-                if "input" in rest:
-                    size.setdefault("pad", rest["input"].mean_colour())
-                rest["size"] = build(SizeSpec, "size.", size)
-            if "output" in rest:
-                rest["output"] = build(OutputSpec, "output.", rest["output"])
-            if rest.get("inference") is not None:
-                rest["inference"] = build(InferenceSpec, "inference.", rest["inference"])
-            return build(cls, "", rest)
-        except ValueError as error:
-            raise ModelError(str(error)) from None
+    def _read(cls, rest: dict[str, Any]) -> dict[str, Any]:
+        if "output" in rest:
+            rest["output"] = build(OutputSpec, "output.", rest["output"])
+        if rest.get("inference") is not None:
+            rest["inference"] = build(InferenceSpec, "inference.", rest["inference"])
+        return rest
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON values: dicts, lists, text, numbers and None only."""
@@ -214,47 +164,6 @@ class ModelCard:
                 "channels": plain["classes"],
             }
         return decisive
-
-    @classmethod
-    def load(cls, path: PathLike) -> Self:
-        """Read the card at ``path``; ModelError, which names it, if it is missing, unreadable or wrong."""
-        path = expanded(path)
-        try:
-            data = json.loads(read_regular(path, LARGEST_CARD).decode())
-        except OSError as error:
-            raise ModelError(f"{path}: cannot read the model card: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ModelError(f"{path}: not a model card: not JSON ({error})") from error
-        try:
-            return cls.from_dict(data)
-        except ModelError as error:
-            raise ModelError(f"{path}: not a usable model card: {error}") from None
-
-    def save(self, path: PathLike) -> None:
-        """Write the card to ``path`` as JSON, replacing what is there; OSError if that fails."""
-        Path(expanded(path)).write_bytes(self.to_json().encode())
-
-    def to_json(self) -> str:
-        """Return the card as a file holds it, in UTF-8."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
-
-    def check_file(self, path: PathLike) -> None:
-        """Check that the ONNX file at ``path`` has the hash ``sha256``; ModelError if it has another."""
-        path = expanded(path)
-        try:
-            digest = file_sha256(Path(path), LARGEST_MODEL)
-        except OSError as error:
-            raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
-        require_digest(self, digest, path)
-
-
-def require_digest(card: ModelCard, digest: str, path: str | Path) -> None:
-    """Raise ModelError unless ``digest``, that of the ONNX file at ``path``, is the one in ``card``."""
-    if digest != card.sha256:
-        raise ModelError(
-            f"{path}: not the file that its card {card.name!r} describes "
-            f"(sha256 {digest[:12]}..., the card says {card.sha256[:12]}...)"
-        )
 
 
 def with_inference(card: ModelCard, inference: InferenceSpec | str | None) -> ModelCard:

@@ -7,33 +7,46 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from semcbir.networks.card import ModelCard
+from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
 LONG = 12
 """Groups and lists with more values than this are counted instead of listed."""
 
 
-def card_facts(card: ModelCard) -> list[tuple[str, str]]:
+def card_facts(card: ModelCard | EncoderCard) -> list[tuple[str, str]]:
     """Return what ``card`` says, except its file's name, as (key, words); empty fields are left out.
 
     A key may occur several times in a row. The card's texts are returned unchanged, with their line breaks.
     """
     facts = [
         ("name", card.name),
+        ("kind", card.kind),
         ("input", input_words(card.input)),
         ("photos", size_words(card.size)),
-        ("output", output_words(card.output)),
-        ("masked", ", ".join(card.classes[channel] for channel in card.masked)),
-        ("inference", inference_words(card.inference) if card.inference else ""),
-        ("void", _void(card)),
+        *(_encoder_facts(card) if isinstance(card, EncoderCard) else _segmentation_facts(card)),
         ("licence", card.licence),
         ("source", card.source),
         ("notes", card.notes),
         ("sha256", card.sha256),
         *(("measured", f"{name}: {value}") for name, value in measured_words(card.measured)),
-        ("classes", ", ".join(card.labels)),
+        ("classes", ", ".join(card.labels) if isinstance(card, ModelCard) else ""),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+def _encoder_facts(card: EncoderCard) -> list[tuple[str, str]]:
+    named = "" if card.output is None else f", called {card.output}"
+    return [("output", f"a grid of vectors of length {card.dim}{named}")]
+
+
+def _segmentation_facts(card: ModelCard) -> list[tuple[str, str]]:
+    return [
+        ("output", output_words(card.output)),
+        ("masked", ", ".join(card.classes[channel] for channel in card.masked)),
+        ("inference", inference_words(card.inference) if card.inference else ""),
+        ("void", _void(card)),
+    ]
 
 
 def input_words(spec: InputSpec) -> str:
@@ -47,6 +60,8 @@ def input_words(spec: InputSpec) -> str:
 
 def size_words(size: SizeSpec) -> str:
     """Describe how a photo is placed on the canvas."""
+    if size.rule == "squash":
+        return f"scaled to {size.length} x {size.length}, whatever their ratio"
     colour = "black" if size.pad == (0, 0, 0) else f"the colour {_numbers(size.pad)}"
     if size.multiple == 1:
         return f"long side {size.length}"

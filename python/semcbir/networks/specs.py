@@ -99,16 +99,19 @@ class SizeSpec:
     Rule "long_side": the photo is scaled, up or down, so that its longer side is ``length``, then padded at
     the bottom and the right with the colour ``pad``, 0..255, until both sides are ``multiple * n + offset``
     with n >= 1. A ``multiple`` of at least ``length`` gives every photo the same square canvas.
+
+    Rule "squash": the photo is scaled to ``length`` x ``length``, whatever its ratio; nothing is padded, so
+    ``multiple``, ``offset`` and ``pad`` keep their defaults.
     """
 
-    rule: Literal["long_side"]
+    rule: Literal["long_side", "squash"]
     length: int
     multiple: int = 1
     offset: int = 0
     pad: tuple[int, int, int] = IMAGENET_COLOUR
 
     def __post_init__(self) -> None:
-        check_choice("size.rule", self.rule, ("long_side",))
+        check_choice("size.rule", self.rule, ("long_side", "squash"))
         integer("size.length", self.length, 1, MAX_SIDE)
         integer("size.multiple", self.multiple, 1, MAX_SIDE)
         integer("size.offset", self.offset, 0, self.multiple - 1)
@@ -116,10 +119,19 @@ class SizeSpec:
         pad = tuple(integer("size.pad", value, 0, 255) for value in sequence("size.pad", self.pad))
         if len(pad) != 3:
             raise ValueError(f"size.pad: expected 3 integers (red, green, blue), got {len(pad)}")
+        if self.rule == "squash":
+            if (self.multiple, self.offset) != (1, 0):
+                raise ValueError(
+                    "size.multiple and size.offset: the rule 'squash' pads nothing, expected 1 and 0, "
+                    f"got {self.multiple} and {self.offset}"
+                )
+            pad = IMAGENET_COLOUR  # one spelling only, because recipes are compared
         object.__setattr__(self, "pad", pad)
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of a photo after scaling, each at least 1."""
+        if self.rule == "squash":
+            return self.length, self.length
         scale = self.length / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -129,12 +141,19 @@ class SizeSpec:
 
     def n_canvases(self) -> int:
         """Return how many sizes of canvas the rule can make."""
+        if self.rule == "squash":
+            return 1
         sides = (self._side(self.length) - self._side(1)) // self.multiple + 1
         return 2 * sides - 1
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the canvas for a scaled photo of ``height`` x ``width``."""
         return self._side(height), self._side(width)
+
+    def sides(self) -> set[int]:
+        """Return the shortest and the longest side that a canvas can have."""
+        shortest = self.length if self.rule == "squash" else 1
+        return {self._side(shortest), self._side(self.length)}
 
     def _side(self, length: int) -> int:
         return self.multiple * max(1, -(-(length - self.offset) // self.multiple)) + self.offset

@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from semcbir.images.budget import Budget
 from semcbir.inference.canvas import Image, even_positions, lay, pixel_positions
-from semcbir.inference.network import Canvas, Network
+from semcbir.inference.network import Canvas
 from semcbir.networks.card import ModelCard
 from semcbir.networks.specs import InferenceSpec
 from semcbir.segmentation.labelling import Indices, Positions, Scores, upsampled_argmax
+from semcbir.segmentation.network import SegmentationNetwork
 
 _BAND = 2**19
 """Numbers processed at a time: few enough to stay in the cache."""
@@ -39,7 +40,7 @@ class Averager:
     large scale take gigabytes, so threads that call at the same time wait if they would exceed ``BUDGET``.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         self._network = network
         self._card = network.card
         self._spec = network.card.inference or InferenceSpec()
