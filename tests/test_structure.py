@@ -28,6 +28,7 @@ ROOMS = (
     ("segmentation",),
     ("recipe",),
     ("signatures",),
+    ("building",),
     ("searcher",),
     ("extractor",),
     ("index",),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from semcbir._core import __version__
 
 if TYPE_CHECKING:
+    from semcbir.building import build_signatures
     from semcbir.encoding.encoder import Encoder, Grid
     from semcbir.errors import (
         DeviceError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from semcbir.results import Hit, Results
     from semcbir.searcher import Neighbors, Searcher, histogram_distances
     from semcbir.segmentation.segmenter import Segmenter
-    from semcbir.signatures import Signatures, build_signatures
+    from semcbir.signatures import Signatures
 
 __all__ = [
     "HOG",
@@ -78,6 +79,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "building": ("build_signatures",),
     "encoding.encoder": ("Encoder", "Grid"),
     "errors": (
         "DeviceError",
@@ -103,7 +105,7 @@ _NAMES = {
     "results": ("Hit", "Results"),
     "searcher": ("Neighbors", "Searcher", "histogram_distances"),
     "segmentation.segmenter": ("Segmenter",),
-    "signatures": ("Signatures", "build_signatures"),
+    "signatures": ("Signatures",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

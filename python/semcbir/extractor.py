@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from semcbir._files import reason
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
+from semcbir.building import build_signatures
 from semcbir.errors import ImageError, SemcbirError
 from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
 from semcbir.features.opencv_threads import one_opencv_thread
@@ -33,7 +34,7 @@ from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import MAX_LONG_SIDE, Recipe
 from semcbir.segmentation.segmenter import LabelMap, Segmenter
-from semcbir.signatures import Signatures, build_signatures
+from semcbir.signatures import Signatures
 from semcbir.threads import check_threads
 
 Image = npt.NDArray[np.uint8]

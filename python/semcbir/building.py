@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Building signatures from label maps and what was found in the photos (Sect. 3.1, Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir import _core
+from semcbir._columns import as_array, as_reals
+from semcbir._validate import check_instance, check_integer, check_many, counted
+from semcbir.recipe import Recipe
+from semcbir.signatures import MAX_CLASSES, Signatures, with_ids
+from semcbir.threads import check_threads
+
+
+def build_signatures(
+    label_maps: Iterable[npt.ArrayLike],
+    keypoints: Iterable[npt.ArrayLike],
+    descriptors: Iterable[npt.ArrayLike],
+    *,
+    n_classes: int,
+    void: int | None = None,
+    ids: npt.ArrayLike | None = None,
+    recipe: Recipe | None = None,
+    threads: int | None = None,
+) -> Signatures:
+    """Build the signatures of many images from their label maps and local features (Algorithm 1, Fig. 4).
+
+    For each image: a label map, integers (H, W); keypoints, (n, 2) float32 as (x, y) in its pixels;
+    descriptors, (n, D) float32. A keypoint belongs to the class at ``[floor(y + 1/2), floor(x + 1/2)]``,
+    clamped to the image. ``void`` is a label that does not count. Any ``threads`` gives the same bits.
+
+    Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
+    labels of ``n_classes`` or more, and keypoints or descriptors that are NaN or infinite.
+    """
+    given = [
+        check_many(name, value, "an array for each image")
+        for name, value in (
+            ("label_maps", label_maps),
+            ("keypoints", keypoints),
+            ("descriptors", descriptors),
+        )
+    ]
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
+    void = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
+    if recipe is not None:
+        check_instance("recipe", recipe, Recipe, "a Recipe or None")
+    for name, value in zip(("keypoints", "descriptors"), given[1:], strict=True):
+        if len(value) != len(given[0]):
+            raise ValueError(f"{name}: expected as many as label_maps, {len(given[0])}, got {len(value)}")
+    maps = [_check_label_map(i, label_map) for i, label_map in enumerate(given[0])]
+    points = [_check_features(i, "keypoints", value, 2) for i, value in enumerate(given[1])]
+    vectors: list[npt.NDArray[np.float32]] = []
+    for i, value in enumerate(given[2]):
+        vectors.append(_check_features(i, "descriptors", value, vectors[0].shape[1] if vectors else None))
+    for i, (point, vector) in enumerate(zip(points, vectors, strict=True)):
+        if len(point) != len(vector):
+            expected = f"{counted(len(point), 'row')} like keypoints"
+            raise ValueError(f"descriptors: image {i}: expected {expected}, got {len(vector)}")
+    dim = vectors[0].shape[1] if vectors else 1
+    columns = _core.build_signatures(maps, points, vectors, dim, n_classes, void, check_threads(threads))
+    names = ("offsets", "classes", "proportions", "counts", "centroids")
+    built = Signatures._unchecked(
+        **dict(zip(names, columns, strict=True)), n_classes=n_classes, ids=np.arange(len(maps)), recipe=recipe
+    )
+    return built if ids is None else with_ids(built, ids)
+
+
+def _check_label_map(i: int, label_map: object) -> npt.NDArray[Any]:
+    """Return a label map of any integers as uint8 or uint16; those of the right type are not copied."""
+    name = f"label_maps: image {i}"
+    array = as_array(name, label_map, "iu", "a label map of integers")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name}: expected shape (H, W) with at least one pixel, got {array.shape}")
+    if array.dtype not in (np.uint8, np.uint16):
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= MAX_CLASSES:
+            raise ValueError(f"{name}: expected labels from 0 to {MAX_CLASSES - 1}, got {low} to {high}")
+        array = array.astype(np.uint8 if high < 256 else np.uint16)
+    return np.ascontiguousarray(array)
+
+
+def _check_features(i: int, name: str, value: object, columns: int | None) -> npt.NDArray[np.float32]:
+    array = as_reals(f"{name}: image {i}", value)
+    if array.ndim != 2 or array.shape[1] == 0 or (columns is not None and array.shape[1] != columns):
+        expected = "(n, D)" if columns is None else f"(n, {columns})"
+        raise ValueError(f"{name}: image {i}: expected shape {expected}, got {array.shape}")
+    return np.ascontiguousarray(array)
