@@ -31,8 +31,28 @@ def made_signatures(
     return Signatures.from_dense(dense, histograms, counts=counts, ids=ids)
 
 
+def with_whole_rows(signatures: Signatures, *, dim: int | None = None, seed: int = 0) -> Signatures:
+    """The same images, each with a whole row, under the same recipe; random descriptors where ``dim`` is."""
+    rng = np.random.default_rng([seed, len(signatures)])
+    ends, n = signatures.offsets[1:], len(signatures)
+    centroids = signatures.centroids
+    if dim is not None:
+        centroids = rng.normal(size=(len(centroids), dim)) * (signatures.counts > 0)[:, None]
+    return Signatures(
+        offsets=signatures.offsets + np.arange(n + 1),
+        classes=np.insert(signatures.classes, ends, signatures.n_classes),
+        proportions=np.insert(signatures.proportions, ends, 0),
+        counts=np.insert(signatures.counts, ends, rng.integers(1, 99, n)),
+        centroids=np.insert(centroids, ends, rng.normal(size=(n, centroids.shape[1])), axis=0),
+        n_classes=signatures.n_classes,
+        ids=signatures.ids,
+        recipe=signatures.recipe,
+        whole=True,
+    )
+
+
 def assert_same(a: Signatures, b: Signatures) -> None:
     """Every column bit for bit, ids and number of classes included."""
     for name in ("offsets", "classes", "proportions", "counts", "centroids", "ids"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-    assert a.n_classes == b.n_classes
+    assert (a.n_classes, a.whole) == (b.n_classes, b.whole)

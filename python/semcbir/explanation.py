@@ -25,6 +25,9 @@ from semcbir.results import Hit
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 
+WHOLE_IMAGE = "whole image"
+"""What the whole row is called."""
+
 
 @dataclass(frozen=True)
 class ClassShare:
@@ -34,7 +37,8 @@ class ClassShare:
     ``histogram_term`` is |P_c(q) - P_c(x)|, the class's part of eq. 1; ``squared_distance`` is
     ||S_c(q) - S_c(x)||^2, and ``share`` its part of the sum over all classes, 0 if that sum is 0. ``shared``
     is true if both images have the class. ``query_keypoints`` and ``hit_keypoints`` say how many keypoints
-    lie on it: without any, its vector is null.
+    lie on it: without any, its vector is null. The *whole row* has the label n_classes, the name "whole
+    image" and no proportion.
     """
 
     label: int
@@ -143,7 +147,7 @@ def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...]) -> tuple[C
     rows = [
         ClassShare(
             label=label,
-            name=names[label],
+            name=names[label] if label < len(names) else WHOLE_IMAGE,
             query_proportion=one.proportion,
             hit_proportion=other.proportion,
             histogram_term=abs(one.proportion - other.proportion),

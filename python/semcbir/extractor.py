@@ -310,7 +310,8 @@ class Extractor:
         if found:
             return Signatures.concatenate([one[name] for one in found], ids=np.arange(len(found)))
         recipe = self.recipe.for_feature(name)
-        return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
+        kind = recipe.feature()
+        return Signatures.empty(recipe.n_classes, kind.dim, recipe, whole=kind.whole_row)
 
 
 def _chunk(segmenter: Segmenter) -> int:

@@ -49,8 +49,8 @@ class Searcher:
     The arrays are used where they are, without a copy. A Searcher pickles with its signatures; one that
     ``Index.searcher`` returned does not: pickle the Index.
 
-    Raises ValueError if batches differ in classes or descriptor length or share an id, RecipeMismatchError
-    if they were made in different ways.
+    Raises ValueError if batches differ in classes, descriptor length or whole rows, or share an id,
+    RecipeMismatchError if they were made in different ways.
     """
 
     _given: Sequence[Signatures] = ()
@@ -82,6 +82,7 @@ class Searcher:
     def _setup(self, batches: Sequence[Signatures], ids: Sequence[npt.NDArray[np.int64]]) -> None:
         first = batches[0]
         self.n_classes, self.dim, self.recipe = first.n_classes, first.dim, first.recipe
+        self.whole = first.whole
         for batch in batches[1:]:
             self._check_alike(batch, "signatures")
         self._before: Callable[[], None] | None = None
@@ -115,7 +116,8 @@ class Searcher:
     def __repr__(self) -> str:
         feature = f", feature={self.recipe.feature().name!r}" if self.recipe else ""
         images = counted(len(self), "image")
-        return f"Searcher({images}, n_classes={self.n_classes}, dim={self.dim}{feature})"
+        whole = ", whole=True" if self.whole else ""
+        return f"Searcher({images}, n_classes={self.n_classes}, dim={self.dim}{whole}{feature})"
 
     def search(
         self,
@@ -159,6 +161,8 @@ class Searcher:
                 f"{what}: expected n_classes={self.n_classes} and dim={self.dim}, "
                 f"got {batch.n_classes} and {batch.dim}"
             )
+        if batch.whole != self.whole:
+            raise ValueError(f"{what}: expected whole={self.whole}, got whole={batch.whole}")
         if batch.recipe and self.recipe:
             require_same(self.recipe, batch.recipe, what)
 
@@ -166,7 +170,7 @@ class Searcher:
 def histogram_distances(
     queries: Signatures, signatures: Signatures, threads: int | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return eq. 1 between every query and every image: float64 (q, n), in [0, 2].
+    """Return eq. 1 between every query and every image: float64 (q, n), in [0, 2]. Whole rows do not count.
 
     Raises TypeError for anything but Signatures, ValueError if the two differ in their number of classes, or
     ``threads`` is below 1.

@@ -41,6 +41,11 @@ class Feature(ABC):
     def dim(self) -> int:
         """Length D of a descriptor."""
 
+    @property
+    def whole_row(self) -> bool:
+        """Whether its signatures have whole rows (``Signatures.whole``)."""
+        return False
+
     @abstractmethod
     def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return keypoints (n, 2) and descriptors (n, D) of any float type."""

@@ -27,7 +27,7 @@ from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Batch
 from semcbir.index.tasks import Task, ids_of
 from semcbir.recipe import Recipe
-from semcbir.signatures import Signatures
+from semcbir.signatures import Signatures, class_rows
 
 
 def check_batch(folder: Path, recipe: Recipe, signatures: Signatures | Mapping[str, Signatures]) -> Batch:
@@ -49,10 +49,10 @@ def check_batch(folder: Path, recipe: Recipe, signatures: Signatures | Mapping[s
     for name, one in batch.items():
         check_instance("signatures", one, Signatures, f"a mapping with {what}")
         require_recipe(folder, recipe.for_feature(name), one.recipe, f"the signatures of {name}")
-    first = batch[names[0]]
+        _check_shape(recipe, name, one)
+    first = class_rows(batch[names[0]])
     for name, one in batch.items():
-        same = (np.array_equal(getattr(one, key), getattr(first, key)) for key in _SHARED)
-        if not all(same):
+        if not all(np.array_equal(a, b) for a, b in zip(class_rows(one), first, strict=True)):
             raise ValueError(
                 f"signatures: expected the same images in the same order for every feature, got other "
                 f"proportions for {name} than for {names[0]}"
@@ -60,8 +60,13 @@ def check_batch(folder: Path, recipe: Recipe, signatures: Signatures | Mapping[s
     return batch
 
 
-_SHARED = ("offsets", "classes", "proportions")
-"""The columns that do not depend on the feature."""
+def _check_shape(recipe: Recipe, name: str, signatures: Signatures) -> None:
+    """Raise ValueError unless ``signatures`` are as the recipe that they carry says."""
+    kind = recipe.feature(name)
+    expected = {"n_classes": recipe.n_classes, "dim": kind.dim, "whole": kind.whole_row}
+    for key, value in expected.items():
+        if (came := getattr(signatures, key)) != value:
+            raise ValueError(f"signatures: expected {key}={value} for {name}, as its recipe says, got {came}")
 
 
 def check_files(paths: Sequence[Path], images: int) -> list[os.stat_result]:

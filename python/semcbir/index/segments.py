@@ -3,7 +3,7 @@
 
 A segment is written under a temporary name, synced, and renamed. Then it never changes, so it is read
 through a memory map. The rows (offsets, classes, proportions) are stored once, counts and centroids once
-per feature.
+per feature. A feature with whole rows has rows of its own, named as its counts and centroids are.
 
 Others may change it all the same. What is used as an index or an id (ids, offsets, classes) is therefore
 copied and checked when a segment is opened: whatever happens to the file then, it can only change values.
@@ -30,17 +30,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcbir import _core
 from semcbir._files import sync_folder
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.files import IndexFolder, open_folder
 from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
-from semcbir.signatures import Signatures
+from semcbir.signatures import Signatures, check_rows
 
 Batch = Mapping[str, Signatures]
-"""The signatures of one batch of images, per feature name; all features share the rows."""
+"""The signatures of one batch of images, per feature name; all without whole rows share their rows."""
 
 SUFFIX = ".safetensors"
 _OWN_NAME = re.compile(rf"[0-9a-f]{{16}}{re.escape(SUFFIX)}|\.[0-9a-f]{{16}}{re.escape(SUFFIX)}\.tmp")
@@ -162,17 +161,30 @@ def _first(batch: Batch) -> Signatures:
 
 def _columns(batches: Sequence[Batch]) -> Iterator[tuple[str, list[npt.NDArray[Any]]]]:
     """Yield every column's name and its parts, widest alignment first, as in safetensors."""
-    firsts = [_first(batch) for batch in batches]
-    yield "ids", [batch.ids for batch in firsts]
-    bases = np.cumsum([0, *(int(batch.offsets[-1]) for batch in firsts)])
-    shifted = (batch.offsets[1:] + base for batch, base in zip(firsts, bases[:-1], strict=True))
-    yield "offsets", [np.zeros(1, np.int64), *shifted]
+    rows: dict[str, str] = {}  # where rows of each kind are named, and a feature that has them
+    for feature, signatures in batches[0].items():
+        rows.setdefault(_rows_of(feature, signatures.whole), feature)
+    yield "ids", [_first(batch).ids for batch in batches]
+    for end, feature in rows.items():
+        yield f"offsets{end}", _joined_offsets([batch[feature].offsets for batch in batches])
     for feature in batches[0]:
         yield f"centroids.{feature}", [batch[feature].centroids for batch in batches]
     for feature in batches[0]:
         yield f"counts.{feature}", [batch[feature].counts for batch in batches]
-    yield "proportions", [batch.proportions for batch in firsts]
-    yield "classes", [batch.classes for batch in firsts]
+    for end, feature in rows.items():
+        yield f"proportions{end}", [batch[feature].proportions for batch in batches]
+    for end, feature in rows.items():
+        yield f"classes{end}", [batch[feature].classes for batch in batches]
+
+
+def _rows_of(feature: str, whole: bool) -> str:
+    """Return how the names of a feature's offsets, classes and proportions end."""
+    return f".{feature}" if whole else ""
+
+
+def _joined_offsets(parts: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.int64]]:
+    bases = np.cumsum([0, *(int(part[-1]) for part in parts)])
+    return [np.zeros(1, np.int64), *(part[1:] + base for part, base in zip(parts, bases[:-1], strict=True))]
 
 
 def _pieces(batches: Sequence[Batch]) -> Iterator[bytes | memoryview]:
@@ -300,22 +312,33 @@ def _entry(name: str, entry: Mapping[str, Any], start: int) -> tuple[_Tensor, in
 
 
 def _segment(file: _File, recipe: Recipe) -> Segment:
-    ids, offsets = file.read("ids", np.int64), file.read("offsets", np.int64)
-    classes = file.read("classes", np.uint16)
-    proportions = file.map("proportions", np.float32, len(classes))
-    _core.check_rows(offsets, classes, recipe.n_classes)
-    if len(ids) != len(offsets) - 1 or (len(ids) and ids.min() < 0):
-        raise ValueError(f"ids must be {len(offsets) - 1} numbers that are not negative")
+    ids = file.read("ids", np.int64)
+    if len(ids) and ids.min() < 0:
+        raise ValueError(f"ids must not be negative, one is {ids.min()}")
+    kinds: dict[str, dict[str, npt.NDArray[Any]]] = {}
     batch = {}
     for feature in recipe.features:
+        end = _rows_of(feature.name, feature.whole_row)
+        if end not in kinds:
+            kinds[end] = _rows(file, end, len(ids), recipe.n_classes, feature.whole_row)
+        rows = len(kinds[end]["classes"])
         batch[feature.name] = Signatures._unchecked(
-            offsets=offsets,
-            classes=classes,
-            proportions=proportions,
-            counts=file.map(f"counts.{feature.name}", np.uint32, len(classes)),
-            centroids=file.map(f"centroids.{feature.name}", np.float32, len(classes), feature.dim),
+            **kinds[end],
+            counts=file.map(f"counts.{feature.name}", np.uint32, rows),
+            centroids=file.map(f"centroids.{feature.name}", np.float32, rows, feature.dim),
             n_classes=recipe.n_classes,
             ids=ids,
             recipe=recipe.for_feature(feature.name),
+            whole=feature.whole_row,
         )
     return Segment(file.path, ids, batch, file.mapped)
+
+
+def _rows(file: _File, end: str, images: int, n_classes: int, whole: bool) -> dict[str, npt.NDArray[Any]]:
+    """Return the rows of so many ``images`` whose columns' names have this ``end``, safe to walk."""
+    offsets, classes = file.read(f"offsets{end}", np.int64), file.read(f"classes{end}", np.uint16)
+    proportions = file.map(f"proportions{end}", np.float32, len(classes))
+    check_rows(offsets, classes, n_classes, whole)
+    if len(offsets) - 1 != images:
+        raise ValueError(f"offsets{end} are of {len(offsets) - 1} images, ids of {images}")
+    return {"offsets": offsets, "classes": classes, "proportions": proportions}

@@ -97,7 +97,8 @@ class Snapshot:
 
     def _no_signatures(self, feature: str) -> Signatures:
         recipe = self.recipe.for_feature(feature)
-        return Signatures.empty(recipe.n_classes, recipe.feature().dim, recipe)
+        kind = recipe.feature()
+        return Signatures.empty(recipe.n_classes, kind.dim, recipe, whole=kind.whole_row)
 
 
 def _require_whole(segments: Iterable[Segment]) -> None:

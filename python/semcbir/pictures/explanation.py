@@ -51,7 +51,8 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
     """
     rows = explanation.rows[:MAX_ROWS]
     left_out = len(explanation.rows) - len(rows)
-    numbers = {row.label: number for number, row in enumerate(explanation.rows, 1)}
+    n_classes = explanation.recipe.n_classes  # the label of the whole row, and perhaps of void pixels
+    numbers = {row.label: number for number, row in enumerate(explanation.rows, 1) if row.label != n_classes}
     sides = [
         _views(analysis, numbers, explanation.recipe.void)
         for analysis in (explanation.query_analysis, explanation.hit_analysis)
