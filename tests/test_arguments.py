@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -109,10 +109,16 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Encoder.encode": {"images": {"list"}},
     "Searcher.search": {"k": {"3"}, "epsilon": {"None", *NUMBERS}, "threads": {"None", "3"}},
     "histogram_distances": {"threads": {"None", "3"}},
-    "Signatures": {"classes": {"list"}, "n_classes": {"3"}, "ids": {"None"}, "recipe": {"None"}},
-    "Signatures.empty": {"n_classes": {"3"}, "dim": {"3"}, "recipe": {"None"}},
+    "Signatures": {
+        "classes": {"list"},
+        "n_classes": {"3"},
+        "ids": {"None"},
+        "recipe": {"None"},
+        "whole": {"True"},
+    },
+    "Signatures.empty": {"n_classes": {"3"}, "dim": {"3"}, "recipe": {"None"}, "whole": {"True"}},
     "Signatures.concatenate": {"ids": {"None"}},
-    "Signatures.from_dense": {"counts": {"None"}, "ids": {"None"}, "recipe": {"None"}},
+    "Signatures.from_dense": {"counts": {"None"}, "ids": {"None"}, "recipe": {"None"}, "whole": {"True"}},
     "Signatures.__getitem__": {"key": {"3", "-1", "huge", "list"}},
     "build_signatures": {
         "label_maps": {"list"},
@@ -122,6 +128,16 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "recipe": {"None"},
         "threads": {"None", "3"},
     },
+    "build_grid_signatures": {
+        "label_maps": {"list"},
+        "n_classes": {"3"},
+        "void": {"None", "3"},
+        "whole": {"True"},
+        "ids": {"None"},
+        "recipe": {"None"},
+        "threads": {"None", "3"},
+    },
+    "weighted": {"whole_share": {"None"}, "recipe": {"None"}, "threads": {"None", "3"}},
     "explain": {"query": {"bytes"}, "hit": {"3", "-1", "huge"}, "feature": {"None"}, "extractor": {"None"}},
     "load_image": {"long_side": {"None", "3", "huge"}, "max_pixels": {"None", "3", "huge"}},
     "search": {"query": {"list", "bytes"}, "k": {"3"}, "epsilon": {"None", *NUMBERS}, "feature": {"None"}},
@@ -176,6 +192,14 @@ CALLED = {
 """Where a message has a better name than that of the only argument."""
 
 
+class Grid(NamedTuple):
+    """As an encoder gives it."""
+
+    cells: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+
 class Cases:
     """Everything public by name, each with arguments that it takes."""
 
@@ -189,6 +213,9 @@ class Cases:
         searcher = Searcher(batch)
         columns = {name: getattr(batch, name) for name in ("offsets", "classes", "proportions", "counts")}
         columns |= {"centroids": batch.centroids, "n_classes": 20, "ids": None, "recipe": None}
+        columns["whole"] = False
+        grid = Grid(np.ones((1, 1, 3), np.float32), np.zeros(2, np.int32), np.zeros(2, np.int32))
+        on_grid = {"label_maps": [np.zeros((2, 2), int)], "grids": [grid], "n_classes": 5}
         results = semcbir.search(photo, index, k=4)
         image = {"label_maps": [np.zeros((2, 2), int)], "keypoints": [np.zeros((1, 2))]}
         image["descriptors"] = [np.ones((1, 3))]
@@ -229,6 +256,8 @@ class Cases:
             "Signatures.from_dense": (Signatures.from_dense, dense),
             "Signatures.__getitem__": (batch.__getitem__, {"key": 0}),
             "build_signatures": (semcbir.build_signatures, {**image, "n_classes": 5}),
+            "build_grid_signatures": (semcbir.build_grid_signatures, on_grid),
+            "weighted": (semcbir.weighted, {"signatures": batch}),
             "check_index": (semcbir.check_index, {"path": place}),
             "explain": (semcbir.explain, {"query": photo, "hit": 0, "index": index}),
             "load_image": (semcbir.load_image, {"path": photo}),

@@ -28,7 +28,7 @@ ROOMS = (
     ("segmentation",),
     ("recipe",),
     ("signatures",),
-    ("building",),
+    ("building", "weighting"),
     ("searcher",),
     ("extractor",),
     ("index",),

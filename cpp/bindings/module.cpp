@@ -12,6 +12,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.attr("__version__") = SEMCBIR_VERSION;
   register_simd(m);
   register_signature(m);
+  register_grid(m);
+  register_weighting(m);
   register_histogram(m);
   register_searcher(m);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "building.hpp"
 #include "interruptible.hpp"
 #include "register.hpp"
 #include "semcbir/interruption.hpp"
@@ -24,26 +25,10 @@ struct OwnedImages {
   std::vector<py::array> arrays;
 };
 
-py::array as_label_map(py::handle object, const std::string& name) {
-  if (py::isinstance<py::array_t<std::uint8_t>>(object))
-    return as_array<std::uint8_t>(object, name, {kAny, kAny});
-  if (py::isinstance<py::array_t<std::uint16_t>>(object))
-    return as_array<std::uint16_t>(object, name, {kAny, kAny});
-  const py::object given = py::isinstance<py::array>(object)
-                               ? py::object(object.attr("dtype"))
-                               : py::object(py::type::of(object).attr("__name__"));
-  throw py::type_error(name + ": expected a NumPy array of uint8 or uint16, got " +
-                       std::string(py::str(given)));
-}
-
 semcbir::LabelledImage as_image(const py::array& labels, const py::array_t<float>& keypoints,
                                 const py::array_t<float>& descriptors) {
   semcbir::LabelledImage image;
-  if (labels.itemsize() == 1) {
-    image.labels = static_cast<const std::uint8_t*>(labels.data());
-  } else {
-    image.labels = static_cast<const std::uint16_t*>(labels.data());
-  }
+  image.labels = labels_of(labels);
   image.height = static_cast<std::size_t>(labels.shape(0));
   image.width = static_cast<std::size_t>(labels.shape(1));
   image.keypoints = keypoints.data();
@@ -72,12 +57,6 @@ OwnedImages own_images(const py::tuple& label_maps, const py::tuple& keypoints, 
   return owned;
 }
 
-std::size_t positive(py::ssize_t value, const char* name) {
-  if (value < 1)
-    throw py::value_error(std::string(name) + ": expected at least 1, got " + std::to_string(value));
-  return static_cast<std::size_t>(value);
-}
-
 py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints, const py::list& descriptors,
                            py::ssize_t dim, py::ssize_t n_classes, std::int32_t void_label, int threads) {
   const semcbir::SignatureSpec spec{positive(n_classes, "n_classes"), void_label, positive(dim, "dim")};
@@ -88,20 +67,7 @@ py::tuple build_signatures(const py::list& label_maps, const py::list& keypoints
   without_gil([&](const semcbir::Interrupted& interrupted) {
     signatures = semcbir::build_signatures(owned.images, spec, threads, interrupted);
   });
-  const std::size_t rows = semcbir::count_rows(signatures);
-  py::array_t<std::int64_t> offsets(signatures.size() + 1);
-  py::array_t<std::uint16_t> classes(rows);
-  py::array_t<float> proportions(rows);
-  py::array_t<std::uint32_t> counts(rows);
-  py::array_t<float> centroids({rows, spec.dim});
-  const semcbir::SignatureColumns columns{offsets.mutable_data(), classes.mutable_data(),
-                                          proportions.mutable_data(), counts.mutable_data(),
-                                          centroids.mutable_data()};
-  {
-    const py::gil_scoped_release release;
-    semcbir::write_columns(signatures, columns);
-  }
-  return py::make_tuple(offsets, classes, proportions, counts, centroids);
+  return as_columns(signatures, spec.dim);
 }
 
 void check_rows(py::handle offsets, py::handle classes, py::ssize_t n_classes) {

@@ -10,51 +10,14 @@
 #include <variant>
 #include <vector>
 
+#include "building.hpp"
 #include "exact.hpp"
 #include "float_environment.hpp"
 #include "label_counts.hpp"
 #include "semcbir/interruption.hpp"
-#include "semcbir/parallel.hpp"
 
 namespace semcbir {
 namespace {
-
-constexpr std::size_t kMaxClasses = 65536;  // classes are stored in 16 bits
-
-void check_spec(const SignatureSpec& spec) {
-  if (spec.n_classes < 1 || spec.n_classes > kMaxClasses) {
-    throw std::invalid_argument("n_classes: expected 1 to 65536, got " + std::to_string(spec.n_classes));
-  }
-  if (spec.void_label < -1 || spec.void_label > 65535) {
-    throw std::invalid_argument("void: expected -1 (none) to 65535, got " + std::to_string(spec.void_label));
-  }
-  if (spec.dim < 1) throw std::invalid_argument("dim: expected at least 1, got 0");
-}
-
-bool is_void(std::size_t label, const SignatureSpec& spec) {
-  return spec.void_label >= 0 && label == static_cast<std::size_t>(spec.void_label);
-}
-
-/// Classes and proportions, from the pixels.
-void build_histogram(const std::vector<std::uint64_t>& pixels, const SignatureSpec& spec,
-                     ImageSignature& result) {
-  std::uint64_t labelled = 0;
-  for (std::size_t label = 0; label < pixels.size(); ++label) {
-    if (pixels[label] == 0 || is_void(label, spec)) continue;
-    if (label >= spec.n_classes) {
-      throw std::invalid_argument(
-          "label map: expected labels below n_classes = " + std::to_string(spec.n_classes) +
-          (spec.void_label < 0 ? "" : " or void = " + std::to_string(spec.void_label)) + ", got " +
-          std::to_string(label));
-    }
-    labelled += pixels[label];
-    result.classes.push_back(static_cast<std::uint16_t>(label));
-  }
-  for (const std::uint16_t label : result.classes) {
-    const double share = static_cast<double>(pixels[label]) / static_cast<double>(labelled);
-    result.proportions.push_back(static_cast<float>(share));
-  }
-}
 
 /// Index of the pixel that a coordinate falls on: pixel i reaches from i - 1/2 to i + 1/2.
 std::size_t pixel_at(float coordinate, std::size_t size) {
@@ -102,8 +65,7 @@ template <class Label>
 void build_centroids(const Label* labels, const LabelledImage& image, std::size_t dim, std::size_t labels_end,
                      ImageSignature& result) {
   const std::size_t rows = result.classes.size();
-  std::vector<std::size_t> row_of_label(labels_end, rows);
-  for (std::size_t row = 0; row < rows; ++row) row_of_label[result.classes[row]] = row;
+  const std::vector<std::size_t> row_of_label = rows_of_labels(result.classes, labels_end);
   const Sums total = sum_descriptors(labels, image, row_of_label, rows, dim);
   // Sums of finite floats are finite in double, so this sees every value that is not.
   if (!std::all_of(total.sums.begin(), total.sums.end(), [](double sum) { return std::isfinite(sum); })) {
@@ -133,10 +95,7 @@ ImageSignature build(const Label* labels, const LabelledImage& image, const Sign
 
 ImageSignature build_signature(const LabelledImage& image, const SignatureSpec& spec) {
   check_spec(spec);
-  if (image.height == 0 || image.width == 0) {
-    throw std::invalid_argument("label map: expected at least one pixel, got " +
-                                std::to_string(image.height) + " x " + std::to_string(image.width));
-  }
+  check_pixels(image.height, image.width);
   const FloatEnvironment environment;
   return std::visit([&](const auto* labels) { return build(labels, image, spec); }, image.labels);
 }
@@ -145,17 +104,8 @@ std::vector<ImageSignature> build_signatures(const std::vector<LabelledImage>& i
                                              const SignatureSpec& spec, int threads,
                                              const Interrupted& interrupted) {
   check_spec(spec);
-  Interruption interruption(interrupted);
-  std::vector<ImageSignature> result(images.size());
-  const auto build_one = [&](std::size_t i) {
-    try {
-      result[i] = build_signature(images[i], spec);
-    } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument("image " + std::to_string(i) + ": " + error.what());
-    }
-  };
-  parallel_for(images.size(), threads, build_one, &interruption);
-  return result;
+  return build_all(images.size(), threads, interrupted,
+                   [&](std::size_t i) { return build_signature(images[i], spec); });
 }
 
 std::size_t count_rows(const std::vector<ImageSignature>& signatures) {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from semcbir._core import __version__
 
 if TYPE_CHECKING:
-    from semcbir.building import build_signatures
+    from semcbir.building import build_grid_signatures, build_signatures
     from semcbir.encoding.encoder import Encoder, Grid
     from semcbir.errors import (
         DeviceError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from semcbir.searcher import Neighbors, Searcher, histogram_distances
     from semcbir.segmentation.segmenter import Segmenter
     from semcbir.signatures import Signatures
+    from semcbir.weighting import weighted
 
 __all__ = [
     "HOG",
@@ -70,16 +71,18 @@ __all__ = [
     "Signatures",
     "Skipped",
     "__version__",
+    "build_grid_signatures",
     "build_signatures",
     "check_index",
     "explain",
     "histogram_distances",
     "load_image",
     "search",
+    "weighted",
 ]
 
 _NAMES = {
-    "building": ("build_signatures",),
+    "building": ("build_grid_signatures", "build_signatures"),
     "encoding.encoder": ("Encoder", "Grid"),
     "errors": (
         "DeviceError",
@@ -106,6 +109,7 @@ _NAMES = {
     "searcher": ("Neighbors", "Searcher", "histogram_distances"),
     "segmentation.segmenter": ("Segmenter",),
     "signatures": ("Signatures",),
+    "weighting": ("weighted",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

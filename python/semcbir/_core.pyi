@@ -15,6 +15,7 @@ import numpy.typing as npt
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 _Words: TypeAlias = npt.NDArray[np.uint16]
 _Counts: TypeAlias = npt.NDArray[np.uint32]
+_Lines: TypeAlias = npt.NDArray[np.int32]
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Doubles: TypeAlias = npt.NDArray[np.float64]
@@ -59,6 +60,39 @@ def build_signatures(
 
     Returns the columns (offsets, classes, proportions, counts, centroids) of as many images. ValueError,
     naming the image by its number, for labels out of range, empty maps, and NaN or infinity anywhere.
+    """
+
+def build_grid_signatures(
+    label_maps: list[_Bytes | _Words] | list[_Bytes] | list[_Words],
+    grids: list[tuple[_Floats, _Lines, _Lines]],
+    dim: int,
+    n_classes: int,
+    void: int,
+    whole: bool,
+    threads: int,
+) -> tuple[_Ints, _Words, _Floats, _Counts, _Floats]:
+    """Build semantic histograms and signatures from grids of descriptors (Sect. 3.1, Algorithm 1).
+
+    For each image a label map (H, W) and a grid: cells (h, w, dim), rows (H,) and columns (W,), which say in
+    which row and column of cells each row and column of pixels lies. Every pixel is a keypoint with its
+    cell's descriptor. With ``whole`` each image has a row more, of class ``n_classes`` and proportion 0: the
+    mean of the cells in which a pixel lies.
+
+    Returns the columns (offsets, classes, proportions, counts, centroids) of as many images. ValueError,
+    naming the image by its number, for labels, rows and columns out of range, and NaN or infinity anywhere.
+    """
+
+def weight_rows(
+    classes: _Words,
+    proportions: _Floats,
+    centroids: _Floats,
+    n_classes: int,
+    whole_share: float,
+    threads: int,
+) -> _Floats:
+    """Give each row a length: sqrt((1 - whole_share) P_c), and sqrt(whole_share) for class ``n_classes``.
+
+    A null vector stays null. Returns the centroids, (rows, dim). ValueError unless whole_share is in [0, 1].
     """
 
 def histogram_distances(

@@ -1,20 +1,36 @@
 # SPDX-License-Identifier: MIT
-"""Building signatures from label maps and what was found in the photos (Sect. 3.1, Algorithm 1)."""
+"""Building signatures from label maps and local features or grids of descriptors (Sect. 3.1, Algorithm 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
 from semcbir._columns import as_array, as_reals
-from semcbir._validate import check_instance, check_integer, check_many, counted
+from semcbir._validate import check_flag, check_instance, check_integer, check_many, counted, shown
 from semcbir.recipe import Recipe
 from semcbir.signatures import MAX_CLASSES, Signatures, with_ids
 from semcbir.threads import check_threads
+
+
+class CellGrid(Protocol):
+    """What an encoder gives for a photo of H x W pixels: ``semcbir.encoding.encoder.Grid``, say."""
+
+    @property
+    def cells(self) -> npt.NDArray[np.float32]:
+        """A descriptor for each cell of a grid: (h, w, D) finite real numbers."""
+
+    @property
+    def rows(self) -> npt.NDArray[np.int32]:
+        """The row of cells in which each row of the photo's pixels lies: integers (H,) below h."""
+
+    @property
+    def columns(self) -> npt.NDArray[np.int32]:
+        """The column of cells in which each column of pixels lies: integers (W,) below w."""
 
 
 def build_signatures(
@@ -45,10 +61,7 @@ def build_signatures(
             ("descriptors", descriptors),
         )
     ]
-    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
-    void = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
-    if recipe is not None:
-        check_instance("recipe", recipe, Recipe, "a Recipe or None")
+    n_classes, void = _check_labels(n_classes, void, recipe)
     for name, value in zip(("keypoints", "descriptors"), given[1:], strict=True):
         if len(value) != len(given[0]):
             raise ValueError(f"{name}: expected as many as label_maps, {len(given[0])}, got {len(value)}")
@@ -63,9 +76,75 @@ def build_signatures(
             raise ValueError(f"descriptors: image {i}: expected {expected}, got {len(vector)}")
     dim = vectors[0].shape[1] if vectors else 1
     columns = _core.build_signatures(maps, points, vectors, dim, n_classes, void, check_threads(threads))
+    return _wrapped(columns, n_classes, ids, recipe)
+
+
+def build_grid_signatures(
+    label_maps: Iterable[npt.ArrayLike],
+    grids: Iterable[CellGrid],
+    *,
+    n_classes: int,
+    void: int | None = None,
+    whole: bool = True,
+    ids: npt.ArrayLike | None = None,
+    recipe: Recipe | None = None,
+    threads: int | None = None,
+) -> Signatures:
+    """Build the signatures of many images from their label maps and grids of descriptors (Algorithm 1).
+
+    For each image: a label map, integers (H, W), and a grid as an encoder gives it. Every labelled pixel is a
+    keypoint whose descriptor is that of its cell, so a class's row is the mean of the cells' descriptors,
+    weighted by its pixels in each, and its count those pixels; a cell without pixels describes nothing. With
+    ``whole`` each image has a whole row, too: the mean of all cells that hold a pixel, and as count all
+    pixels. Sums are in double, cells row by row; ``docs/definitions.md`` has the exact order. ``void`` is a
+    label that does not count. Any ``threads`` gives the same bits.
+
+    Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
+    labels of ``n_classes`` or more, rows and columns outside the grid, and cells that are NaN or infinite.
+    """
+    maps = check_many("label_maps", label_maps, "an array for each image")
+    many = check_many("grids", grids, "a grid for each image")
+    n_classes, void = _check_labels(n_classes, void, recipe, whole)
+    if len(many) != len(maps):
+        raise ValueError(f"grids: expected as many as label_maps, {len(maps)}, got {len(many)}")
+    maps = [_check_label_map(i, label_map) for i, label_map in enumerate(maps)]
+    checked: list[_Grid] = []
+    for i, (grid, label_map) in enumerate(zip(many, maps, strict=True)):
+        checked.append(_check_grid(i, grid, label_map.shape, checked[0][0].shape[2] if checked else None))
+    dim = checked[0][0].shape[2] if checked else 1
+    columns = _core.build_grid_signatures(maps, checked, dim, n_classes, void, whole, check_threads(threads))
+    return _wrapped(columns, n_classes, ids, recipe, whole)
+
+
+_Grid = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+
+
+def _check_labels(
+    n_classes: int, void: int | None, recipe: Recipe | None, whole: bool = False
+) -> tuple[int, int]:
+    """Return ``n_classes`` and ``void`` as the core takes them; errors if they or a recipe are wrong."""
+    check_flag("whole", whole)
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES - whole)
+    label = -1 if void is None else check_integer("void", void, 0, MAX_CLASSES - 1)
+    if recipe is not None:
+        check_instance("recipe", recipe, Recipe, "a Recipe or None")
+    return n_classes, label
+
+
+def _wrapped(
+    columns: tuple[npt.NDArray[Any], ...],
+    n_classes: int,
+    ids: npt.ArrayLike | None,
+    recipe: Recipe | None,
+    whole: bool = False,
+) -> Signatures:
     names = ("offsets", "classes", "proportions", "counts", "centroids")
     built = Signatures._unchecked(
-        **dict(zip(names, columns, strict=True)), n_classes=n_classes, ids=np.arange(len(maps)), recipe=recipe
+        **dict(zip(names, columns, strict=True)),
+        n_classes=n_classes,
+        ids=np.arange(len(columns[0]) - 1),
+        recipe=recipe,
+        whole=whole,
     )
     return built if ids is None else with_ids(built, ids)
 
@@ -90,3 +169,30 @@ def _check_features(i: int, name: str, value: object, columns: int | None) -> np
         expected = "(n, D)" if columns is None else f"(n, {columns})"
         raise ValueError(f"{name}: image {i}: expected shape {expected}, got {array.shape}")
     return np.ascontiguousarray(array)
+
+
+def _check_grid(i: int, grid: CellGrid, photo: tuple[int, ...], dim: int | None) -> _Grid:
+    """Return cells, rows and columns of the grid of a ``photo`` of that many rows and columns of pixels."""
+    try:
+        given = grid.cells, grid.rows, grid.columns
+    except AttributeError:
+        what = "a grid with cells, rows and columns"
+        raise TypeError(f"grids: image {i}: expected {what}, got {shown(grid)}") from None
+    cells = as_reals(f"grids.cells: image {i}", given[0])
+    if cells.ndim != 3 or cells.size == 0 or (dim is not None and cells.shape[2] != dim):
+        expected = "(h, w, D) with at least one cell" if dim is None else f"(h, w, {dim})"
+        raise ValueError(f"grids.cells: image {i}: expected shape {expected}, got {cells.shape}")
+    rows = _check_lines(f"grids.rows: image {i}", given[1], photo[0], cells.shape[0])
+    columns = _check_lines(f"grids.columns: image {i}", given[2], photo[1], cells.shape[1])
+    return np.ascontiguousarray(cells), rows, columns
+
+
+def _check_lines(name: str, value: object, count: int, cells: int) -> npt.NDArray[np.int32]:
+    array = as_array(name, value, "iu", "an array of integers")
+    if array.shape != (count,):
+        raise ValueError(f"{name}: expected shape ({count},) like the label map, got {array.shape}")
+    if array.min() < 0 or array.max() >= cells:
+        raise ValueError(
+            f"{name}: expected numbers from 0 to {cells - 1}, got {array.min()} to {array.max()}"
+        )
+    return np.ascontiguousarray(array, np.int32)
