@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,14 +192,6 @@ CALLED = {
 """Where a message has a better name than that of the only argument."""
 
 
-class Grid(NamedTuple):
-    """As an encoder gives it."""
-
-    cells: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-
-
 class Cases:
     """Everything public by name, each with arguments that it takes."""
 
@@ -214,7 +206,7 @@ class Cases:
         columns = {name: getattr(batch, name) for name in ("offsets", "classes", "proportions", "counts")}
         columns |= {"centroids": batch.centroids, "n_classes": 20, "ids": None, "recipe": None}
         columns["whole"] = False
-        grid = Grid(np.ones((1, 1, 3), np.float32), np.zeros(2, np.int32), np.zeros(2, np.int32))
+        grid = semcbir.Grid(np.ones((1, 1, 3), np.float32), np.zeros(2, np.int32), np.zeros(2, np.int32))
         on_grid = {"label_maps": [np.zeros((2, 2), int)], "grids": [grid], "n_classes": 5}
         results = semcbir.search(photo, index, k=4)
         image = {"label_maps": [np.zeros((2, 2), int)], "keypoints": [np.zeros((1, 2))]}

@@ -4,33 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from semcbir import _core
 from semcbir._columns import as_array, as_reals
-from semcbir._validate import check_flag, check_instance, check_integer, check_many, counted, shown
+from semcbir._validate import check_flag, check_instance, check_integer, check_many, counted
+from semcbir.encoding.encoder import Grid
 from semcbir.recipe import Recipe
 from semcbir.signatures import MAX_CLASSES, Signatures, with_ids
 from semcbir.threads import check_threads
-
-
-class CellGrid(Protocol):
-    """What an encoder gives for a photo of H x W pixels: ``semcbir.encoding.encoder.Grid``, say."""
-
-    @property
-    def cells(self) -> npt.NDArray[np.float32]:
-        """A descriptor for each cell of a grid: (h, w, D) finite real numbers."""
-
-    @property
-    def rows(self) -> npt.NDArray[np.int32]:
-        """The row of cells in which each row of the photo's pixels lies: integers (H,) below h."""
-
-    @property
-    def columns(self) -> npt.NDArray[np.int32]:
-        """The column of cells in which each column of pixels lies: integers (W,) below w."""
 
 
 def build_signatures(
@@ -81,7 +66,7 @@ def build_signatures(
 
 def build_grid_signatures(
     label_maps: Iterable[npt.ArrayLike],
-    grids: Iterable[CellGrid],
+    grids: Iterable[Grid],
     *,
     n_classes: int,
     void: int | None = None,
@@ -92,7 +77,7 @@ def build_grid_signatures(
 ) -> Signatures:
     """Build the signatures of many images from their label maps and grids of descriptors (Algorithm 1).
 
-    For each image: a label map, integers (H, W), and a grid as an encoder gives it. Every labelled pixel is a
+    For each image: a label map, integers (H, W), and a grid as an Encoder gives it. Every labelled pixel is a
     keypoint whose descriptor is that of its cell, so a class's row is the mean of the cells' descriptors,
     weighted by its pixels in each, and its count those pixels; a cell without pixels describes nothing. With
     ``whole`` each image has a whole row, too: the mean of all cells that hold a pixel, and as count all
@@ -108,7 +93,7 @@ def build_grid_signatures(
     if len(many) != len(maps):
         raise ValueError(f"grids: expected as many as label_maps, {len(maps)}, got {len(many)}")
     maps = [_check_label_map(i, label_map) for i, label_map in enumerate(maps)]
-    checked: list[_Grid] = []
+    checked: list[_Checked] = []
     for i, (grid, label_map) in enumerate(zip(many, maps, strict=True)):
         checked.append(_check_grid(i, grid, label_map.shape, checked[0][0].shape[2] if checked else None))
     dim = checked[0][0].shape[2] if checked else 1
@@ -116,7 +101,7 @@ def build_grid_signatures(
     return _wrapped(columns, n_classes, ids, recipe, whole)
 
 
-_Grid = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+_Checked = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
 def _check_labels(
@@ -171,19 +156,15 @@ def _check_features(i: int, name: str, value: object, columns: int | None) -> np
     return np.ascontiguousarray(array)
 
 
-def _check_grid(i: int, grid: CellGrid, photo: tuple[int, ...], dim: int | None) -> _Grid:
+def _check_grid(i: int, grid: Grid, photo: tuple[int, ...], dim: int | None) -> _Checked:
     """Return cells, rows and columns of the grid of a ``photo`` of that many rows and columns of pixels."""
-    try:
-        given = grid.cells, grid.rows, grid.columns
-    except AttributeError:
-        what = "a grid with cells, rows and columns"
-        raise TypeError(f"grids: image {i}: expected {what}, got {shown(grid)}") from None
-    cells = as_reals(f"grids.cells: image {i}", given[0])
+    check_instance(f"grids: image {i}", grid, Grid)
+    cells = as_reals(f"grids.cells: image {i}", grid.cells)
     if cells.ndim != 3 or cells.size == 0 or (dim is not None and cells.shape[2] != dim):
         expected = "(h, w, D) with at least one cell" if dim is None else f"(h, w, {dim})"
         raise ValueError(f"grids.cells: image {i}: expected shape {expected}, got {cells.shape}")
-    rows = _check_lines(f"grids.rows: image {i}", given[1], photo[0], cells.shape[0])
-    columns = _check_lines(f"grids.columns: image {i}", given[2], photo[1], cells.shape[1])
+    rows = _check_lines(f"grids.rows: image {i}", grid.rows, photo[0], cells.shape[0])
+    columns = _check_lines(f"grids.columns: image {i}", grid.columns, photo[1], cells.shape[1])
     return np.ascontiguousarray(cells), rows, columns
 
 
