@@ -33,6 +33,7 @@ from semcbir import (
 )
 from semcbir.index.segments import map_segment, write_segment
 from semcbir.index.snapshot import Snapshot
+from semcbir.networks.torch_legacy import read_tensors
 
 CLASSES, IMAGES = 20, 12
 
@@ -135,6 +136,27 @@ def run_card(data: bytes) -> None:
             assert all(side >= 1 for side in (*size, *card.size.canvas(*size)))
 
 
+def weights_seeds() -> Iterator[bytes]:
+    """A file of one tensor, its axes turned."""
+    yield (
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+        b"\x80\x02}X\r\0\0\0little_endian\x88s."
+        b"\x80\x02ccollections\nOrderedDict\nq\0)R(X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n"
+        b"((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0kX\3\0\0\0cpuK\6NtQ"
+        b"K\0K\2K\3\x86K\1K\2\x86\x89h\0)RtRu."
+        b"\x80\x02](X\1\0\0\0ke.\6\0\0\0\0\0\0\0" + np.arange(6, dtype="<f4").tobytes()
+    )
+
+
+def run_weights(data: bytes) -> None:
+    """Read a file of weights, and every number in it."""
+    try:
+        tensors = read_tensors(data, "weights.pth")
+    except ModelError:
+        return
+    assert sum(np.array(tensor).nbytes for tensor in tensors.values()) <= len(data) * len(tensors)
+
+
 def image_seeds() -> Iterator[bytes]:
     """A small picture in every format that Pillow can write and semcbir reads."""
     y, x = np.mgrid[:40, :56]
@@ -178,4 +200,5 @@ TARGETS = {
     "segment": Target(segment_seeds, run_segment),
     "card": Target(card_seeds, run_card),
     "image": Target(image_seeds, run_image),
+    "weights": Target(weights_seeds, run_weights),
 }

@@ -14,7 +14,7 @@ import pytest
 from semcbir import Index
 
 FUZZ = Path(__file__).resolve().parents[1] / "fuzz"
-TARGETS = ("card", "image", "segment")
+TARGETS = ("card", "image", "segment", "weights")
 
 
 def run(script: str, *arguments: object, cwd: Path) -> str:

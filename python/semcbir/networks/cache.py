@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The user's cache: the checkpoints that were downloaded, and the models exported from them.
+"""The user's cache: the checkpoints that were downloaded, and the models made from them.
 
 CACHE/checkpoints/NAME/FILE.pth        a checkpoint; FILE.pth.json beside it pins its size and hash
 CACHE/models/NAME.onnx, NAME.json      an exported model and its card
+CACHE/encoders/NAME-KEY.onnx, ...      an encoder made on this machine, see ``made_encoders``
 """
 
 from __future__ import annotations
