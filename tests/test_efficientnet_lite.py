@@ -15,9 +15,11 @@ import numpy as np
 import onnx
 import pytest
 
+from semcbir.encoding.encoder import Encoder
 from semcbir.errors import ModelError
 from semcbir.images.decode import load_image
 from semcbir.inference.model_file import ModelFile
+from semcbir.networks import names
 from semcbir.networks.efficientnet_graph import build_encoder
 from semcbir.networks.efficientnet_lite import (
     VARIANTS,
@@ -29,6 +31,7 @@ from semcbir.networks.efficientnet_lite import (
 )
 from semcbir.networks.made_encoders import encoder_file
 from semcbir.networks.projection import Projection
+from semcbir.networks.published import PACKAGED
 from semcbir.networks.torch_legacy import read_tensors
 
 BYTES = {
@@ -71,7 +74,7 @@ def photos(shared: Path | None, sides: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Noise, a flat photo, and two real ones if they are there."""
     rng = np.random.default_rng(7)
     rows = [rng.integers(0, 256, (*sides, 3)), np.full((*sides, 3), 255)]
-    for path in sorted((shared / "photos").glob("*.jpg"))[:2] if shared else []:
+    for path in sorted((shared / "photos" / "sun8").glob("*.jpg"))[:2] if shared else []:
         import cv2
 
         rows.append(cv2.resize(load_image(path), sides[::-1]))
@@ -164,6 +167,30 @@ def test_folding_against_the_definition(name: str) -> None:
         expected = (raw - mean) / np.sqrt(variance + np.longdouble(0.001)) * scale + shift
         kernels, bias = weights[layer.name]
         np.testing.assert_allclose((kernels * patch).sum((1, 2, 3)) + bias, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_variants_are_those_that_can_be_named() -> None:
+    assert {name: PACKAGED[name].package for name in PACKAGED} == {
+        name: variant.distribution for name, variant in VARIANTS.items()
+    }
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_the_default_encoder(projected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need(LITE0)
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(names, "_SHIPPED", tmp_path)
+    shortening = projection() if projected else None
+    if shortening is not None:
+        np.savez(tmp_path / f"{LITE0}.npz", mean=shortening.mean, matrix=shortening.matrix)
+    encoder = Encoder(device="cpu", threads=1)
+    assert encoder.dim == encoder.card.dim == (16 if projected else 1280)
+    assert encoder.model_path.parent == tmp_path / "cache" / "encoders"
+    photo = photos(None, (224, 224))[0]
+    grid = encoder.encode([photo, photo[:100]])[0]
+    expected = run(build_encoder(LITE0, shortening), photo[None])[0].transpose(1, 2, 0)
+    np.testing.assert_allclose(grid.cells, expected, rtol=1e-4, atol=1e-4)
+    assert grid.rows.tolist() == np.repeat(range(7), 32).tolist()
 
 
 # What is wrong with the weights

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import stat
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 
 from semcbir.errors import ModelError
 from semcbir.networks import made_encoders
+from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.made_encoders import encoder_file
 from semcbir.networks.projection import Projection
 
@@ -67,13 +67,12 @@ def projection(dim: int = 8) -> Projection:
 
 
 def test_it_is_made_once(cache: Path, builder: Builder) -> None:
-    path, facts = encoder_file(LITE0)
+    path, card = encoder_file(LITE0)
     assert path.parent == cache
-    assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert facts["file"] == path.name
-    assert (facts["dim"], facts["size"]["length"]) == (1280, 224)
-    assert json.loads(path.with_suffix(".json").read_bytes()) == facts
-    assert encoder_file(LITE0) == (path, facts)
+    assert (card.name, card.file, card.dim) == (LITE0, path.name, 1280)
+    card.check_file(path)
+    assert EncoderCard.load(path.with_suffix(".json")) == card
+    assert encoder_file(LITE0) == (path, card)
     assert builder.calls == 1
     assert sorted(cache.iterdir()) == sorted([path, path.with_suffix(".json")])
 
@@ -83,7 +82,7 @@ def test_another_variant_projection_or_version_is_another_file(
 ) -> None:
     made = [encoder_file(LITE0), encoder_file(LITE0, projection()), encoder_file(LITE0, projection(9))]
     made.append(encoder_file("efficientnet-lite2", projection()))
-    assert [facts["dim"] for _, facts in made] == [1280, 8, 9, 8]
+    assert [card.dim for _, card in made] == [1280, 8, 9, 8]
     monkeypatch.setattr(made_encoders, "GRAPH_VERSION", 10**6)
     made.append(encoder_file(LITE0))
     assert len({path for path, _ in made}) == 5
@@ -95,7 +94,7 @@ def test_another_variant_projection_or_version_is_another_file(
     "damage", ["cut", "changed", "emptied", "removed", "card changed", "card removed", "card cut"]
 )
 def test_what_is_damaged_is_made_again(damage: str, cache: Path, builder: Builder) -> None:
-    path, facts = encoder_file(LITE0)
+    path, card = encoder_file(LITE0)
     target = path.with_suffix(".json") if damage.startswith("card") else path
     sound = target.read_bytes()
     match damage.rpartition(" ")[2]:
@@ -107,18 +106,18 @@ def test_what_is_damaged_is_made_again(damage: str, cache: Path, builder: Builde
             target.write_bytes(b"")
         case "removed":
             target.unlink()
-    assert encoder_file(LITE0) == (path, facts)
+    assert encoder_file(LITE0) == (path, card)
     assert target.read_bytes() == sound
     assert builder.calls == 2
 
 
 def test_a_folder_in_its_place(cache: Path, builder: Builder) -> None:
-    path, facts = encoder_file(LITE0)
+    path, card = encoder_file(LITE0)
     path.unlink()
     path.mkdir()
     elsewhere, again = encoder_file(LITE0)
     assert elsewhere != path
-    assert again == facts
+    assert again == card
 
 
 def test_threads_and_a_reader(cache: Path, builder: Builder) -> None:
@@ -127,8 +126,8 @@ def test_threads_and_a_reader(cache: Path, builder: Builder) -> None:
 
     def get(number: int) -> tuple[bytes, str]:
         barrier.wait()
-        path, facts = encoder_file(LITE0, projection(1 + number % 2))
-        return path.read_bytes(), facts["sha256"]
+        path, card = encoder_file(LITE0, projection(1 + number % 2))
+        return path.read_bytes(), card.sha256
 
     with ThreadPoolExecutor(12) as pool:
         for data, sha256 in pool.map(get, range(12)):
@@ -137,9 +136,9 @@ def test_threads_and_a_reader(cache: Path, builder: Builder) -> None:
 
 
 def test_without_a_cache_it_lasts_as_long_as_the_process(no_cache: Path, builder: Builder) -> None:
-    path, facts = encoder_file(LITE0)
+    path, card = encoder_file(LITE0)
     assert no_cache.parent not in path.parents
-    assert encoder_file(LITE0) == (path, facts)
+    assert encoder_file(LITE0) == (path, card)
     assert builder.calls == 1
     if os.name == "posix":
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -176,7 +175,7 @@ def test_a_full_disk_leaves_nothing(cache: Path, builder: Builder, monkeypatch: 
 
 ONCE = (
     "from semcbir.networks.made_encoders import encoder_file;"
-    "p, f = encoder_file('efficientnet-lite0'); print(p, f['sha256'])"
+    "p, c = encoder_file('efficientnet-lite0'); print(p, c.sha256)"
 )
 
 

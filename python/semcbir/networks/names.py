@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from semcbir._files import expanded, file_kind
 from semcbir.errors import ModelError
@@ -14,6 +14,9 @@ from semcbir.networks.card import ModelCard
 from semcbir.networks.card_file import Card, ModelKind, a_model
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.published import DEFAULT, DEFAULT_ENCODER, PACKAGED, PackagedEncoder
+
+if TYPE_CHECKING:
+    from semcbir.networks.projection import Projection
 
 _SHIPPED = Path(__file__).with_name("shipped")
 _WHAT = {"segmentation": "a model", "encoder": "an encoder"}
@@ -112,10 +115,17 @@ def _shipped() -> tuple[Path, ModelCard]:
 
 def _packaged(encoder: PackagedEncoder) -> tuple[Path, EncoderCard]:
     """Return the encoder that is made from the weights in an installed package, made once."""
-    raise ModelError(
-        f"this version of semcbir cannot make the encoder {encoder.name} from the package {encoder.package} "
-        "yet; choose another with --encoder (`semcbir models list`, or an .onnx file with its card)"
-    )
+    from semcbir.networks.made_encoders import encoder_file  # it imports NumPy
+
+    return encoder_file(encoder.name, _projection(encoder))
+
+
+def _projection(encoder: PackagedEncoder) -> Projection | None:
+    """Return the projection that ships for an encoder, or None if there is none."""
+    from semcbir.networks.projection import Projection
+
+    path = _SHIPPED / f"{encoder.name}.npz"
+    return Projection.load(path) if path.is_file() else None
 
 
 def _fetched(kind: type[_C], name: str) -> tuple[Path, _C]:
