@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +344,23 @@ def test_files_that_are_no_projection(tmp_path: Path) -> None:
         path.write_bytes(sound[:end])
         with pytest.raises(ModelError, match="not a projection"):
             Projection.load(path)
+    np.savez_compressed(path, mean=ONES, matrix=MATRIX)
+    packed = path.read_bytes()
+    for data in (sound, packed):
+        for at in range(len(data)):
+            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+            with contextlib.suppress(ModelError):
+                Projection.load(path)
+    path.write_bytes(b"")
+    with zipfile.ZipFile(path, "w") as members:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f8", "fortran_order": False, "shape": (2**40,)}
+        )
+        members.writestr("mean.npy", header.getvalue())
+        members.writestr("matrix.npy", header.getvalue())
+    with pytest.raises(ModelError, match="expected whole arrays"):
+        Projection.load(path)
     path.unlink()
     with pytest.raises(ModelError, match="not a projection: No such file"):
         Projection.load(path)

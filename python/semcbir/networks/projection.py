@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Self
 
@@ -54,16 +56,14 @@ class Projection:
         """Read an .npz file of the arrays ``mean`` and ``matrix``; ModelError if it is not one."""
         path = expanded(path)
         try:
-            with open_regular(path, most=LARGEST) as file:
-                with zipfile.ZipFile(file) as members:
-                    sizes = {member.filename: member.file_size for member in members.infolist()}
+            with open_regular(path, most=LARGEST) as file, zipfile.ZipFile(file) as members:
+                sizes = {member.filename: member.file_size for member in members.infolist()}
                 if sizes.keys() != {"mean.npy", "matrix.npy"} or sum(sizes.values()) > LARGEST:
                     raise ValueError("expected the arrays mean and matrix, and no others")
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as arrays:
-                    return cls(arrays["mean"], arrays["matrix"])
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{display_path(path)}: not a projection: {reason(error)}") from error
+                return cls(*(_array(members.read(name)) for name in ("mean.npy", "matrix.npy")))
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            why = display_path(reason(error))  # RuntimeError: encrypted, or packed in some rare way
+            raise ModelError(f"{display_path(path)}: not a projection: {why}") from error
 
     @property
     def dim(self) -> int:
@@ -84,3 +84,15 @@ class Projection:
         """
         products = (self.mean[:, None] * self.matrix).T
         return self.matrix.T, np.array([-math.fsum(row) for row in products.tolist()])
+
+
+def _array(data: bytes) -> npt.NDArray[np.float64]:
+    """Return the array of floats in the .npy file ``data``; no more memory is taken than it has bytes."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("expected arrays in version 1.0 of NumPy's format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind != "f" or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError("expected whole arrays of floating-point numbers")
+    values = np.frombuffer(data, dtype, offset=file.tell()).astype(np.float64)
+    return values.reshape(shape, order="F" if fortran else "C")
