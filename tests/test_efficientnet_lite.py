@@ -44,6 +44,8 @@ BYTES = {
 }
 """The sha256 of each graph without a projection, on every machine."""
 PROJECTED = "286fcc17d4c771088315ed099f14ac1e4d7b63994c90d754508be03671d19298"
+DEFAULT = "b7da6c20b4316d4c09e08b27fbc7d178a1e27fe0df0ed07187adab3999e32183"
+"""That of the default encoder, with the projection that ships."""
 LITE0 = "efficientnet-lite0"
 
 
@@ -194,6 +196,17 @@ def test_the_default_encoder(projected: bool, tmp_path: Path, monkeypatch: pytes
     expected = run(build_encoder(LITE0, shortening), photo[None])[0].transpose(1, 2, 0)
     np.testing.assert_allclose(grid.cells, expected, rtol=1e-4, atol=1e-4)
     assert grid.rows.tolist() == np.repeat(range(7), 32).tolist()
+
+
+def test_the_default_encoder_is_the_same_file_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Indexes hold its hash: those made on another machine or with another release could not be searched."""
+    need(LITE0)
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path))
+    _, card = names.resolve_encoder()
+    assert card.dim == 128
+    assert card.sha256 == DEFAULT
 
 
 # What is wrong with the weights
