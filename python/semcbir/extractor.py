@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,23 +19,32 @@ import numpy.typing as npt
 
 from semcbir._files import reason
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
-from semcbir.building import build_signatures
+from semcbir.building import build_grid_signatures, build_signatures
+from semcbir.encoding.encoder import Encoder, Grid
 from semcbir.errors import ImageError, SemcbirError
-from semcbir.features import Feature, LocalFeatures, extract_features, parse_features
+from semcbir.features import (
+    Deep,
+    Feature,
+    LocalFeature,
+    LocalFeatures,
+    extract_features,
+    parse_features,
+)
 from semcbir.features.opencv_threads import one_opencv_thread
 from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.network import PhotoError
-from semcbir.inference.photo_model import Output, blame
+from semcbir.inference.photo_model import Output, PhotoModel, blame
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
 from semcbir.networks.published import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import MAX_LONG_SIDE, Recipe
-from semcbir.segmentation.segmenter import LabelMap, Segmenter
+from semcbir.segmentation.segmenter import Segmenter
 from semcbir.signatures import Signatures
 from semcbir.threads import check_threads
+from semcbir.weighting import weighted
 
 Image = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -57,13 +66,13 @@ class Analysis:
 
     - ``image``: RGB uint8 (H, W, 3), its longer side bounded
     - ``label_map``: uint8 or uint16 (H, W), at the image's resolution
-    - ``features``: per feature name its keypoints and descriptors
+    - ``features``: per feature name its keypoints and descriptors; of feature "deep" the encoder's grid
     - ``damage``: what is wrong with its file, whose other parts these are; None if nothing is
     """
 
     image: Image
     label_map: npt.NDArray[Any]
-    features: dict[str, LocalFeatures]
+    features: dict[str, LocalFeatures | Grid]
     damage: str | None = None
 
 
@@ -77,13 +86,13 @@ class Extraction(dict[str, Signatures]):
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image ready for the network: what was given, pixels, features, what is damaged, canvas."""
+    """An image ready for the models: what was given, pixels, local features, what is damaged, canvases."""
 
     source: ImageSource
     image: Image
     features: dict[str, LocalFeatures]
     damage: str | None
-    canvas: npt.NDArray[Any]
+    canvases: list[npt.NDArray[Any]]
 
 
 Extracted = Extraction | ImageError
@@ -159,15 +168,38 @@ class Extractor:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: everything but the loaded model, which is then loaded again."""
-        loaded = ("segmenter", "_stream_segmenter")
+        loaded = ("segmenter", "_encoders", "_stream_segmenter", "_stream_encoders")
         return {name: value for name, value in vars(self).items() if name not in loaded}
 
+    @cached_property
+    def _encoders(self) -> dict[str, Encoder]:
+        """The encoder of each deep feature, by the feature's name, for a single image."""
+        many: dict[str, Encoder] | None = self.__dict__.get("_stream_encoders")
+        if many is not None and self.threads == 1 and not any(one.tuned for one in many.values()):
+            return many
+        return self._encoders_of(self.threads, tune=False)
+
+    @cached_property
+    def _stream_encoders(self) -> dict[str, Encoder]:
+        one: dict[str, Encoder] | None = self.__dict__.get("_encoders")
+        if one is not None and self.threads == 1 and all(each.device == "cpu" for each in one.values()):
+            return one
+        return self._encoders_of(1, tune=True)
+
+    def _encoders_of(self, threads: int, *, tune: bool) -> dict[str, Encoder]:
+        return {
+            feature.name: Encoder(feature.path, device=self.device, threads=threads, tune=tune)
+            for feature in self.features
+            if isinstance(feature, Deep)
+        }
+
     def load(self) -> None:
-        """Load the model and try it on a blank image. Raises ModelError or DeviceError if that fails."""
-        self._stream_segmenter.segment([np.zeros((24, 32, 3), np.uint8)])
+        """Load the models and try them on a blank image. Raises ModelError or DeviceError if that fails."""
+        for model in (self._stream_segmenter, *self._stream_encoders.values()):
+            model.try_blank()
 
     def analyse(self, image: ImageSource) -> Analysis:
-        """Segment an image and find its local features, both at the same time.
+        """Segment an image and find its features, local ones at the same time.
 
         Raises ImageError if the file cannot be read, or if the model or a feature fails on this image alone,
         TypeError or ValueError for what is not an image.
@@ -177,8 +209,10 @@ class Extractor:
         segmenter = self.segmenter
         with ThreadPoolExecutor(1) as beside:
             features = beside.submit(self._features, image, pixels)
-            label_map = _labelled(segmenter, image, lambda: segmenter.segment([pixels])[0])
-            return Analysis(pixels, label_map, features.result(), damage)
+            label_map = _asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
+            grids = _grids(self._encoders, image, pixels)
+            found: dict[str, LocalFeatures | Grid] = {**features.result(), **grids}
+            return Analysis(pixels, label_map, found, damage)
 
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
         """Return the signatures of ``images`` for one feature (None: the first), in their order.
@@ -220,43 +254,52 @@ class Extractor:
         segmenter = self._stream_segmenter
         with one_opencv_thread(), ThreadPoolExecutor(self.threads) as pool:
             if segmenter.batches:
-                yield from self._stream_batches(pool, segmenter, images)
+                models = [segmenter, *self._stream_encoders.values()]
+                yield from self._stream_batches(pool, models, images)
             else:
                 yield from _ordered_map(pool, self._extract_one, images, 16 * self.threads)
 
     def _stream_batches(
-        self, pool: ThreadPoolExecutor, segmenter: Segmenter, images: Iterable[ImageSource]
+        self, pool: ThreadPoolExecutor, models: Sequence[PhotoModel], images: Iterable[ImageSource]
     ) -> Iterator[Extracted]:
-        """Stream with a GPU: it always has its next batches while the pool prepares and finishes others."""
+        """Stream with a GPU: it always has its next batches while the pool prepares and finishes others.
+
+        ``models`` are the segmenter and the encoders.
+        """
+        segmenter = models[0]
         most = _BATCHES * segmenter.batch_size
-        prepare, finish = partial(self._prepare_canvas, segmenter), partial(self._finish, segmenter)
+        prepare = partial(self._prepare_canvases, models)
         with ThreadPoolExecutor(1) as device:
             window = 2 * most + 2 * self.threads
             with closing(_ordered_map(pool, prepare, images, window)) as prepared:
                 chunks = iter(lambda: list(itertools.islice(prepared, _chunk(segmenter))), [])
-                for done in _ordered_map(device, partial(_run, segmenter), chunks, 2):
-                    yield from _ordered_map(pool, finish, done, most)
+                for done in _ordered_map(device, partial(_run, models), chunks, 2):
+                    yield from _ordered_map(pool, self._finish, done, most)
 
-    def _prepare_canvas(self, segmenter: Segmenter, image: ImageSource) -> _Prepared | ImageError:
+    def _prepare_canvases(self, models: Sequence[PhotoModel], image: ImageSource) -> _Prepared | ImageError:
         prepared = self._prepare(image)
         if isinstance(prepared, ImageError):
             return prepared
         try:
-            return _Prepared(image, *prepared, segmenter.lay(prepared[0]))
+            return _Prepared(image, *prepared, [model.lay(prepared[0]) for model in models])
         except (cv2.error, MemoryError) as error:
             return _failed(image, "it cannot be laid out for the model", error)
 
-    def _finish(self, segmenter: Segmenter, done: tuple[_Prepared | ImageError, Output | None]) -> Extracted:
-        prepared, output = done
-        if isinstance(prepared, ImageError) or output is None:
-            return cast(ImageError, prepared)
+    def _finish(self, done: tuple[_Prepared | ImageError, Sequence[Output]]) -> Extracted:
+        prepared, outputs = done
+        if isinstance(prepared, ImageError):
+            return prepared
+        segmenter, source, image = self._stream_segmenter, prepared.source, prepared.image
         try:
-            label_map = _labelled(
-                segmenter, prepared.source, lambda: _label_map(segmenter, prepared.image, output)
-            )
+            label_map = _asked(segmenter, source, lambda: segmenter.label_map(image, _sound(outputs[0])))
+            grids = {
+                name: _asked(encoder, source, partial(_grid_of, encoder, image, output))
+                for (name, encoder), output in zip(self._stream_encoders.items(), outputs[1:], strict=True)
+            }
         except ImageError as error:
             return error
-        return self.signatures_of(Analysis(prepared.image, label_map, prepared.features, prepared.damage))
+        features: dict[str, LocalFeatures | Grid] = {**prepared.features, **grids}
+        return self.signatures_of(Analysis(image, label_map, features, prepared.damage))
 
     def _extract_one(self, image: ImageSource) -> Extracted:
         prepared = self._prepare(image)
@@ -265,10 +308,11 @@ class Extractor:
         pixels, features, damage = prepared
         segmenter = self._stream_segmenter
         try:
-            label_map = _labelled(segmenter, image, lambda: segmenter.segment([pixels])[0])
+            label_map = _asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
+            grids = _grids(self._stream_encoders, image, pixels)
         except ImageError as error:
             return error
-        return self.signatures_of(Analysis(pixels, label_map, features, damage))
+        return self.signatures_of(Analysis(pixels, label_map, {**features, **grids}, damage))
 
     def _prepare(self, image: ImageSource) -> tuple[Image, dict[str, LocalFeatures], str | None] | ImageError:
         try:
@@ -278,9 +322,10 @@ class Extractor:
             return error
 
     def _features(self, image: ImageSource, pixels: Image) -> dict[str, LocalFeatures]:
-        """Return the features of ``image``, whose pixels are ``pixels``; ImageError if a library fails."""
+        """Return the local features of an image with these ``pixels``; ImageError if a library fails."""
+        local = [feature for feature in self.features if isinstance(feature, LocalFeature)]
         try:
-            return extract_features(pixels, self.features)
+            return extract_features(pixels, local) if local else {}
         except SemcbirError:
             raise  # a feature that is not available here
         except Exception as error:  # libraries raise what they like; one image must not end a run over many
@@ -292,56 +337,75 @@ class Extractor:
     def signatures_of(self, analysis: Analysis) -> Extraction:
         """Return an analysed image's signature per feature name, as batches of one (Algorithm 1, Fig. 4)."""
         check_instance("analysis", analysis, Analysis)
-        found = {
-            feature.name: build_signatures(
-                [analysis.label_map],
-                [analysis.features[feature.name].keypoints],
-                [analysis.features[feature.name].descriptors],
-                n_classes=self.recipe.n_classes,
-                void=self.recipe.void,
-                recipe=self.recipe.for_feature(feature.name),
-                threads=1,
-            )
-            for feature in self.features
-        }
+        found = {feature.name: self._signature_of(analysis, feature) for feature in self.features}
         return Extraction(found, analysis.damage)
+
+    def _signature_of(self, analysis: Analysis, feature: Feature) -> Signatures:
+        found = analysis.features[feature.name]
+        recipe = self.recipe.for_feature(feature.name)
+        settings: dict[str, Any] = {"n_classes": recipe.n_classes, "void": recipe.void, "recipe": recipe}
+        settings["threads"] = 1
+        if isinstance(found, Grid):
+            built = build_grid_signatures([analysis.label_map], [found], **settings)
+        else:
+            points, descriptors = found.keypoints, found.descriptors
+            built = build_signatures([analysis.label_map], [points], [descriptors], **settings)
+        if feature.weighting == "none":
+            return built
+        share = feature.whole_share if isinstance(feature, Deep) else None
+        return weighted(built, share, recipe=recipe, threads=1)
 
     def _join(self, name: str, found: Sequence[dict[str, Signatures]]) -> Signatures:
         if found:
             return Signatures.concatenate([one[name] for one in found], ids=np.arange(len(found)))
         recipe = self.recipe.for_feature(name)
-        kind = recipe.feature()
-        return Signatures.empty(recipe.n_classes, kind.dim, recipe, whole=kind.whole_row)
+        feature = recipe.feature()
+        return Signatures.empty(recipe.n_classes, feature.dim, recipe, whole=feature.whole_row)
 
 
-def _chunk(segmenter: Segmenter) -> int:
+def _chunk(model: PhotoModel) -> int:
     """Return how many images to send to a GPU at a time: whole batches, at least one."""
-    fitting = _OUTPUTS // (segmenter.output_bytes * segmenter.batch_size)
-    return segmenter.batch_size * max(1, min(_BATCHES, fitting))
+    fitting = _OUTPUTS // (model.output_bytes * model.batch_size)
+    return model.batch_size * max(1, min(_BATCHES, fitting))
 
 
 def _run(
-    segmenter: Segmenter, chunk: Sequence[_Prepared | ImageError]
-) -> list[tuple[_Prepared | ImageError, Output | None]]:
-    """Return the network's output for each image of ``chunk``, None for those that could not be read."""
+    models: Sequence[PhotoModel], chunk: Sequence[_Prepared | ImageError]
+) -> list[tuple[_Prepared | ImageError, Sequence[Output]]]:
+    """Return the models' outputs for each image of ``chunk``, none for those that could not be read."""
     good = [prepared for prepared in chunk if isinstance(prepared, _Prepared)]
-    outputs = iter(segmenter.run([one.image for one in good], [one.canvas for one in good]))
-    return [(one, next(outputs) if isinstance(one, _Prepared) else None) for one in chunk]
+    images = [one.image for one in good]
+    runs = [model.run(images, [one.canvases[number] for one in good]) for number, model in enumerate(models)]
+    outputs = iter(zip(*runs, strict=True))
+    return [(one, next(outputs) if isinstance(one, _Prepared) else ()) for one in chunk]
 
 
-def _label_map(segmenter: Segmenter, image: Image, output: Output) -> LabelMap:
-    """Return the label map of ``image``; raises ``output`` if that is an error."""
+def _sound(output: Output) -> npt.NDArray[Any]:
+    """Return a model's output; raises it if it is an error."""
     if isinstance(output, BaseException):
         raise output
-    return segmenter.label_map(image, output)
+    return output
 
 
-def _labelled(segmenter: Segmenter, image: ImageSource, label: Callable[[], LabelMap]) -> LabelMap:
-    """Return what ``label`` returns; ImageError if the model fails on ``image``, but not on a blank one."""
+def _grid_of(encoder: Encoder, image: Image, output: Output) -> Grid:
+    return encoder.grid(image, _sound(output))
+
+
+def _grids(encoders: Mapping[str, Encoder], image: ImageSource, pixels: Image) -> dict[str, Grid]:
+    """Return the grid that each encoder gives for ``image``, whose pixels are ``pixels``."""
+
+    def encode(encoder: Encoder) -> Grid:
+        return encoder.encode([pixels])[0]
+
+    return {name: _asked(encoder, image, partial(encode, encoder)) for name, encoder in encoders.items()}
+
+
+def _asked(model: PhotoModel, image: ImageSource, ask: Callable[[], Out]) -> Out:
+    """Return what ``ask`` returns; ImageError if the model fails on ``image``, but not on a blank one."""
     try:
-        return label()
+        return ask()
     except PhotoError as error:
-        blamed = blame(segmenter, error)
+        blamed = blame(model, error)
         raise _error(image, f"the model {blamed.reason}", blamed, transient=blamed.transient) from error
     except (cv2.error, MemoryError) as error:
         raise _failed(image, "the model cannot be run on it", error) from error

@@ -8,7 +8,6 @@ case) and with OpenCV's defaults. The parameters are part of an index's recipe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import cv2
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._validate import check_many, shown
-from semcbir.features.base import Feature, LocalFeatures, check_uint8
+from semcbir.features.base import Feature, LocalFeature, LocalFeatures, check_uint8
+from semcbir.features.deep import Deep
 from semcbir.features.hog import HOG
 from semcbir.features.kaze import KAZE
 from semcbir.features.sift import SIFT
@@ -28,14 +28,16 @@ __all__ = [
     "KAZE",
     "SIFT",
     "SURF",
+    "Deep",
     "Feature",
+    "LocalFeature",
     "LocalFeatures",
     "extract_features",
     "feature_from_dict",
     "parse_features",
 ]
 
-FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (KAZE, SURF, SIFT, HOG)}
+FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (Deep, KAZE, SURF, SIFT, HOG)}
 """The kinds of features by name."""
 
 
@@ -78,14 +80,15 @@ def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
     if not isinstance(name, str) or name not in FEATURES:
         raise ValueError(f"expected a feature of {_known()}, got {name!r}")
     kind = FEATURES[name]
-    unknown = values.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise ValueError(f"{name}: unknown parameters {', '.join(sorted(map(str, unknown)))}")
-    return kind(**values)
+    return kind.from_parameters(values)
 
 
-def extract_features(image: npt.NDArray[np.uint8], features: Iterable[Feature]) -> dict[str, LocalFeatures]:
-    """Return all ``features`` of an RGB uint8 (H, W, 3) image, by name, from its grey values (ITU-R BT.601).
+def extract_features(
+    image: npt.NDArray[np.uint8], features: Iterable[LocalFeature]
+) -> dict[str, LocalFeatures]:
+    """Return all local ``features`` of an RGB uint8 (H, W, 3) image, by name.
+
+    They are found in its grey values (ITU-R BT.601).
 
     Raises:
         TypeError, ValueError: ``image`` is not such an array.

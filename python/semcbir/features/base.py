@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semcbir.features.parameters import choice
+
 FloatArray: TypeAlias = NDArray[np.float32]
 GreyArray: TypeAlias = NDArray[np.uint8]
+WEIGHTINGS = ("none", "share")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +33,19 @@ class LocalFeatures:
         return len(self.keypoints)
 
 
+@dataclass(frozen=True)
 class Feature(ABC):
-    """A kind of local feature with its parameters. Subclasses are frozen dataclasses, and thread-safe."""
+    """A kind of feature with its parameters. Subclasses are frozen dataclasses, and thread-safe.
+
+    ``weighting``: how the rows of a signature count in a distance. "none": as Algorithm 1 gives them;
+    "share": by the share of their class (see ``weighted``).
+    """
 
     name: ClassVar[str]
     epsilon: ClassVar[float | None] = 0.9
     """The filter's threshold unless a search gives another (eq. 1; None: no filter)."""
+
+    weighting: str = field(default="none", kw_only=True)
 
     @property
     @abstractmethod
@@ -47,12 +58,34 @@ class Feature(ABC):
         return False
 
     @abstractmethod
-    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return keypoints (n, 2) and descriptors (n, D) of any float type."""
-
-    @abstractmethod
     def check_available(self) -> None:
         """Raise :class:`SemcbirError`, which says what to install, if the implementation is missing here."""
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Return the feature with these parameters; ValueError or TypeError for wrong or unknown ones."""
+        unknown = parameters.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"{cls.name}: unknown parameters {', '.join(sorted(map(str, unknown)))}")
+        return cls(**parameters)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"name": ..., parameter: value, ...}`` for JSON; :func:`feature_from_dict` reads it."""
+        plain = asdict(self)
+        if self.weighting == "none":  # as every index was made before there was another
+            del plain["weighting"]
+        return {"name": self.name, **plain}
+
+
+class LocalFeature(Feature):
+    """A kind of local feature: keypoints of a grey image, and how each looks."""
+
+    def __post_init__(self) -> None:
+        choice(self, "weighting", WEIGHTINGS)
+
+    @abstractmethod
+    def _compute(self, grey: GreyArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return keypoints (n, 2) and descriptors (n, D) of any float type."""
 
     def detect_and_compute(self, grey: GreyArray) -> LocalFeatures:
         """Return keypoints and descriptors of a grey image, uint8 (H, W), of any size from 1 x 1.
@@ -75,10 +108,6 @@ class Feature(ABC):
         if not finite.all():
             points, vectors = points[finite], vectors[finite]
         return LocalFeatures(points, vectors)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return ``{"name": ..., parameter: value, ...}`` for JSON; :func:`feature_from_dict` reads it."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
 def check_uint8(name: str, array: object, what: str) -> None:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from semcbir.features.base import Feature, GreyArray
+from semcbir.features.base import GreyArray, LocalFeature
 from semcbir.features.opencv import opencv
 from semcbir.features.parameters import flags, integers
 
 
 @dataclass(frozen=True)
-class HOG(Feature):
+class HOG(LocalFeature):
     """Histograms of oriented gradients (Dalal and Triggs 2005) on a dense grid, 36-d.
 
     One descriptor per square block of ``block_size`` pixels, every ``block_stride`` pixels from the upper
@@ -33,6 +33,7 @@ class HOG(Feature):
     gamma_correction: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         integers(self, block_size=(2, 512), block_stride=(1, 512), cell_size=(1, 512), n_bins=(2, 180))
         flags(self, "signed_gradient", "gamma_correction")
         if self.block_size % self.cell_size:

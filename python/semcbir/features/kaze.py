@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from semcbir.features.base import Feature, GreyArray
+from semcbir.features.base import GreyArray, LocalFeature
 from semcbir.features.opencv import detected, opencv
 from semcbir.features.parameters import choice, flags, integers, reals
 
 
 @dataclass(frozen=True)
-class KAZE(Feature):
+class KAZE(LocalFeature):
     """KAZE (Alcantarilla, Bartoli, Davison 2012): blobs in a nonlinear scale space, 64-d (128-d extended)."""
 
     name: ClassVar[str] = "kaze"
@@ -28,6 +28,7 @@ class KAZE(Feature):
     """One of "pm_g1", "pm_g2", "weickert", "charbonnier"."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         flags(self, "extended", "upright")
         reals(self, threshold=(0.0, inf))
         integers(self, n_octaves=(1, 8), n_octave_layers=(1, 16))

@@ -30,6 +30,15 @@ def integers(feature: object, **ranges: tuple[int, int]) -> None:
         assign(feature, name, check_integer(name, getattr(feature, name), low, high))
 
 
+def fractions(feature: object, *names: str) -> None:
+    """Make the attributes ``names`` float; TypeError for another type, ValueError outside [0, 1]."""
+    for name in names:
+        value = as_number(name, getattr(feature, name), "a number from 0 to 1")
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}: expected a number from 0 to 1, got {value}")
+        assign(feature, name, value)
+
+
 def reals(feature: object, **ranges: tuple[float, float]) -> None:
     """Make the named attributes float; TypeError for another type, ValueError outside the closed range.
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from semcbir.features.base import Feature, GreyArray
+from semcbir.features.base import GreyArray, LocalFeature
 from semcbir.features.opencv import detected, opencv
 from semcbir.features.parameters import integers, reals
 
 
 @dataclass(frozen=True)
-class SIFT(Feature):
+class SIFT(LocalFeature):
     """SIFT (Lowe 2004), 128-d."""
 
     name: ClassVar[str] = "sift"
@@ -27,6 +27,7 @@ class SIFT(Feature):
     sigma: float = 1.6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         integers(self, n_features=(0, 2**31 - 1), n_octave_layers=(1, 16))
         # The time to blur grows with sigma, without an end.
         reals(self, contrast_threshold=(0.0, inf), edge_threshold=(0.0, inf), sigma=(0.1, 10.0))

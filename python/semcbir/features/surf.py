@@ -14,13 +14,13 @@ import cv2
 from numpy.typing import NDArray
 
 from semcbir.errors import SemcbirError
-from semcbir.features.base import Feature, GreyArray
+from semcbir.features.base import GreyArray, LocalFeature
 from semcbir.features.opencv import as_arrays, opencv
 from semcbir.features.parameters import assign, choice, integers, reals
 
 
 @dataclass(frozen=True)
-class SURF(Feature):
+class SURF(LocalFeature):
     """SURF (Bay, Ess, Tuytelaars, Van Gool 2008), rotation-invariant, 64-d.
 
     Two implementations, each with its own parameters and so its own recipes: "mahotas" (from PyPI) and
@@ -39,6 +39,7 @@ class SURF(Feature):
     """How many points are described at most, the strongest first."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice(self, "implementation", ("auto", "mahotas", "opencv"))
         if self.implementation == "auto":
             assign(self, "implementation", "opencv" if _opencv_has_surf() else "mahotas")
