@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +17,13 @@ from semcbir.errors import IndexStorageError, ModelError
 from semcbir.index.catalog import read
 from semcbir.index.database import SEGMENTS
 from semcbir.index.files import sha256
-from semcbir.index.model import MODEL_CARD, MODEL_FILE, has_model
+from semcbir.index.model import ENCODER, MODEL, ModelPlace, deep_of, has_model
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment
 from semcbir.index.snapshot import read_recipe
 from semcbir.networks.card import ModelCard
+from semcbir.networks.card_file import Card
+from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.specs import LARGEST_MODEL
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -54,7 +58,7 @@ def check_index(path: str | os.PathLike[str]) -> list[str]:
         if missing and names != seen:
             seen = names  # A writer may have merged them in the meantime: look once more.
             continue
-        problems = _check_model(folder, recipe)
+        problems = _check_models(folder, recipe)
         for listing in listings:
             problems += _check_segment(folder / SEGMENTS / listing.file.name, recipe, listing)
         return problems
@@ -77,20 +81,29 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
         return [], read_recipe(catalog), listings
 
 
-def _check_model(folder: Path, recipe: Recipe) -> list[str]:
-    copy, card = folder / MODEL_FILE, folder / MODEL_CARD
+def _check_models(folder: Path, recipe: Recipe) -> list[str]:
+    models: list[tuple[ModelPlace, type[Card], Mapping[str, Any]]] = [(MODEL, ModelCard, recipe.model)]
+    if deep := deep_of(recipe):
+        models.append((ENCODER, EncoderCard, deep.encoder))
+    return [line for one in models for line in _check_model(folder, *one)]
+
+
+def _check_model(
+    folder: Path, place: ModelPlace, kind: type[Card], described: Mapping[str, Any]
+) -> list[str]:
+    copy, card = folder / place.file, folder / place.card
     try:
-        if not has_model(folder):
+        if not has_model(folder, place):
             return []  # It was too large to copy.
-        if sha256(copy, LARGEST_MODEL) != recipe.model["sha256"]:
-            return [f"model {copy}: its sha256 is not the recipe's"]
-        read_card = ModelCard.load(card)
-        if replace(recipe, model=read_card.preprocessing_dict()).differences(recipe):
-            return [f"model card {card}: it does not match the recipe"]
+        if sha256(copy, LARGEST_MODEL) != described["sha256"]:
+            return [f"{place.key} {copy}: its sha256 is not the recipe's"]
+        read_card = kind.load(card)
+        if {**read_card.preprocessing_dict(), "name": None} != {**described, "name": None}:
+            return [f"{place.key} card {card}: it does not match the recipe"]
         if read_card.file != copy.name:
-            return [f"model card {card}: it names {display_path(read_card.file)}, expected {copy.name}"]
+            return [f"{place.key} card {card}: it names {display_path(read_card.file)}, expected {copy.name}"]
     except (OSError, ModelError, IndexStorageError) as error:
-        return [f"model {copy}: {error}"]
+        return [f"{place.key} {copy}: {error}"]
     return []
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
 
-from semcbir._files import display_path, reason, sync_folder
+from semcbir._files import PathLike, display_path, reason, sync_folder
 from semcbir._lock import PROBE
 from semcbir.errors import IndexStorageError
+from semcbir.extractor import Extractor
 from semcbir.index import catalog
 from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
 from semcbir.index.files import open_folder
-from semcbir.index.model import MODEL_FILE, copy_model, stored_model
+from semcbir.index.model import ENCODER, MODEL, PLACES, ModelPlace, copy_model, deep_of, stored_model
 from semcbir.index.roots import outermost, stored_place
 from semcbir.index.schema import fill
 from semcbir.index.snapshot import RECIPE_SHA256, recipe_sha256
-from semcbir.networks.card import ModelCard
-from semcbir.recipe import Recipe
+from semcbir.networks.card_file import Card
+from semcbir.networks.names import resolve_encoder
 
-_OWN_NAMES = {SEGMENTS, Path(MODEL_FILE).parent.name, *catalog.FILES}
+_OWN_NAMES = {SEGMENTS, *(place.key for place in PLACES), *catalog.FILES}
 """What an interrupted creation may have left in a folder that is not yet an index."""
 BUILDING = "building"
 """The catalogue's ``meta`` key that is there until a first refresh has read all photos."""
@@ -33,19 +33,17 @@ BUILDING = "building"
 def create_index(
     folder: Path,
     roots: Iterable[Path],
-    recipe: Recipe,
-    model: str | os.PathLike[str],
-    model_path: Path,
-    card: ModelCard,
+    extractor: Extractor,
 ) -> None:
     """Make an empty index in ``folder``, which is new or empty; the catalogue comes last.
 
-    ``roots`` are the folders that it will follow; ``model`` is the user's name for the model whose ONNX file
-    is ``model_path``. Raises IndexStorageError if the folder holds other things or cannot be written,
-    IndexLockedError if another process is making an index there, ModelError if the model file is not the one
-    of its card.
+    ``roots`` are the folders that it will follow; ``extractor`` makes its signatures. Raises
+    IndexStorageError if the folder holds other things or cannot be written, IndexLockedError if another
+    process is making an index there, ModelError if a model file is not the one of its card.
     """
-    card.check_file(model_path)
+    recipe, models = extractor.recipe, _models(extractor)
+    for _, path, card in models.values():
+        card.check_file(path)
     if folder.exists() and not folder.is_dir():
         raise IndexStorageError(
             f"{display_path(folder)} is a file, and an index is a folder; choose another place for the index"
@@ -64,14 +62,15 @@ def create_index(
                 return
             with open_folder(folder / SEGMENTS, create=True):
                 pass
-            copy_model(folder, model_path, card)
+            for place, (_, path, card) in models.items():
+                copy_model(folder, place, path, card)
             sync_folder(folder)
             sync_folder(folder.parent)
             text = json.dumps(recipe.to_dict())
             meta: dict[str, str | bytes] = {
                 "recipe": text,
                 RECIPE_SHA256: recipe_sha256(text),
-                "model": stored_model(model),
+                **{place.key: stored_model(name) for place, (name, _, _) in models.items()},
                 "uuid": str(uuid4()),
                 "made_with": json.dumps(_versions()),
                 BUILDING: "1",
@@ -81,6 +80,17 @@ def create_index(
                 fill(connection, meta, [stored_place(root, folder) for root in outermost(roots)])
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {reason(error)}") from error
+
+
+def _models(extractor: Extractor) -> dict[ModelPlace, tuple[PathLike, Path, Card]]:
+    """Return the user's name for each model, its ONNX file and its card."""
+    models: dict[ModelPlace, tuple[PathLike, Path, Card]] = {
+        MODEL: (extractor.model, extractor.model_path, extractor.card)
+    }
+    if deep := deep_of(extractor.recipe):
+        path, card = resolve_encoder(deep.path)
+        models[ENCODER] = (deep.source or path, path, card)
+    return models
 
 
 def is_building(folder: Path) -> bool:

@@ -32,7 +32,7 @@ from semcbir.index.arguments import (
 from semcbir.index.catalog import Catalog, read, writer
 from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
-from semcbir.index.model import extractor_like, find_model, require_like
+from semcbir.index.model import ENCODER, MODEL, deep_of, extractor_like, find_model, require_like
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load
 from semcbir.networks.specs import InferenceSpec
@@ -173,9 +173,7 @@ class Index:
             from semcbir.index.create import create_index
 
             extractor.load()  # An index must not be made with a model that does not work.
-            create_index(
-                folder, roots, extractor.recipe, extractor.model, extractor.model_path, extractor.card
-            )
+            create_index(folder, roots, extractor)
         index = cls(folder)
         require_like(folder, index.recipe, extractor, "the signatures to add")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)
@@ -281,22 +279,26 @@ class Index:
         self,
         *,
         model: PathLike | None = None,
+        encoder: PathLike | None = None,
         device: str = "auto",
         threads: int | None = None,
         max_pixels: int | None = MAX_PIXELS,
     ) -> Extractor:
         """Return an Extractor that makes signatures like this index's; without arguments always the same one.
 
-        ``model`` is needed if the index holds no copy and the model has moved. Raises ModelError if the model
-        cannot be found, RecipeMismatchError if it is another model.
+        ``model``, or ``encoder`` of feature "deep", is needed if the index holds no copy and it has moved.
+        Raises ModelError if one cannot be found, RecipeMismatchError if it is another one.
         """
-        default = (model, device, threads, max_pixels) == (None, "auto", None, MAX_PIXELS)
+        default = (model, encoder, device, threads, max_pixels) == (None, None, "auto", None, MAX_PIXELS)
         if default and self._extractor is not None:
             return self._extractor
-        if model is None:
-            with self._read() as catalog:
-                model = find_model(catalog, self.recipe)
-        extractor = extractor_like(self.path, self.recipe, model, device, threads, max_pixels)
+        deep = deep_of(self.recipe)
+        with self._read() as catalog:
+            if model is None:
+                model = find_model(catalog, MODEL, self.recipe.model)
+            if encoder is None and deep:
+                encoder = find_model(catalog, ENCODER, deep.encoder)
+        extractor = extractor_like(self.path, self.recipe, model, encoder, device, threads, max_pixels)
         if default:
             self._extractor = extractor
         return extractor

@@ -1,53 +1,74 @@
 # SPDX-License-Identifier: MIT
-"""The model that an index was made with: where it is, and extractors that use it."""
+"""The models that an index was made with: where they are, and extractors that use them."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from semcbir._files import PathLike, absolute, display_path, read_regular
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
+from semcbir.features import Deep
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.index.files import open_folder
-from semcbir.networks.card import ModelCard, with_inference
+from semcbir.networks.card import with_inference
+from semcbir.networks.card_file import Card
 from semcbir.networks.names import is_name, resolve
 from semcbir.networks.presets import inference_of
 from semcbir.recipe import Recipe, require_same
 
-MODEL_FILE = "model/model.onnx"
-MODEL_CARD = "model/model.json"
-"""The index's own copy of its model, if the model is small enough to copy."""
-
-LARGEST_MODEL = 16 * 2**20
+LARGEST_MODEL = 32 * 2**20
 """The most bytes of a model file that is copied into the index, so that the index stands alone."""
 
 
-def copy_model(folder: Path, model_path: Path, card: ModelCard) -> None:
-    """Copy the model, if it is small enough, into the index at ``folder``; OSError if that fails.
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where an index keeps its copy of a model; ``key`` is where its ``meta`` has the user's name for it."""
+
+    key: str
+
+    @property
+    def file(self) -> str:
+        """The copy, below the index's folder."""
+        return f"{self.key}/{self.key}.onnx"
+
+    @property
+    def card(self) -> str:
+        """The copy's card, below the index's folder."""
+        return f"{self.key}/{self.key}.json"
+
+
+MODEL, ENCODER = ModelPlace("model"), ModelPlace("encoder")
+PLACES = (MODEL, ENCODER)
+
+
+def copy_model(folder: Path, place: ModelPlace, model_path: Path, card: Card) -> None:
+    """Copy a model, if it is small enough, into the index at ``folder``; OSError if that fails.
 
     IndexStorageError if something that an index cannot hold is in the copy's place.
     """
     if model_path.stat().st_size > LARGEST_MODEL:
         return
-    copy, copied_card = folder / MODEL_FILE, folder / MODEL_CARD
+    copy, copied_card = folder / place.file, folder / place.card
     with open_folder(copy.parent, create=True) as inside:
         for path in (copy, copied_card):
             inside.require_regular(path.name)
         inside.put(copy.name, read_regular(model_path, LARGEST_MODEL))
-        inside.put(copied_card.name, dataclasses.replace(card, file=copy.name).to_json().encode())
+        inside.put(copied_card.name, card.of_file(copy.name).to_json().encode())
         inside.sync()
 
 
-def has_model(folder: Path) -> bool:
-    """Return whether the index at ``folder`` holds a copy of its model, or a part of one.
+def has_model(folder: Path, place: ModelPlace) -> bool:
+    """Return whether the index at ``folder`` holds a copy of a model, or a part of one.
 
     Raises IndexStorageError if what is in its place is not a regular file in a real folder.
     """
-    copy, card = folder / MODEL_FILE, folder / MODEL_CARD
+    copy, card = folder / place.file, folder / place.card
     try:
         with open_folder(copy.parent) as inside:
             return [inside.require_regular(path.name) for path in (copy, card)] != [None, None]
@@ -60,40 +81,48 @@ def stored_model(model: PathLike) -> bytes:
     return os.fsencode(model if is_name(model) else absolute(model))
 
 
-def find_model(catalog: Catalog, recipe: Recipe) -> Path:
-    """Return the index's copy of its model, or else the user's name for it.
+def find_model(catalog: Catalog, place: ModelPlace, described: Mapping[str, Any]) -> Path:
+    """Return the index's copy of a model, or else the user's name for it.
 
-    Raises ModelError if it is gone, IndexStorageError if the copy is a link, say.
+    ``described`` is what the recipe says of it. Raises ModelError if it is gone, IndexStorageError if the
+    copy is a link, say.
     """
-    if has_model(catalog.folder) and (catalog.folder / MODEL_CARD).is_file():
+    if has_model(catalog.folder, place) and (catalog.folder / place.card).is_file():
         # Not the card, which might name another file.
-        return catalog.folder / MODEL_FILE
-    name = catalog.meta("model")
+        return catalog.folder / place.file
+    name = catalog.meta(place.key)
     if not isinstance(name, (bytes, str)) or not name:
         raise ModelError(
-            f"index {display_path(catalog.folder)} does not say which model it was made with; "
-            f"say where it is (sha256 {recipe.model['sha256']})"
+            f"index {display_path(catalog.folder)} does not say which {place.key} it was made with; "
+            f"say where it is (sha256 {described['sha256']})"
         )
     stored = os.fsdecode(name)
     if Path(stored).is_absolute() and not Path(stored).exists():
         raise ModelError(
-            f"the model of index {display_path(catalog.folder)}, {recipe.model['name']}, is not at "
-            f"{display_path(stored)} any more; say where it is now (sha256 {recipe.model['sha256']})"
+            f"the {place.key} of index {display_path(catalog.folder)}, {described['name']}, is not at "
+            f"{display_path(stored)} any more; say where it is now (sha256 {described['sha256']})"
         )
     return Path(stored)
+
+
+def deep_of(recipe: Recipe) -> Deep | None:
+    """Return the recipe's deep feature, if it has one."""
+    return next((feature for feature in recipe.features if isinstance(feature, Deep)), None)
 
 
 def extractor_like(
     index: Path,
     recipe: Recipe,
     model: PathLike,
+    encoder: PathLike | None,
     device: str,
     threads: int | None,
     max_pixels: int | None = MAX_PIXELS,
 ) -> Extractor:
-    """Return an Extractor with ``model`` that makes signatures by ``recipe``, that of the index at ``index``.
+    """Return an Extractor that makes signatures by ``recipe``, that of the index at ``index``.
 
-    Raises ModelError if the model is missing, RecipeMismatchError if it is another model.
+    ``encoder`` is that of its deep feature, if it has one. Raises ModelError if ``model`` or ``encoder`` is
+    missing, RecipeMismatchError if it is another one.
     """
     inference = inference_of(recipe.model)
     try:
@@ -102,7 +131,10 @@ def extractor_like(
         raise _mismatch(index, f"this model cannot do what the index was made with ({error})") from None
     extractor = Extractor(
         model,
-        recipe.features,
+        [
+            feature.with_encoder(encoder) if isinstance(feature, Deep) else feature
+            for feature in recipe.features
+        ],
         long_side=recipe.long_side,
         device=device,
         threads=threads,
