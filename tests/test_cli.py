@@ -24,6 +24,7 @@ from semcbir.cli.app import app
 from semcbir.index import catalog, database, ready
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InferenceSpec
+from tiny_models import DIM, tiny_encoder
 
 
 class Ran(NamedTuple):
@@ -759,3 +760,25 @@ def test_a_damaged_index_says_what_to_do(run: Run, photo_folder: Path, tiny_mode
     searched = run("search", photo_folder / "beach" / "0.jpg", photo_folder)
     assert searched.code == 1
     assert "delete it, and index the photos again" in searched.err
+
+
+def test_encoders_and_weightings_are_chosen(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    encoder = tiny_encoder(tmp_path / "encoder.onnx")
+    index = tmp_path / "index"
+    made = ["index", photo_folder, "-o", index, "--model", tiny_model, "--features"]
+    assert run(*made, "deep,kaze", "--encoder", encoder, "--weighting", "share").code == 0
+    deep, kaze = Index.open(index).recipe.features
+    assert (deep.name, kaze.name, deep.dim, kaze.weighting) == ("deep", "kaze", DIM, "share")
+    query = photo_folder / "beach" / "0.jpg"
+    found = run("search", query, index, "--json")
+    assert (found.json["feature"], found.json["epsilon"], found.json["kept"]) == ("deep", None, 12)
+    assert "semantic filter" not in found.err
+    assert run("search", query, index, "--feature", "kaze", "--json").json["epsilon"] == 0.9
+    assert run("check", index).code == 0
+    assert "deep (4), kaze (64)" in run("info", index).out
+    wrong = run(*made, "kaze", "--encoder", encoder)
+    assert (wrong.code, "--encoder: only feature deep has an encoder" in wrong.err) == (2, True)
+    missing = run(*made, "deep", "--encoder", tmp_path / "missing.onnx")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)

@@ -12,6 +12,7 @@ from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import ERROR, SKIPPED, command, note
 from semcbir.cli.options import (
+    Encoder,
     FeatureNames,
     Folders,
     Json,
@@ -21,6 +22,7 @@ from semcbir.cli.options import (
     OnDevice,
     Place,
     Threads,
+    Weighting,
     integer_option,
 )
 from semcbir.cli.progress import RunMeter
@@ -69,6 +71,8 @@ def index(
         ),
     ] = DEFAULT,
     features: FeatureNames = "kaze",
+    encoder: Encoder = None,
+    weighting: Weighting = None,
     long_side: Annotated[
         int, integer_option("--long-side", 1, 65536, "Bound on the longer side of a photo, in pixels.")
     ] = 512,
@@ -84,8 +88,11 @@ def index(
 
     An existing index is completed, for example after an interruption.
     """
+    from semcbir.features import parse_features
     from semcbir.index.index import Index
 
+    if encoder is not None and "deep" not in features.split(","):
+        raise typer.BadParameter("only feature deep has an encoder", param_hint="'--encoder'")
     if output is None:
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
@@ -95,7 +102,7 @@ def index(
             folders,
             output,
             model=model,
-            features=features,
+            features=parse_features(features, encoder=encoder, weighting=weighting),
             long_side=long_side,
             device=device,
             threads=threads,

@@ -82,7 +82,7 @@ def parse_features(text: str) -> str:
     from semcbir import features
 
     try:
-        return ",".join(feature.name for feature in features.parse_features(text))
+        return ",".join(features.feature_names(text))
     except ValueError as error:
         raise ValueError(
             str(error).removeprefix("features: ")
@@ -146,7 +146,25 @@ FeatureNames = Annotated[
         "--features",
         parser=usage(parse_features),
         metavar="NAMES",
-        help="One or more of kaze, surf, sift, hog, joined by commas.",
+        help="One or more of deep, kaze, surf, sift, hog, joined by commas.",
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="ENCODER",
+        help="The encoder of feature deep: its .onnx file, its card, or a name from `semcbir models list`.",
+        show_default=False,
+    ),
+]
+Weighting = Annotated[
+    str | None,
+    choice_option(
+        "--weighting",
+        ("none", "share"),
+        "How the rows of a signature count: as in the paper, or by the share of their class. Default: share for "
+        "deep, none for the others.",
     ),
 ]
 FeatureName = Annotated[

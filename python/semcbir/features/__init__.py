@@ -7,6 +7,7 @@ case) and with OpenCV's defaults. The parameters are part of an index's recipe.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "LocalFeatures",
     "extract_features",
     "feature_from_dict",
+    "feature_names",
     "parse_features",
 ]
 
@@ -41,8 +43,15 @@ FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (Deep, KAZE, S
 """The kinds of features by name."""
 
 
-def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[Feature, ...]:
+def parse_features(
+    features: str | Feature | Iterable[str | Feature],
+    *,
+    encoder: str | os.PathLike[str] | None = None,
+    weighting: str | None = None,
+) -> tuple[Feature, ...]:
     """Return features, given as "kaze,hog", as names, or as features; in the order given.
+
+    Of those given by name, "deep" has this ``encoder``, and all have this ``weighting``; None: the default.
 
     Raises:
         ValueError: an unknown name, the same kind twice, or no feature at all.
@@ -56,7 +65,7 @@ def parse_features(features: str | Feature | Iterable[str | Feature]) -> tuple[F
     elif isinstance(features, Mapping):  # of something by feature
         features = tuple(features)
     many = check_many("features", features, "names or features")
-    parsed = tuple(_one("features", feature) for feature in many)
+    parsed = tuple(_one(feature, encoder, weighting) for feature in many)
     names = [feature.name for feature in parsed]
     if not names:
         raise ValueError(f"features: expected at least one of {_known()}, got none")
@@ -101,15 +110,29 @@ def extract_features(
     return {feature.name: feature.detect_and_compute(grey) for feature in features}
 
 
-def _one(argument: str, feature: object) -> Feature:
+def feature_names(names: str) -> list[str]:
+    """Return the names in "kaze,hog", checked; ValueError for unknown ones, the same twice or none."""
+    found = [_name(name) for name in names.split(",")]
+    if len(set(found)) < len(found):
+        raise ValueError(f"features: expected each once, got {', '.join(found)}")
+    return found
+
+
+def _name(name: str) -> str:
+    plain = name.strip().lower()
+    if plain not in FEATURES:
+        raise ValueError(f"features: expected some of {_known()}, got {shown(name.strip())}")
+    return plain
+
+
+def _one(feature: object, encoder: str | os.PathLike[str] | None, weighting: str | None) -> Feature:
     if isinstance(feature, Feature):
         return feature
     if not isinstance(feature, str):
-        raise TypeError(f"{argument}: expected names or features, got {shown(feature)}")
-    kind = FEATURES.get(feature.strip().lower())
-    if kind is None:
-        raise ValueError(f"{argument}: expected some of {_known()}, got {shown(feature.strip())}")
-    return kind()
+        raise TypeError(f"features: expected names or features, got {shown(feature)}")
+    kind = FEATURES[_name(feature)]
+    options: dict[str, Any] = {} if weighting is None else {"weighting": weighting}
+    return kind(encoder, **options) if issubclass(kind, Deep) else kind(**options)
 
 
 def _known() -> str:
