@@ -77,6 +77,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Index.searcher": {"feature": {"None"}},
     "Index.extractor": {
         "model": {"None", "text"},
+        "encoder": {"None"},
         "threads": {"None", "3"},
         "max_pixels": {"None", "3", "huge"},
     },

@@ -665,7 +665,7 @@ def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> N
         ("index a --long-side 1e3", "--long-side: expected an integer from 1 to 65536, got '1e3'"),
         ("refresh a --threads x", "--threads: expected an integer from 1 to 1024, got 'x'"),
         ("search a b --epsilon x", "--epsilon: expected a number of 0 or more, auto or none, got 'x'"),
-        ("search a b --feature surfing", "--feature: expected 'kaze', 'surf', 'sift' or 'hog'"),
+        ("search a b --feature surfing", "--feature: expected 'deep', 'kaze', 'surf', 'sift' or 'hog'"),
         ("index a b", "-o / --output: needed for several folders"),
         ("search a", "INDEX-or-FOLDER is missing"),
         ("search a b c", "unexpected extra argument"),

@@ -52,7 +52,7 @@ def test_parse_features() -> None:
 
 @pytest.mark.parametrize("features", ["orb", "", "kaze,", "kaze,orb", ["kaze", "x"]])
 def test_unknown_names_list_the_known(features: Any) -> None:
-    with pytest.raises(ValueError, match="features: expected some of kaze, surf, sift, hog, got"):
+    with pytest.raises(ValueError, match="features: expected some of deep, kaze, surf, sift, hog, got"):
         parse_features(features)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from semcbir.features import HOG, KAZE, SIFT, SURF, Feature, LocalFeatures, extract_features
+from semcbir.features import HOG, KAZE, SIFT, SURF, Feature, LocalFeature, LocalFeatures, extract_features
 from semcbir.images.decode import load_image
 
 Grey = npt.NDArray[np.uint8]
@@ -247,7 +247,7 @@ def test_every_parameter_does_something(other: Feature) -> None:
 
 
 @dataclass(frozen=True)
-class Recorder(Feature):
+class Recorder(LocalFeature):
     """Gives back what it is told to and remembers what it saw."""
 
     name: ClassVar[str] = "recorder"

@@ -217,5 +217,5 @@ def test_the_arrays_that_were_given_stay_writable() -> None:
 def test_a_pickle_of_an_index_that_is_gone_says_so(index: Index) -> None:
     data = pickle.dumps(index)
     index.path.rename(index.path.with_name("elsewhere"))
-    with pytest.raises(IndexStorageError, match="is not an index"):
+    with pytest.raises(IndexStorageError, match="is not there"):
         pickle.loads(data)

@@ -163,8 +163,8 @@ Weighting = Annotated[
     choice_option(
         "--weighting",
         ("none", "share"),
-        "How the rows of a signature count: as in the paper, or by the share of their class. Default: share for "
-        "deep, none for the others.",
+        "How the rows of a signature count: as in the paper, or by the share of their class. Default: share "
+        "for deep, none for the others.",
     ),
 ]
 FeatureName = Annotated[

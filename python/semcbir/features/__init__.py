@@ -89,7 +89,7 @@ def feature_from_dict(parameters: Mapping[str, Any]) -> Feature:
     if not isinstance(name, str) or name not in FEATURES:
         raise ValueError(f"expected a feature of {_known()}, got {name!r}")
     kind = FEATURES[name]
-    return kind.from_parameters(values)
+    return kind._from_parameters(values)
 
 
 def extract_features(

@@ -62,7 +62,7 @@ class Feature(ABC):
         """Raise :class:`SemcbirError`, which says what to install, if the implementation is missing here."""
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+    def _from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
         """Return the feature with these parameters; ValueError or TypeError for wrong or unknown ones."""
         unknown = parameters.keys() - {field.name for field in fields(cls)}
         if unknown:

@@ -85,7 +85,7 @@ class Deep(Feature):
         return plain if self.weighting == "none" else {**plain, "weighting": self.weighting}
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+    def _from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
         """Return the feature that ``to_dict`` described, without a path."""
         if unknown := parameters.keys() - {"encoder", "whole_share", "weighting"}:
             raise ValueError(f"deep: unknown parameters {', '.join(sorted(map(str, unknown)))}")

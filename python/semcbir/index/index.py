@@ -293,6 +293,8 @@ class Index:
         if default and self._extractor is not None:
             return self._extractor
         deep = deep_of(self.recipe)
+        if encoder is not None and deep is None:
+            raise ValueError(f"encoder: expected None, the index has no deep feature, got {shown(encoder)}")
         with self._read() as catalog:
             if model is None:
                 model = find_model(catalog, MODEL, self.recipe.model)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def copy_model(folder: Path, place: ModelPlace, model_path: Path, card: Card) ->
         for path in (copy, copied_card):
             inside.require_regular(path.name)
         inside.put(copy.name, read_regular(model_path, LARGEST_MODEL))
-        inside.put(copied_card.name, card.of_file(copy.name).to_json().encode())
+        beside: Card = dataclasses.replace(card, file=copy.name)  # type: ignore[type-var]
+        inside.put(copied_card.name, beside.to_json().encode())
         inside.sync()
 
 

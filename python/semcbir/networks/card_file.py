@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -54,10 +53,6 @@ class Card(ABC):
         for name in ("licence", "source", "notes"):
             text(name, getattr(self, name), longest=MAX_TEXT, empty=True)
         object.__setattr__(self, "measured", json_object("measured", self.measured))
-
-    def of_file(self, file: str) -> Self:
-        """Return the same card beside a ``file`` of another name."""
-        return replace(self, file=file)  # type: ignore[type-var]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
