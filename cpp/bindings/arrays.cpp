@@ -66,6 +66,7 @@ py::array_t<T> as_array(py::handle object, const std::string& name, const std::v
 
 template py::array_t<float> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::int32_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
+template py::array_t<std::uint32_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::int64_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::uint8_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::uint16_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);

@@ -25,6 +25,8 @@ extern template pybind11::array_t<float> as_array(pybind11::handle, const std::s
                                                   const std::vector<pybind11::ssize_t>&);
 extern template pybind11::array_t<std::int32_t> as_array(pybind11::handle, const std::string&,
                                                          const std::vector<pybind11::ssize_t>&);
+extern template pybind11::array_t<std::uint32_t> as_array(pybind11::handle, const std::string&,
+                                                          const std::vector<pybind11::ssize_t>&);
 extern template pybind11::array_t<std::int64_t> as_array(pybind11::handle, const std::string&,
                                                          const std::vector<pybind11::ssize_t>&);
 extern template pybind11::array_t<std::uint8_t> as_array(pybind11::handle, const std::string&,

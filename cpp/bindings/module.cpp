@@ -15,5 +15,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   register_grid(m);
   register_weighting(m);
   register_histogram(m);
+  register_blend(m);
   register_searcher(m);
 }

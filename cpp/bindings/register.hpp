@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+void register_blend(pybind11::module_& m);
 void register_grid(pybind11::module_& m);
 void register_histogram(pybind11::module_& m);
 void register_searcher(pybind11::module_& m);

@@ -100,6 +100,22 @@ def histogram_distances(
 ) -> _Doubles:
     """Distances of eq. 1, (queries, images), between images given as (offsets, classes, proportions)."""
 
+def blend(
+    images: tuple[_Ints, _Words, _Floats, _Counts, _Floats],
+    collection: tuple[_Ints, _Words, _Floats, _Counts, _Floats],
+    neighbours: _Ints,
+    dim: int,
+    k: int,
+    own_proportions: bool,
+    threads: int,
+) -> tuple[_Ints, _Words, _Floats, _Counts, _Floats]:
+    """Average each image with its neighbours, given as (images, up to k) positions in the collection.
+
+    Images are (offsets, classes, proportions, counts, centroids (rows, dim)). A position below 0 ends an
+    image's neighbours. The image weighs k + 1, its r-th neighbour k + 1 - r, divided by the sum of weights;
+    sums in double by rank. With ``own_proportions`` these are the image's, 0 for its neighbours' classes.
+    """
+
 class _pybind11_type(type): ...  # noqa: N801 (the metaclass of every class of pybind11)
 
 @final
