@@ -24,6 +24,7 @@ from semcbir.cli.app import app
 from semcbir.index import catalog, database, ready
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InferenceSpec
+from semcbir.smoothing import MAX_SMOOTH
 from tiny_models import DIM, tiny_encoder
 
 
@@ -177,6 +178,21 @@ def test_search_agrees_with_the_library(run: Run, index: Path, photo_folder: Pat
     assert found.json["hits"] == [{**vars(hit), "path": str(hit.path)} for hit in expected]
     assert found.json["hits"][0]["path"] == str(query)
     assert found.json["hits"][0]["distance"] == 0
+
+
+def test_search_smooths(run: Run, index: Path, photo_folder: Path) -> None:
+    query = photo_folder / "beach" / "1.jpg"
+    plain = run("search", query, index, "--json").json
+    found = run("search", query, index, "--json", "--smooth", 3).json
+    assert (plain["smooth"], found["smooth"]) == (None, 3)
+    expected = semcbir.search(query, semcbir.Index.open(index), smooth=3)
+    assert [(hit["id"], hit["distance"]) for hit in found["hits"]] == [(h.id, h.distance) for h in expected]
+    assert [hit["distance"] for hit in found["hits"]] != [hit["distance"] for hit in plain["hits"]]
+    assert found["kept"] == plain["kept"]
+    assert run("search", query, index, "--json", "--smooth", MAX_SMOOTH).code == 0
+    refused = run("search", query, index, "--smooth", MAX_SMOOTH + 1)
+    assert refused.code == 2
+    assert f"expected an integer from 0 to {MAX_SMOOTH}" in refused.err
 
 
 def test_search_shows_a_line_for_each_hit(run: Run, index: Path, photo_folder: Path) -> None:

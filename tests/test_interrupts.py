@@ -25,7 +25,7 @@ CODE = """
 import signal, sys, threading, time
 import numpy as np
 from made_signatures import made_signatures
-from semcbir import Searcher, Signatures, build_signatures, histogram_distances
+from semcbir import Searcher, Signatures, build_signatures, histogram_distances, smoothed
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 work, threads = sys.argv[1], int(sys.argv[2])
@@ -55,8 +55,12 @@ def distances():
     begin()
     histogram_distances(images[:3000], images, threads=threads)
 
+def smooth():
+    begin()
+    smoothed(images, threads=threads)
+
 try:
-    {"search": search, "distances": distances, "build": build}[work]()
+    {"search": search, "distances": distances, "build": build, "smooth": smooth}[work]()
 except KeyboardInterrupt:
     print(time.monotonic() - sent)
 # The process, and the same searcher, go on as before.
@@ -66,7 +70,7 @@ assert (again.distances[:, 0] == 0).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("work", ["search", "distances", "build"])
+@pytest.mark.parametrize("work", ["search", "distances", "build", "smooth"])
 def test_ctrl_c_stops_long_work_at_once(work: str, threads: int) -> None:
     took = []
     while not took or (min(took) > 0.5 and len(took) < 4):  # a busy machine may be late, but not always

@@ -29,7 +29,7 @@ ROOMS = (
     ("recipe",),
     ("signatures",),
     ("building", "weighting"),
-    ("searcher",),
+    ("searcher", "smoothing"),
     ("extractor",),
     ("index",),
     ("pictures.draw",),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from semcbir.searcher import Neighbors, Searcher, histogram_distances
     from semcbir.segmentation.segmenter import Segmenter
     from semcbir.signatures import Signatures
+    from semcbir.smoothing import smoothed, smoothed_queries
     from semcbir.weighting import weighted
 
 __all__ = [
@@ -78,6 +79,8 @@ __all__ = [
     "histogram_distances",
     "load_image",
     "search",
+    "smoothed",
+    "smoothed_queries",
     "weighted",
 ]
 
@@ -109,6 +112,7 @@ _NAMES = {
     "searcher": ("Neighbors", "Searcher", "histogram_distances"),
     "segmentation.segmenter": ("Segmenter",),
     "signatures": ("Signatures",),
+    "smoothing": ("smoothed", "smoothed_queries"),
     "weighting": ("weighted",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

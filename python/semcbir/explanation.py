@@ -91,7 +91,8 @@ def explain(
 
     ``query`` is a photo as in ``search``; ``hit`` is an id, a path or a Hit of ``search``; ``index`` is an
     Index, the path of one, or a folder of photos that has its own; ``feature`` is one of the index's (None:
-    the first). An ``extractor`` saves loading the model again.
+    the first). An ``extractor`` saves loading the model again. Signatures are compared as they are, never
+    smoothed: with ``search(..., smooth=10)`` distances are others.
 
     Raises ImageError for a query that cannot be read, ValueError if the index does not have the hit or the
     feature, IndexStorageError for a path that is not an index, and ModelError if the model cannot be found.

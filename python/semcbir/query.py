@@ -19,6 +19,7 @@ from semcbir.recipe import require_same
 from semcbir.results import Hit, Results
 from semcbir.searcher import Epsilon, Neighbors, Penalized, check_epsilon, check_k, check_penalized
 from semcbir.signatures import Signatures
+from semcbir.smoothing import check_smooth
 
 Query = ImageSource | Signatures
 """A photo (a path, an encoded file, an RGB uint8 array (H, W, 3), a Pillow image), or ready signatures."""
@@ -32,6 +33,7 @@ def search(  # type: ignore[overload-overlap]
     epsilon: Epsilon = ...,
     penalized: Penalized = ...,
     feature: str | None = ...,
+    smooth: int | None = ...,
 ) -> Results: ...
 @overload
 def search(
@@ -41,6 +43,7 @@ def search(
     epsilon: Epsilon = ...,
     penalized: Penalized = ...,
     feature: str | None = ...,
+    smooth: int | None = ...,
 ) -> list[Results]: ...
 def search(
     query: Query | Iterable[Query],
@@ -49,6 +52,7 @@ def search(
     epsilon: Epsilon = "auto",
     penalized: Penalized = "last",
     feature: str | None = None,
+    smooth: int | None = None,
 ) -> Results | list[Results]:
     """Find the ``k`` images of ``index`` that are most like ``query``.
 
@@ -63,6 +67,12 @@ def search(
     ``feature`` (None: the index's first), ties by id. ``epsilon`` "auto" is 0.9 for local features; None: no
     filter.
 
+    ``smooth`` compares smoothed signatures: those of the query and of every image are first averaged with
+    their ``smooth`` (10, say; at most 1000) nearest images of the index, as ``smoothed`` does it. Distances
+    are then between averages; the semantic filter stays with the images' own histograms. The first such
+    search compares every image with every other, and an Index that is kept keeps the outcome in memory,
+    until it changes.
+
     Returns Results for one photo; for a batch or an iterable, a list with Results for each image.
 
     Raises ImageError for a photo that cannot be read, RecipeMismatchError for signatures made differently
@@ -72,13 +82,16 @@ def search(
     check_k(k)
     check_epsilon(epsilon)
     check_penalized(penalized)
+    if smooth is not None:
+        check_smooth("smooth", smooth)
     single = is_image(query)
     queries = _check_queries(query)
     opened = _open(index, queries, feature)
     signatures = _signatures(queries, opened, feature)
     if signatures is None:
         return []
-    neighbors = opened.searcher(feature).search(signatures, min(k, max(1, len(opened))), epsilon, penalized)
+    searcher = opened.searcher(feature, smooth=smooth)
+    neighbors = searcher.search(signatures, min(k, max(1, len(opened))), epsilon, penalized)
     results = [_results(opened, neighbors, i) for i in range(len(signatures))]
     return results[0] if single else results
 

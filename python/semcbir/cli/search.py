@@ -52,6 +52,17 @@ def search(
     ] = "auto",
     drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
     feature: FeatureName = None,
+    smooth: Annotated[
+        int | None,
+        integer_option(
+            "--smooth",
+            0,
+            1000,  # MAX_SMOOTH of semcbir.smoothing, which loads NumPy
+            "Compare photos averaged with this many of their nearest (10, say; default: none). It finds more "
+            "of a kind, and takes as long as a search for each photo.",
+            show_default=False,
+        ),
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -88,10 +99,11 @@ def search(
     opened, extractor, code = ready_index(target, model, features, feature, device, threads, max_pixels)
     bound = chosen_epsilon(None if epsilon == math.inf else epsilon, opened.recipe.for_feature(feature))
     penalized: Penalized = "drop" if drop else "last"
-    (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature)
+    (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature, smooth)
     if as_json:
         asked = {"query": query, "index": opened.path, "feature": opened.recipe.feature(feature).name}
-        asked |= {"k": k, "epsilon": bound, "penalized": penalized, "images": len(opened)}
+        asked |= {"k": k, "epsilon": bound, "penalized": penalized, "smooth": smooth}
+        asked |= {"images": len(opened)}
         write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
     else:
         print(hits_text(results))

@@ -39,6 +39,7 @@ from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
+from semcbir.smoothing import check_smooth
 
 if TYPE_CHECKING:
     from semcbir.index.limits import Limits
@@ -268,12 +269,15 @@ class Index:
         wanted = None if ids is None else as_column("ids", ids, np.int64, 1)
         return self._snapshot.signatures(name, wanted)
 
-    def searcher(self, feature: str | None = None) -> Searcher:
+    def searcher(self, feature: str | None = None, *, smooth: int | None = None) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first).
 
-        Raises ValueError for a feature that the index does not have.
+        With ``smooth``, one over signatures smoothed with that many neighbours, in memory, which smooths its
+        queries likewise (see ``search``). Raises ValueError for a feature that the index does not have.
         """
-        return self._snapshot.searcher(self.recipe.feature(feature).name)
+        name = self.recipe.feature(feature).name
+        k = 0 if smooth is None else check_smooth("smooth", smooth)
+        return self._snapshot.smoothed_searcher(name, k) if k else self._snapshot.searcher(name)
 
     def extractor(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._files import display_path
+from semcbir._fork import Lock
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, read
@@ -23,6 +24,7 @@ from semcbir.index.segments import Segment, map_segments
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
+from semcbir.smoothing import SmoothedSearcher
 
 RECIPE_SHA256 = "recipe_sha256"
 _ATTEMPTS = 5
@@ -43,6 +45,8 @@ class Snapshot:
 
     _searchers: dict[str, Searcher] = field(default_factory=dict)
     """The searchers made so far, per feature name."""
+    _smoothed: dict[str, SmoothedSearcher] = field(default_factory=dict)
+    """Per feature name, the one for the last k: each holds more than all signatures of the index."""
 
     def __len__(self) -> int:
         """Return how many images can be found."""
@@ -70,6 +74,24 @@ class Snapshot:
             before = partial(_require_whole, self.segments)
             self._searchers[feature] = Searcher._over_segments(batches, ids, before)
         return self._searchers[feature]
+
+    def smoothed_searcher(self, feature: str, k: int) -> SmoothedSearcher:
+        """Return a searcher of smoothed signatures, in memory; it is kept until another ``k`` is asked for.
+
+        The first call takes as long as a search for every image; other threads wait for it. Raises
+        IndexStorageError for damaged values.
+        """
+        known = self._smoothed.get(feature)
+        if known is not None and known.k == k:
+            return known
+        with _smoothing:
+            known = self._smoothed.get(feature)
+            if known is None or known.k != k:
+                # Not a method of this object, as above, but of one that does not know the searcher.
+                fetch = partial(Snapshot.signatures, replace(self, _searchers={}, _smoothed={}), feature)
+                known = SmoothedSearcher(self.searcher(feature), fetch(None), k, fetch)
+                self._smoothed[feature] = known
+        return known
 
     def signatures(self, feature: str, wanted: npt.NDArray[np.int64] | None) -> Signatures:
         """Return a copy of the signatures: of all images by id (None), or of the ``wanted`` ids in order.
@@ -99,6 +121,10 @@ class Snapshot:
         recipe = self.recipe.for_feature(feature)
         kind = recipe.feature()
         return Signatures.empty(recipe.n_classes, kind.dim, recipe, whole=kind.whole_row)
+
+
+_smoothing = Lock()
+"""Held by whoever smooths the signatures of any snapshot: that uses every CPU."""
 
 
 def _require_whole(segments: Iterable[Segment]) -> None:
