@@ -22,6 +22,7 @@ from semcbir import (
     build_grid_signatures,
     explain,
     search,
+    smoothed,
     weighted,
 )
 from semcbir.encoding.encoder import Grid
@@ -213,3 +214,16 @@ def test_names_of_features(encoder: Path):
     assert [feature.name for feature in parse_features(["kaze", Deep(encoder)])] == ["kaze", "deep"]
     with pytest.raises(ValueError, match="each once"):
         parse_features([Deep(encoder), Deep(encoder, whole_share=0.1)])
+
+
+def test_whole_rows_are_smoothed_too(photo_folder: Path, tiny_model: Path, deep: Deep, tmp_path: Path):
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features=deep)
+    plain, found = index.signatures(), smoothed(index.signatures(), 2)
+    order = index.searcher().search(plain, 3, None).ids
+    wholes = plain.dense()[:, -1].astype(float)
+    weights = np.array([1, 2 / 3, 1 / 3])
+    expected = np.einsum("nkd,k->nd", wholes[order], weights) / weights.sum()
+    np.testing.assert_allclose(found.dense()[:, -1], expected, atol=1e-6)
+    np.testing.assert_array_equal(found.histograms().shape, plain.histograms().shape)
+    query = photos_in(photo_folder)[4]
+    assert search(query, index, smooth=2)[0].path == query

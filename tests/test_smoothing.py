@@ -29,7 +29,6 @@ from semcbir import (
     smoothed_queries,
 )
 from semcbir.evaluation.measuring import measure
-from semcbir.index import snapshot
 from semcbir.smoothing import MAX_SMOOTH, SmoothedSearcher
 
 
@@ -350,16 +349,6 @@ def test_a_segment_cut_short_is_an_error_not_a_crash(made_photos: Path, tiny_mod
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(IndexStorageError, match="is damaged: it has"):
         searcher.search(queries)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_does_not_wait_for_its_parents_thread():
-    lock = snapshot._smoothing
-    with lock:
-        child = os.fork()
-        if not child:
-            os._exit(0 if snapshot._smoothing.acquire(timeout=5) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.slow
