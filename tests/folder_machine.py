@@ -44,6 +44,7 @@ def fake_stream(self: Extractor, images: Iterable[Path]) -> Iterator[Extraction]
                 centroids=np.full((1, self.recipe.for_feature(feature.name).feature().dim), number),
                 n_classes=self.recipe.n_classes,
                 recipe=self.recipe.for_feature(feature.name),
+                whole=feature.whole_row,
             )
             for feature in self.features
         }

@@ -23,7 +23,7 @@ def pristine(made_photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempP
     """An index of 12 photos in two segments, one image removed and one file skipped."""
     folder = tmp_path_factory.mktemp("pristine")
     photos = Path(shutil.copytree(made_photos, folder / "photos"))
-    index = Index.build(photos / "beach", folder / "index", model=tiny_model)
+    index = Index.build(photos / "beach", folder / "index", model=tiny_model, features="kaze")
     (photos / "broken.jpg").write_bytes(b"nothing")
     index.refresh([photos])
     index.remove(5)

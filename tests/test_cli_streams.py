@@ -179,8 +179,7 @@ def test_an_opencv_without_a_feature_is_one_line_everywhere(
     ]
     if name == "KAZE":
         commands += [
-            ["index", photo_folder, "-o", new, "--model", tiny_model],
-            ["search", query, photo_folder],
+            ["search", query, photo_folder, "--feature", feature],
         ]
     for command in commands:
         ended = run("", *command, command=[sys.executable, "-c", LACKING])

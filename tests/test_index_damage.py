@@ -22,7 +22,10 @@ from semcbir.index import catalog
 def pristine(made_photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of 12 photos in two segments, one image removed."""
     index = Index.build(
-        made_photos / "beach", tmp_path_factory.mktemp("pristine") / "index", model=tiny_model
+        made_photos / "beach",
+        tmp_path_factory.mktemp("pristine") / "index",
+        model=tiny_model,
+        features="kaze",
     )
     index.refresh([made_photos])
     index.remove(5)

@@ -107,7 +107,7 @@ class Extractor:
 
     ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
     models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
-    kaze, surf, sift, hog (names, or objects with parameters); ``long_side`` is the bound in pixels on the
+    deep, kaze, surf, sift, hog (names, or objects with parameters); ``long_side`` is the bound in pixels on the
     longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are processed at once
     (None: every usable CPU); ``inference`` is how they go through a model that gives logits (see Segmenter);
     ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit).
@@ -120,7 +120,7 @@ class Extractor:
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
-        features: str | Iterable[str | Feature] = "kaze",
+        features: str | Iterable[str | Feature] = "deep",
         *,
         long_side: int | None = LONG_SIDE,
         device: str = "auto",

@@ -70,7 +70,7 @@ def index(
             help="A model: its .onnx file, its card, or a name from `semcbir models list`.",
         ),
     ] = DEFAULT,
-    features: FeatureNames = "kaze",
+    features: FeatureNames = "deep",
     encoder: Encoder = None,
     weighting: Weighting = None,
     long_side: Annotated[

@@ -75,7 +75,7 @@ def search(
         typer.Option(
             parser=usage(parse_features),
             metavar="NAMES",
-            help="Features for the first use of a folder (default: kaze).",
+            help="Features for the first use of a folder (default: deep).",
         ),
     ] = None,
     device: OnDevice = DEVICES[0],

@@ -136,7 +136,7 @@ class Index:
         path: PathLike,
         *,
         model: PathLike | None = None,
-        features: str | Iterable[str | Feature] = "kaze",
+        features: str | Iterable[str | Feature] = "deep",
         long_side: int | None = LONG_SIDE,
         device: str = "auto",
         threads: int | None = None,
