@@ -45,6 +45,7 @@ from semcbir.inference.runtime import DEVICES
 from semcbir.networks.published import DEFAULT
 
 if TYPE_CHECKING:
+    from semcbir.features import Feature
     from semcbir.index.index import Index
     from semcbir.index.report import Report
 
@@ -63,14 +64,16 @@ def index(
         ),
     ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="A model: its .onnx file, its card, or a name from `semcbir models list`.",
+            help="A model: its .onnx file, its card, or a name from `semcbir models list`. "
+            f"Default: that of the index; of a new one {DEFAULT!r}.",
+            show_default=False,
         ),
-    ] = DEFAULT,
-    features: FeatureNames = "deep",
+    ] = None,
+    features: FeatureNames = None,
     encoder: Encoder = None,
     weighting: Weighting = None,
     long_side: Annotated[
@@ -88,11 +91,9 @@ def index(
 
     An existing index is completed, for example after an interruption.
     """
-    from semcbir.features import parse_features
     from semcbir.index.index import Index
 
-    if encoder is not None and "deep" not in features.split(","):
-        raise typer.BadParameter("only feature deep has an encoder", param_hint="'--encoder'")
+    described = _described(features, encoder, weighting)
     if output is None:
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
@@ -102,7 +103,7 @@ def index(
             folders,
             output,
             model=model,
-            features=parse_features(features, encoder=encoder, weighting=weighting),
+            features=described,
             long_side=long_side,
             device=device,
             threads=threads,
@@ -112,6 +113,18 @@ def index(
         if restore and built.report.left_out:
             built.report.added += built.add(folders, on_progress=meter).added
     return _tell(built, built.report, meter.seconds, as_json)
+
+
+def _described(names: str | None, encoder: str | None, weighting: str | None) -> tuple[Feature, ...] | None:
+    """Return the features that options name, or None if none of them is given."""
+    from semcbir.features import DEFAULT_FEATURES, parse_features
+
+    if names is encoder is weighting is None:
+        return None
+    names = names or DEFAULT_FEATURES
+    if encoder is not None and "deep" not in names.split(","):
+        raise typer.BadParameter("only feature deep has an encoder", param_hint="'--encoder'")
+    return parse_features(names, encoder=encoder, weighting=weighting)
 
 
 @command

@@ -141,12 +141,14 @@ Model = Annotated[
     ),
 ]
 FeatureNames = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--features",
         parser=usage(parse_features),
         metavar="NAMES",
-        help="One or more of deep, kaze, surf, sift, hog, joined by commas.",
+        help="One or more of deep, kaze, surf, sift, hog, joined by commas. Default: those of the "
+        "index; of a new one deep.",
+        show_default=False,
     ),
 ]
 Encoder = Annotated[

@@ -24,6 +24,7 @@ from semcbir.features.sift import SIFT
 from semcbir.features.surf import SURF
 
 __all__ = [
+    "DEFAULT_FEATURES",
     "FEATURES",
     "HOG",
     "KAZE",
@@ -41,6 +42,8 @@ __all__ = [
 
 FEATURES: dict[str, type[Feature]] = {kind.name: kind for kind in (Deep, KAZE, SURF, SIFT, HOG)}
 """The kinds of features by name."""
+DEFAULT_FEATURES = Deep.name
+"""What a new index holds unless features are named."""
 
 
 def parse_features(

@@ -19,7 +19,7 @@ from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import check_call, check_instance, counted, shown
 from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
-from semcbir.features import Feature
+from semcbir.features import DEFAULT_FEATURES, Feature
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index import lookup
 from semcbir.index.arguments import (
@@ -32,7 +32,7 @@ from semcbir.index.arguments import (
 from semcbir.index.catalog import Catalog, read, writer
 from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
-from semcbir.index.model import ENCODER, MODEL, deep_of, extractor_like, find_model, require_like
+from semcbir.index.model import ENCODER, MODEL, as_made, deep_of, extractor_like, find_model, require_like
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load
 from semcbir.networks.specs import InferenceSpec
@@ -136,7 +136,7 @@ class Index:
         path: PathLike,
         *,
         model: PathLike | None = None,
-        features: str | Iterable[str | Feature] = "deep",
+        features: str | Iterable[str | Feature] | None = None,
         long_side: int | None = LONG_SIDE,
         device: str = "auto",
         threads: int | None = None,
@@ -146,10 +146,12 @@ class Index:
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
 
-        If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
-        missing is added. Images that cannot be read are recorded and skipped; ``report`` lists them.
-        ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit); a higher one than
-        in the run before tries images again that were skipped.
+        ``model``, ``features``, ``long_side``, ``device``, ``threads`` and ``inference`` are Extractor's. If
+        ``path`` is already an index of the same recipe, for example from an interrupted run, what is missing
+        is added; ``model`` (with its ``inference``) and ``features`` are then its own where they are None.
+        Images that cannot be read are recorded and skipped; ``report`` lists them. ``max_pixels`` is the
+        limit on what is decoded (see ``load_image``; None: no limit); a higher one than in the run before
+        tries images again that were skipped.
 
         Raises ImageError for a folder that is not there, IndexStorageError if ``path`` holds something else
         or cannot be written, IndexLockedError if another process writes to it, RecipeMismatchError if it was
@@ -158,9 +160,12 @@ class Index:
         """
         folder = absolute(path)
         check_call("on_progress", on_progress)
+        if is_index(folder) and (model is None or features is None):
+            with cls(folder) as made, made._read() as catalog:
+                model, features, inference = as_made(catalog, made.recipe, model, features, inference)
         extractor = Extractor(
             model,
-            features,
+            DEFAULT_FEATURES if features is None else features,
             long_side=long_side,
             device=device,
             threads=threads,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from semcbir._files import PathLike, absolute, display_path, read_regular
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
-from semcbir.features import Deep
+from semcbir.features import Deep, Feature
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.index.files import open_folder
@@ -21,6 +21,7 @@ from semcbir.networks.card import with_inference
 from semcbir.networks.card_file import Card
 from semcbir.networks.names import is_name, resolve
 from semcbir.networks.presets import inference_of
+from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe, require_same
 
 LARGEST_MODEL = 32 * 2**20
@@ -112,6 +113,26 @@ def deep_of(recipe: Recipe) -> Deep | None:
     return next((feature for feature in recipe.features if isinstance(feature, Deep)), None)
 
 
+def as_made(
+    catalog: Catalog,
+    recipe: Recipe,
+    model: PathLike | None,
+    features: str | Iterable[str | Feature] | None,
+    inference: InferenceSpec | str | None,
+) -> tuple[PathLike, str | Iterable[str | Feature], InferenceSpec | str | None]:
+    """Return a model, features and inference settings; what is None is as the index was made.
+
+    ``recipe`` is the index's. The settings belong to the model. Raises the errors of ``find_model``.
+    """
+    if model is None:
+        model = find_model(catalog, MODEL, recipe.model)
+        inference = inference_of(recipe.model) if inference is None else inference
+    if features is None:
+        deep = deep_of(recipe)
+        features = _features(recipe, find_model(catalog, ENCODER, deep.encoder) if deep else None)
+    return model, features, inference
+
+
 def extractor_like(
     index: Path,
     recipe: Recipe,
@@ -133,10 +154,7 @@ def extractor_like(
         raise _mismatch(index, f"this model cannot do what the index was made with ({error})") from None
     extractor = Extractor(
         model,
-        [
-            feature.with_encoder(encoder) if isinstance(feature, Deep) else feature
-            for feature in recipe.features
-        ],
+        _features(recipe, encoder),
         long_side=recipe.long_side,
         device=device,
         threads=threads,
@@ -145,6 +163,13 @@ def extractor_like(
     )
     require_like(index, recipe, extractor, "this model's signatures")
     return extractor
+
+
+def _features(recipe: Recipe, encoder: PathLike | None) -> list[Feature]:
+    """Return the recipe's features, the deep one with its encoder."""
+    return [
+        feature.with_encoder(encoder) if isinstance(feature, Deep) else feature for feature in recipe.features
+    ]
 
 
 def require_like(index: Path, recipe: Recipe, extractor: Extractor, what: str) -> None:

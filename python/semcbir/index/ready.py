@@ -107,7 +107,7 @@ def _ready(
                 path,
                 own_place(path),
                 model=model,
-                features=features or feature or "deep",
+                features=features or feature,
                 device=device,
                 threads=threads,
                 max_pixels=max_pixels,
