@@ -200,19 +200,19 @@ class Extractor:
             model.try_blank()
 
     def analyse(self, image: ImageSource) -> Analysis:
-        """Segment an image and find its features, local ones at the same time.
+        """Segment an image and find its features, all at the same time.
 
         Raises ImageError if the file cannot be read, or if the model or a feature fails on this image alone,
         TypeError or ValueError for what is not an image.
         """
         check_image("image", image)
         pixels, damage = self._pixels(image)
-        segmenter = self.segmenter
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
             features = beside.submit(self._features, image, pixels)
+            grids = beside.submit(self._grids, image, pixels)  # loads the encoders with the first photo
+            segmenter = self.segmenter
             label_map = _asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
-            grids = _grids(self._encoders, image, pixels)
-            found: dict[str, LocalFeatures | Grid] = {**features.result(), **grids}
+            found: dict[str, LocalFeatures | Grid] = {**features.result(), **grids.result()}
             return Analysis(pixels, label_map, found, damage)
 
     def extract(self, images: Iterable[ImageSource], feature: str | None = None) -> Signatures:
@@ -331,6 +331,9 @@ class Extractor:
             raise  # a feature that is not available here
         except Exception as error:  # libraries raise what they like; one image must not end a run over many
             raise _failed(image, "no features can be found in it", error) from error
+
+    def _grids(self, image: ImageSource, pixels: Image) -> dict[str, Grid]:
+        return _grids(self._encoders, image, pixels)
 
     def _pixels(self, image: ImageSource) -> tuple[Image, str | None]:
         return read_noted(image, self.long_side, self.max_pixels)

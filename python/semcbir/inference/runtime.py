@@ -34,6 +34,7 @@ _FIX_CUDA = "pip install 'semcbir[cuda]'"
 _CUDNN = {"Linux": "libcudnn.so.9", "Windows": "cudnn64_9.dll"}
 
 _opening = Lock()
+_limiting = Lock()
 _warned: set[str] = set()
 _warned_lock = Lock()
 
@@ -178,7 +179,9 @@ def _session(model: ModelFile, providers: list[Any], threads: int) -> Any:
     # Idle threads that spin would take the CPU from the features computed at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    if _limiting_process() == os.getpid():  # a forked child may inherit the arena's lock as it is held
+    with _limiting:  # models may be loaded at the same time, and the arena can be made once
+        limiting = _limiting_process()
+    if limiting == os.getpid():  # a forked child may inherit the arena's lock as it is held
         options.add_session_config_entry("session.use_env_allocators", "1")
     with watched(functools.partial(_cancel_loading, options)) as watch:
         try:
