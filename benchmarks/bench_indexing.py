@@ -14,8 +14,9 @@ import cv2
 import pytest
 
 from pairs import compare
-from semcbir import KAZE, Index, Segmenter, build_signatures, load_image
+from semcbir import Extractor, Index
 from semcbir.index.segments import write_segment
+from semcbir.signatures import Signatures
 from semcbir.threads import usable_cpus
 
 IMAGES = 200
@@ -29,34 +30,28 @@ def photos(wang_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stages(paths: list[Path], model: Path, folder: Path) -> None:
+def stages(paths: list[Path], features: str, folder: Path) -> None:
     """Every stage over every photo, one after another, on one thread."""
-    segmenter, kaze = Segmenter(model, device="cpu", threads=1), KAZE()
-    batch = []
-    for path in paths:
-        image = load_image(path, 512)
-        found = kaze.detect_and_compute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-        (label_map,) = segmenter.segment([image])
-        batch.append((label_map, found.keypoints, found.descriptors))
-    maps, points, vectors = (list(column) for column in zip(*batch, strict=True))
-    signatures = build_signatures(maps, points, vectors, n_classes=segmenter.n_classes, threads=1)
-    write_segment(folder, [{"kaze": signatures}])
+    extractor = Extractor(features=features, device="cpu", threads=1)
+    found = [extractor._extract_one(path)[features] for path in paths]
+    write_segment(folder, [{features: Signatures.concatenate(found, ids=range(len(found)))}])
 
 
-def test_indexing_keeps_the_cpus_busy(benchmark: Any, photos: Path, ade_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("features", ["deep", "kaze"])
+def test_indexing_keeps_the_cpus_busy(benchmark: Any, photos: Path, features: str, tmp_path: Path) -> None:
     paths = sorted(photos.iterdir())
     threads = cv2.getNumThreads()
 
     def ours() -> None:
         shutil.rmtree(tmp_path / "index", ignore_errors=True)
-        assert len(Index.build(photos, tmp_path / "index", model=ade_model, device="cpu")) == IMAGES
+        assert len(Index.build(photos, tmp_path / "index", features=features, device="cpu")) == IMAGES
 
     def peer() -> None:
         cv2.setNumThreads(1)
-        stages(paths, ade_model, tmp_path)
+        stages(paths, features, tmp_path)
         cv2.setNumThreads(threads)
 
-    what = f"index of {IMAGES} Wang photos, KAZE, {usable_cpus()} threads"
+    what = f"index of {IMAGES} Wang photos, {features}, {usable_cpus()} threads"
     ratio = compare(benchmark, what, ours, "its stages on one thread", peer, rounds=3)
     ideal = usable_cpus()
     print(f"wall time is {ideal / ratio:.3f} of the stages' sum over {ideal} CPUs (aim: at most 1.15)")
@@ -65,22 +60,20 @@ def test_indexing_keeps_the_cpus_busy(benchmark: Any, photos: Path, ade_model: P
 PEAK = """
 import json, sys
 from semcbir import Index
-sys.path.insert(0, sys.argv[4])
+sys.path.insert(0, sys.argv[3])
 from memory import peak_mib
-index = Index.build(sys.argv[1], sys.argv[2], model=sys.argv[3], device="cpu")
+index = Index.build(sys.argv[1], sys.argv[2], device="cpu")
 print(json.dumps([len(index), peak_mib()]))
 """
 
 
-def test_memory_does_not_grow(
-    benchmark: Any, wang_dir: Path, photos: Path, ade_model: Path, tmp_path: Path
-) -> None:
+def test_memory_does_not_grow(benchmark: Any, wang_dir: Path, photos: Path, tmp_path: Path) -> None:
     """Peak memory of indexing all 1000 photos beside that of 200."""
     peaks = {}
 
     def run() -> None:
         for folder in (photos, wang_dir):
-            arguments = [folder, tmp_path / folder.name, ade_model, Path(__file__).parent]
+            arguments = [folder, tmp_path / folder.name, Path(__file__).parent]
             command = [sys.executable, "-c", PEAK, *map(str, arguments)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             images, peak = json.loads(done.stdout)
