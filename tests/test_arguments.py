@@ -66,6 +66,7 @@ RECORDS = {
 ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Index.build": {
         "model": {"None", "text"},
+        "features": {"None"},
         "long_side": {"None", "3"},
         "threads": {"None", "3"},
         "inference": {"None"},
@@ -150,7 +151,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     },
     "smoothed": {"k": {"3"}, "threads": {"None", "3"}},
     "smoothed_queries": {"k": {"3"}, "threads": {"None", "3"}},
-    "Results": {"hits": {"list"}, "kept": {"3", "huge"}},
+    "Results": {"hits": {"list"}, "kept": {"3", "huge"}, "epsilon": {"None", *NUMBERS}},
     "Results.__getitem__": {"key": {"3", "-1", "huge"}},
     "Recipe": {"model": {"dict"}, "long_side": {"None", "3"}, "format": {"3", "huge"}},
     "Recipe.feature": {"name": {"None"}},
@@ -265,7 +266,7 @@ class Cases:
             "search": (semcbir.search, {"query": photo, "index": index}),
             "smoothed": (semcbir.smoothed, {"signatures": batch}),
             "smoothed_queries": (semcbir.smoothed_queries, {"queries": batch, "signatures": batch}),
-            "Results": (Results, {"hits": list(results), "kept": 4}),
+            "Results": (Results, {"hits": list(results), "kept": 4, "epsilon": 0.9}),
             "Results.__getitem__": (results.__getitem__, {"key": 0}),
             "Recipe": (Recipe, {**vars(index.recipe)}),
             "Recipe.from_dict": (Recipe.from_dict, {"data": index.recipe.to_dict()}),

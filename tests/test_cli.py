@@ -793,7 +793,16 @@ def test_encoders_and_weightings_are_chosen(
     assert "semantic filter" not in found.err
     assert run("search", query, index, "--feature", "kaze", "--json").json["epsilon"] == 0.9
     assert run("check", index).code == 0
-    assert "deep (4), kaze (64)" in run("info", index).out
+    told = run("info", index).out
+    assert "features   deep (4, weighting share), kaze (64, weighting share)\n" in told
+    assert "\nencoder    tiny-encoder (sha256 " in told
+    columns = ["rank", "distance", "histogram", "path"]  # no column of a filter that is off
+    assert run("search", query, index).out.splitlines()[0].split() == columns
+    columns.insert(3, "filter")
+    assert run("search", query, index, "--feature", "kaze").out.splitlines()[0].split() == columns
+    lines = run("explain", query, "3", index).out.splitlines()
+    whole = next(line for line in lines if line.startswith("whole image"))
+    assert len(whole.split()) == 5  # its name, what it adds, its share in per cent: it has no proportions
     wrong = run(*made, "kaze", "--encoder", encoder)
     assert (wrong.code, "--encoder: only feature deep has an encoder" in wrong.err) == (2, True)
     missing = run(*made, "deep", "--encoder", tmp_path / "missing.onnx")

@@ -20,7 +20,7 @@ from semcbir.results import results_html
 
 def hits(paths: list[Path], kept: int) -> Results:
     found = [Hit(n + 1, n, path, 0.1 * n, 0.05 * n, n >= kept) for n, path in enumerate(paths)]
-    return Results(found, kept)
+    return Results(found, kept, 0.9)
 
 
 def photos(folder: Path) -> list[Path]:

@@ -148,6 +148,11 @@ def test_results_behave_like_a_sequence(index: Index, made_photos: Path):
     assert list(results[1:3]) == [results[1], results[2]]
     assert results[0] in results
     assert repr(results) == f"Results(4 hits, {results.kept} images pass the filter)"
+    assert (results.epsilon, results[1:].epsilon) == (0.9, 0.9)
+    unfiltered = search(made_photos / "beach" / "0.jpg", index, k=4, epsilon=None)
+    assert (unfiltered.epsilon, repr(unfiltered)) == (None, "Results(4 hits, no filter)")
+    assert "filter" not in unfiltered._repr_html_()
+    assert unfiltered != Results(unfiltered, unfiltered.kept, 0.5)
     with pytest.raises(IndexError):
         results[4]
 

@@ -177,6 +177,13 @@ def _by_class(image: Signatures) -> dict[int, _InImage]:
     return {int(c): _InImage(float(p), int(n), s.astype(np.float64)) for c, p, n, s in columns}
 
 
+def proportions(row: ClassShare) -> tuple[float | None, float | None]:
+    """Return the row's shares of the query and of the hit; None, None for the whole row, which has none."""
+    if row.query_proportion == row.hit_proportion == 0:
+        return None, None
+    return row.query_proportion, row.hit_proportion
+
+
 def remark(row: ClassShare) -> str:
     """Say in which image alone a class is, and in which no keypoint lies on it; "" if neither."""
     sides = (
@@ -191,6 +198,8 @@ def remark(row: ClassShare) -> str:
     return ", ".join(words)
 
 
-def percent(value: float) -> str:
-    """Return a share in [0, 1] as a percentage; a tiny share above 0 is not shown as zero."""
+def percent(value: float | None) -> str:
+    """Return a share in [0, 1] as a percentage, None as ""; a tiny share above 0 is not shown as zero."""
+    if value is None:
+        return ""
     return "<0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"

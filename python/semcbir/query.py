@@ -17,7 +17,15 @@ from semcbir.index.index import Index
 from semcbir.index.ready import check_place, ready_index
 from semcbir.recipe import require_same
 from semcbir.results import Hit, Results
-from semcbir.searcher import Epsilon, Neighbors, Penalized, check_epsilon, check_k, check_penalized
+from semcbir.searcher import (
+    Epsilon,
+    Neighbors,
+    Penalized,
+    check_epsilon,
+    check_k,
+    check_penalized,
+    chosen_epsilon,
+)
 from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
 
@@ -91,8 +99,9 @@ def search(
     if signatures is None:
         return []
     searcher = opened.searcher(feature, smooth=smooth)
-    neighbors = searcher.search(signatures, min(k, max(1, len(opened))), epsilon, penalized)
-    results = [_results(opened, neighbors, i) for i in range(len(signatures))]
+    bound = chosen_epsilon(epsilon, opened.recipe.for_feature(feature))
+    neighbors = searcher.search(signatures, min(k, max(1, len(opened))), bound, penalized)
+    results = [_results(opened, neighbors, i, bound) for i in range(len(signatures))]
     return results[0] if single else results
 
 
@@ -136,7 +145,7 @@ def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> 
     return Signatures.concatenate(parts, ids=np.arange(sum(map(len, parts))))
 
 
-def _results(index: Index, neighbors: Neighbors, query: int) -> Results:
+def _results(index: Index, neighbors: Neighbors, query: int, epsilon: float | None) -> Results:
     ids = neighbors.ids[query]
     kept = int(neighbors.kept[query])
     hits = [
@@ -150,4 +159,4 @@ def _results(index: Index, neighbors: Neighbors, query: int) -> Results:
             )
         )
     ]
-    return Results(hits, kept)
+    return Results(hits, kept, epsilon)

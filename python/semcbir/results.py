@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import SupportsIndex, overload
 
 from semcbir._files import display_path, short_name
-from semcbir._validate import as_integer, check_instance, check_integer, check_many, counted, shown
+from semcbir._validate import as_integer, as_number, check_instance, check_integer, check_many, counted, shown
 
 MAX_HITS = 200
 """The most hits that a sheet or notebook shows; with more, a picture helps nobody."""
@@ -37,16 +37,17 @@ class Hit:
 class Results(Sequence[Hit]):
     """The hits of one query, nearest first, as a sequence.
 
-    ``kept`` is how many images of the whole index pass the semantic filter. A notebook shows the hits as
-    pictures.
+    ``kept`` is how many images of the whole index pass the semantic filter, whose bound is ``epsilon`` (None:
+    there was no filter). A notebook shows the hits as pictures.
     """
 
-    def __init__(self, hits: Iterable[Hit], kept: int) -> None:
+    def __init__(self, hits: Iterable[Hit], kept: int, epsilon: float | None = None) -> None:
         many = check_many("hits", hits, "hits")
         if wrong := [hit for hit in many if not isinstance(hit, Hit)]:
             check_instance("hits", wrong[0], Hit)
         self._hits: tuple[Hit, ...] = tuple(many)
         self.kept = check_integer("kept", kept, 0)
+        self.epsilon = None if epsilon is None else _check_bound(epsilon)
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -57,28 +58,41 @@ class Results(Sequence[Hit]):
     def __getitem__(self, key: slice) -> Results: ...
     def __getitem__(self, key: SupportsIndex | slice) -> Hit | Results:
         if isinstance(key, slice):
-            return Results(self._hits[key], self.kept)
+            return Results(self._hits[key], self.kept, self.epsilon)
         position = as_integer("key", key, "a position or a slice")
         if not -len(self) <= position < len(self):
             raise IndexError(f"key: expected a position below {len(self)}, got {shown(position)}")
         return self._hits[position]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Results) and (self._hits, self.kept) == (other._hits, other.kept)
+        return isinstance(other, Results) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self._hits, self.kept))
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self._hits, self.kept, self.epsilon
 
     def __repr__(self) -> str:
-        passing = "1 image passes" if self.kept == 1 else f"{self.kept} images pass"
-        return f"Results({counted(len(self), 'hit')}, {passing} the filter)"
+        passing = "1 image passes the filter" if self.kept == 1 else f"{self.kept} images pass the filter"
+        return f"Results({counted(len(self), 'hit')}, {'no filter' if self.epsilon is None else passing})"
 
     def _repr_html_(self) -> str:
         return results_html(self)
 
 
+def _check_bound(epsilon: float) -> float:
+    what = "a number of 0 or more, or None"
+    bound = as_number("epsilon", epsilon, what)
+    if not bound >= 0:
+        raise ValueError(f"epsilon: expected {what}, got {bound}")
+    return bound
+
+
 def kept_words(results: Results) -> str:
-    """Return a phrase: how many images of the index pass the filter."""
+    """Return a phrase: how many images of the index pass the filter; "" if there was none."""
+    if results.epsilon is None:
+        return ""
     images = "image of the index passes" if results.kept == 1 else "images of the index pass"
     return f"{results.kept} {images} the semantic filter"
 
@@ -92,9 +106,11 @@ def distance_words(distance: float) -> str:
 def results_html(results: Results) -> str:
     """Return the hits as an HTML fragment with inline thumbnails, at most MAX_HITS of them."""
     tiles = "".join(_html_tile(hit) for hit in results[:MAX_HITS])
-    more = f" The first {MAX_HITS} of {len(results)} hits." if len(results) > MAX_HITS else ""
+    said = [kept_words(results)]
+    if len(results) > MAX_HITS:
+        said.append(f"the first {MAX_HITS} of {len(results)} hits are shown")
     return (
-        f'<div><div style="margin:4px 0">{kept_words(results)}.{more}</div>'
+        f'<div><div style="margin:4px 0">{"; ".join(filter(None, said))}</div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:10px">{tiles}</div></div>'
     )
 

@@ -18,8 +18,10 @@ from semcbir.networks.specs import InferenceSpec
 
 if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
+    from semcbir.features import Feature
     from semcbir.index.index import Index
     from semcbir.index.report import Damaged, Report, Skipped
+    from semcbir.recipe import Recipe
     from semcbir.results import Hit, Results
 
 LISTED = 20
@@ -145,13 +147,15 @@ def hit_values(hit: Hit) -> dict[str, Any]:
 
 
 def hits_text(results: Results) -> str:
-    """Return a line for each hit: rank, distance, histogram distance, filter, path."""
-    lines = [f"{'rank':>4}  {'distance':>9}  {'histogram':>9}  {'filter':<9}  path"]
-    lines += [
-        f"{hit.rank:>4}  {hit.distance:>9.4f}  {hit.histogram_distance:>9.4f}  "
-        f"{'penalised' if hit.penalized else 'kept':<9}  {display_path(hit.path)}"
-        for hit in results
-    ]
+    """Return a line for each hit: rank, distance, histogram distance, filter if there is one, path."""
+    filtered = results.epsilon is not None
+    verdict = f"{'filter':<9}  " if filtered else ""
+    lines = [f"{'rank':>4}  {'distance':>9}  {'histogram':>9}  {verdict}path"]
+    for hit in results:
+        if filtered:
+            verdict = f"{'penalised' if hit.penalized else 'kept':<9}  "
+        numbers = f"{hit.rank:>4}  {hit.distance:>9.4f}  {hit.histogram_distance:>9.4f}"
+        lines.append(f"{numbers}  {verdict}{display_path(hit.path)}")
     return "\n".join(lines)
 
 
@@ -183,12 +187,14 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def _class_line(row: ClassShare, wide: int) -> str:
-    from semcbir.explanation import percent, remark
+    from semcbir.explanation import percent, proportions, remark
 
     where = f"  {said}" if (said := remark(row)) else ""
-    shares = [percent(share) for share in (row.query_proportion, row.hit_proportion, row.share)]
+    in_query, in_hit = proportions(row)
+    term = "" if in_query is None else f"{row.histogram_term:.4f}"
+    shares = [percent(share) for share in (in_query, in_hit, row.share)]
     return (
-        f"{display_path(row.name):<{wide}}  {shares[0]:>7}  {shares[1]:>7}  {row.histogram_term:>9.4f}  "
+        f"{display_path(row.name):<{wide}}  {shares[0]:>7}  {shares[1]:>7}  {term:>9}  "
         f"{row.squared_distance:>10.5f}  {shares[2]:>7}{where}"
     )
 
@@ -234,7 +240,7 @@ def index_values(index: Index) -> dict[str, Any]:
 def index_text(index: Index) -> str:
     """Return what an index holds and how it was made, one line per item."""
     recipe, listed = index.recipe, _Listed.of(index)
-    features = ", ".join(f"{feature.name} ({feature.dim})" for feature in recipe.features)
+    features = ", ".join(map(_feature_words, recipe.features))
     name, digest = display_path(recipe.model["name"]), recipe.model["sha256"][:12]
     bound = f"{recipe.long_side} pixels" if recipe.long_side else "unbounded"
     lines = [
@@ -244,6 +250,7 @@ def index_text(index: Index) -> str:
         f"model      {name} ({recipe.n_classes} classes, sha256 {digest}...)",
         *(f"inference  {words}" for words in _inference_words(recipe.model)),
         f"features   {features}",
+        *(f"encoder    {words}" for words in _encoder_words(recipe)),
         f"long side  {bound}",
         f"segments   {len(listed.segments)}",
         f"on disk    {size(_bytes_below(index.path))}",
@@ -252,6 +259,21 @@ def index_text(index: Index) -> str:
     ]
     lines += reason_lines("damaged", listed.damaged, index.path)
     return "\n".join([*lines, *reason_lines("skipped", listed.skipped, index.path)])
+
+
+def _feature_words(feature: Feature) -> str:
+    weighting = "" if feature.weighting == "none" else f", weighting {feature.weighting}"
+    return f"{feature.name} ({feature.dim}{weighting})"
+
+
+def _encoder_words(recipe: Recipe) -> list[str]:
+    """Return which encoder a recipe's deep feature has, if there is one."""
+    from semcbir.index.model import deep_of
+
+    deep = deep_of(recipe)
+    if deep is None:
+        return []
+    return [f"{display_path(str(deep.encoder['name']))} (sha256 {deep.encoder['sha256'][:12]}...)"]
 
 
 def _inference_words(model: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from semcbir._files import short_name
-from semcbir.explanation import percent, remark
+from semcbir.explanation import percent, proportions, remark
 from semcbir.pictures.draw import (
     FAINT,
     GAP,
@@ -146,8 +146,9 @@ def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, rows: Sequence[Clas
         _disc(draw, (MARGIN + 20, middle), number)
         room = columns[0] - MARGIN - 50 - GAP
         write(draw, (MARGIN + 50, middle), _named(row), fill=INK, width=room, anchor="lm")
-        for left, value in zip(columns, (row.query_proportion, row.hit_proportion, row.share), strict=True):
-            _bar(draw, (left, middle), bar, value, (red, green, blue))
+        for left, value in zip(columns, (*proportions(row), row.share), strict=True):
+            if value is not None:
+                _bar(draw, (left, middle), bar, value, (red, green, blue))
 
 
 def _named(row: ClassShare) -> str:
