@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,3 +206,18 @@ def test_signatures_are_appended_if_they_are_as_the_recipe_says(
         with pytest.raises(ValueError, match=f"signatures: expected .*{message}"):
             index.append({**batch, "patches": Signatures(**{**vars(patches), **change})}, [path])
     assert index.check() == []
+
+
+@pytest.mark.usefixtures("whole_rows")
+def test_check_compares_the_classes_of_features(photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """A segment whose checksum is right, but whose features are not those of the same images."""
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features="kaze,patches")
+    assert index.check() == []
+    kaze, patches = index.signatures("kaze"), index.signatures("patches")
+    swapped = Signatures(**{**vars(patches[np.arange(len(patches))[::-1]]), "ids": patches.ids})
+    written = write_segment(index.path / "segments", [{"kaze": kaze, "patches": swapped}])
+    with sqlite3.connect(index.path / "catalog.sqlite") as connection:
+        listed = (written.name, written.images, written.size, written.sha256)
+        connection.execute("UPDATE segments SET name = ?, images = ?, size = ?, sha256 = ?", listed)
+    (problem,) = Index.open(index.path).check()
+    assert "its images have other classes or shares for patches than for its first feature" in problem

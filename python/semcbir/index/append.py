@@ -24,10 +24,10 @@ from semcbir.index.model import require_recipe
 from semcbir.index.moves import fingerprints, size_and_mtime
 from semcbir.index.report import Report
 from semcbir.index.rows import SegmentFile
-from semcbir.index.segments import Batch
+from semcbir.index.segments import Batch, other_classes
 from semcbir.index.tasks import Task, ids_of
 from semcbir.recipe import Recipe
-from semcbir.signatures import Signatures, class_rows
+from semcbir.signatures import Signatures
 
 
 def check_batch(folder: Path, recipe: Recipe, signatures: Signatures | Mapping[str, Signatures]) -> Batch:
@@ -50,13 +50,11 @@ def check_batch(folder: Path, recipe: Recipe, signatures: Signatures | Mapping[s
         check_instance("signatures", one, Signatures, f"a mapping with {what}")
         require_recipe(folder, recipe.for_feature(name), one.recipe, f"the signatures of {name}")
         _check_shape(recipe, name, one)
-    first = class_rows(batch[names[0]])
-    for name, one in batch.items():
-        if not all(np.array_equal(a, b) for a, b in zip(class_rows(one), first, strict=True)):
-            raise ValueError(
-                f"signatures: expected the same images in the same order for every feature, got other "
-                f"proportions for {name} than for {names[0]}"
-            )
+    if other := other_classes(batch):
+        raise ValueError(
+            f"signatures: expected the same images in the same order for every feature, got other "
+            f"proportions for {other} than for {names[0]}"
+        )
     return batch
 
 

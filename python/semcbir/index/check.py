@@ -19,7 +19,7 @@ from semcbir.index.database import SEGMENTS
 from semcbir.index.files import sha256
 from semcbir.index.model import ENCODER, MODEL, ModelPlace, deep_of, has_model
 from semcbir.index.rows import SegmentFile
-from semcbir.index.segments import Segment, map_segment
+from semcbir.index.segments import Segment, map_segment, other_classes
 from semcbir.index.snapshot import read_recipe
 from semcbir.networks.card import ModelCard
 from semcbir.networks.card_file import Card
@@ -125,6 +125,8 @@ def _check_values(segment: Segment) -> None:
     for signatures in segment.batch.values():
         # An id may be in a segment twice: an image's old row and its newer one. _check_rows checks ids.
         Signatures(**{**vars(signatures), "ids": None})
+    if other := other_classes(segment.batch):
+        raise ValueError(f"its images have other classes or shares for {other} than for its first feature")
 
 
 def _check_rows(path: Path, segment: Segment, listing: _Listing) -> list[str]:

@@ -36,7 +36,7 @@ from semcbir.errors import IndexStorageError
 from semcbir.index.files import IndexFolder, open_folder
 from semcbir.index.rows import SegmentFile
 from semcbir.recipe import Recipe
-from semcbir.signatures import Signatures, check_rows
+from semcbir.signatures import Signatures, check_rows, class_rows
 
 Batch = Mapping[str, Signatures]
 """The signatures of one batch of images, per feature name; all without whole rows share their rows."""
@@ -92,6 +92,15 @@ def write_segment(folder: Path, batches: Sequence[Batch]) -> SegmentFile:
     sync_folder(folder)
     images = sum(len(_first(batch)) for batch in batches)
     return SegmentFile(name, images, size, digest.hexdigest())
+
+
+def other_classes(batch: Batch) -> str | None:
+    """Return the first feature whose images have other classes or proportions than the first feature's."""
+    expected = class_rows(_first(batch))
+    for name, signatures in batch.items():
+        if not all(np.array_equal(a, b) for a, b in zip(class_rows(signatures), expected, strict=True)):
+            return name
+    return None
 
 
 def is_segment_name(name: str) -> bool:
