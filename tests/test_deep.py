@@ -109,6 +109,18 @@ def test_there_is_no_filter_unless_it_is_asked_for(
     assert search(query, index, epsilon=0.9).kept == search(query, index, feature="kaze").kept < 12
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 50, 3), (64, 1, 3), (3, 2, 3)])
+def test_a_photo_of_few_pixels_is_a_query(
+    photo_folder: Path, tiny_model: Path, deep: Deep, tmp_path: Path, shape: tuple[int, int, int]
+):
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features=deep)
+    for smooth in (None, 3):
+        found = search(np.full(shape, 99, np.uint8), index, k=12, smooth=smooth)
+        distances = np.array([hit.distance for hit in found])
+        assert len(found) == 12
+        assert ((distances >= 0) & (distances <= 2)).all()
+
+
 def test_the_index_keeps_the_encoder(photo_folder: Path, tiny_model: Path, encoder: Path, tmp_path: Path):
     index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features=Deep(encoder))
     expected = columns(index.signatures())
