@@ -7,19 +7,23 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from made_signatures import made_signatures
-from semcbir import ImageError, Index, Searcher, Signatures
+from made_signatures import made_signatures, with_whole_rows
+from semcbir import ImageError, Index, Searcher, Signatures, search
 from semcbir.evaluation.__main__ import main
-from semcbir.evaluation.datasets import Dataset, DatasetError, wang
-from semcbir.evaluation.measuring import MODES, Scores, evaluate, measure
-from semcbir.evaluation.metrics import PROTOCOLS
+from semcbir.evaluation.datasets import Dataset, DatasetError, by_folder, wang, with_distractors
+from semcbir.evaluation.measuring import DISTRACTOR, MODES, Scores, evaluate, labels_by_id, measure
+from semcbir.evaluation.metrics import PROTOCOLS, judge
+from semcbir.evaluation.rows import class_rows, rows_of, whole_rows
 from semcbir.evaluation.tables import markdown
+from semcbir.features import Deep
+from tiny_models import tiny_encoder
 
 SHADES = [(0, 0, 40), (0, 0, 200), (0, 200, 0), (200, 0, 0), (40, 40, 40)]
 
@@ -70,6 +74,105 @@ def test_a_folder_that_is_not_wang(wang_like: Path, tmp_path: Path):
     (folder / "57.jpg").unlink()
     with pytest.raises(DatasetError, match=r"1 are missing, such as 57\.jpg"):
         wang(folder)
+
+
+def empty_images(folder: Path, *names: str) -> Path:
+    """Files that have images' names, which is all that a data set looks at."""
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    return folder
+
+
+def test_a_folder_s_classes_are_the_folders_directly_below_it(tmp_path: Path):
+    names = ("b/1.jpg", "b/2/deep/er.png", "a/x/1.jpg", "a/y/1.jpg", "a/x/2.TIF", "Z/0.bmp", "Z/1.bmp")
+    root = empty_images(tmp_path / "set", *names, "b/notes.txt", "none/notes.txt", "notes.txt")
+    dataset = by_folder(str(root))
+    assert (dataset.name, dataset.folder) == ("folder", root)
+    assert dataset.class_names == ("Z", "a", "b")
+    found = {
+        path.relative_to(root).as_posix(): int(label) for path, label in zip(dataset.paths, dataset.labels)
+    }
+    assert found == {name: "Zab".index(name[0]) for name in names}
+    assert dataset.labels.dtype == np.int64
+    assert dataset.folders == (root,)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "a sub-folder of images for each class, got no image"),
+        (("a/1.jpg", "a/2.jpg", "3.jpg"), r"for each class, got 1 image beside them, such as 3\.jpg"),
+        (("a/1.jpg", "a/2.jpg", "b/1.jpg"), "at least two images of each class, got one in b$"),
+        (("a/1.jpg", "b/1.jpg", "c/1.jpg"), "got one in a and in 2 others"),
+    ],
+)
+def test_a_folder_that_is_no_data_set(names: tuple[str, ...], message: str, tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DatasetError, match=message):
+        by_folder(empty_images(tmp_path / "set", *names))
+
+
+def test_distractors_are_images_that_are_not_in_the_data_set(tmp_path: Path):
+    dataset = by_folder(empty_images(tmp_path / "set", "a/1.jpg", "a/2.jpg"))
+    more = empty_images(tmp_path / "more", "1.jpg", "x/2.jpg", "notes.txt")
+    other = empty_images(tmp_path / "other", "1.jpg")
+    both = with_distractors(dataset, [more, str(other)])
+    assert both.folders == (dataset.folder, more, other)
+    assert both.distractors == (more / "1.jpg", more / "x" / "2.jpg", other / "1.jpg")
+    assert (both.paths, both.labels.tolist()) == (dataset.paths, [0, 0])
+    assert with_distractors(dataset, []).distractors == ()
+
+    with pytest.raises(ImageError, match="none"):
+        with_distractors(dataset, [tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="expected a folder of images, got none in .*empty"):
+        with_distractors(dataset, [tmp_path / "empty"])
+
+
+def test_distractors_that_overlap_are_refused(tmp_path: Path):
+    dataset = by_folder(empty_images(tmp_path / "set", "a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"))
+    more = empty_images(tmp_path / "more", "1.jpg")
+    link = tmp_path / "link"
+    link.symlink_to(dataset.folder)
+    for folder, count in ((dataset.folder, 4), (dataset.folder / "b", 2), (tmp_path, 4), (link, 4)):
+        with pytest.raises(DatasetError, match=rf"images that are not in .*set, got {count} images of it"):
+            with_distractors(dataset, [folder])
+    with pytest.raises(DatasetError, match=r"images that are not in .*more, got 1 image of it in .*more"):
+        with_distractors(dataset, [more, more])
+    (more / "2.jpg").symlink_to(dataset.paths[0])
+    with pytest.raises(DatasetError, match=r"got 1 image of it in .*more, such as .*2\.jpg"):
+        with_distractors(dataset, [more])
+
+
+def on_a_line(places: list[float]) -> Signatures:
+    """Images of one class whose distances are those of ``places`` on a line."""
+    n = len(places)
+    return Signatures.from_dense(np.array(places).reshape(n, 1, 1), np.ones((n, 1)))
+
+
+def test_distractors_take_ranks_and_are_never_asked():
+    # Two of class 0 with a distractor between them, then two of class 1 with nothing between them.
+    signatures = on_a_line([0, 1, 2, 10, 11, 20])
+    labels = np.array([0, DISTRACTOR, 0, 1, 1, DISTRACTOR])
+    scores = measure(Searcher(signatures), signatures, labels)
+    # Ranks of the other one of the class: 2, 2 (after the distractor between), 1, 1; p@20 is over R = 1 rank.
+    assert scores.protocols["none"]["ap"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
+    assert scores.protocols["none"]["p@20 out"] == pytest.approx((0 + 0 + 1 + 1) / 4)
+    assert scores.protocols["none"]["p@20 in"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
+    without = labels != DISTRACTOR
+    alone = measure(Searcher(signatures[without]), signatures[without], labels[without])
+    assert alone.protocols["none"]["ap"] == 1
+
+
+def test_kept_pairs_count_the_whole_database():
+    histograms = np.eye(2)[[0, 0, 1, 0, 1]]
+    signatures = Signatures.from_dense(np.ones((5, 2, 1)) * histograms[:, :, None], histograms)
+    labels = np.array([0, 0, DISTRACTOR, DISTRACTOR, DISTRACTOR])
+    scores = measure(Searcher(signatures), signatures, labels)
+    assert scores.kept_pairs == pytest.approx(2 / 4)  # of the four others, the two with the query's class
+    assert scores.penalised_relevant == 0
 
 
 def plain_scores(signatures: Signatures, labels: np.ndarray, epsilon: float) -> dict[str, dict[str, float]]:
@@ -126,6 +229,74 @@ def test_evaluate_judges_by_the_files_classes(three_kinds: Dataset, tiny_model: 
         assert one.protocols["last"]["ap"] > 0.8  # the three kinds are easy to tell apart
 
 
+def test_distractors_of_an_index_and_its_labels(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    town = three_kinds.folder / "town"
+    others = town.rename(tmp_path / "town")
+    (others / "broken.jpg").write_bytes(b"")
+    dataset = with_distractors(by_folder(three_kinds.folder), [others])
+    index = Index.build(dataset.folders, tmp_path / "index", model=tiny_model, features="hog")
+    labels = labels_by_id(index, dataset)
+    expected = {"beach": 0, "meadow": 1, "town": DISTRACTOR}
+    assert labels.tolist() == [expected[record.path.parent.name] for record in index]
+    assert np.bincount(labels + 1).tolist() == [4, 4, 4]
+    assert evaluate(index, dataset)["hog"] == measure(index.searcher(), index.signatures(), labels)
+
+
+def test_smoothed_scores_are_those_of_searches_that_smooth(
+    three_kinds: Dataset, tiny_model: Path, tmp_path: Path
+):
+    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog,kaze")
+    scores = evaluate(index, three_kinds, smooth=2)
+    assert list(scores) == ["hog", "hog, smoothed 2", "kaze", "kaze, smoothed 2"]
+    assert scores["kaze"] == evaluate(index, three_kinds)["kaze"]
+    labels = labels_by_id(index, three_kinds)
+    ids = np.array([record.id for record in index])
+    for feature in index.features:
+        for mode, epsilon in (("none", None), ("last", 0.9)):
+            found = search([record.path for record in index], index, 12, epsilon, feature=feature, smooth=2)
+            rankings = [
+                judge(np.array([hit.id for hit in hits]), hits.kept, ids[labels == label], int(query))
+                for hits, label, query in zip(found, labels, ids, strict=True)
+            ]
+            got = scores[f"{feature}, smoothed 2"].protocols[mode]
+            for name, protocol in PROTOCOLS.items():
+                assert got[name] == np.mean([protocol(ranking) for ranking in rankings]), (
+                    feature,
+                    mode,
+                    name,
+                )
+
+
+def test_some_rows_alone():
+    signatures = with_whole_rows(made_signatures(30, n_classes=5, dim=3))
+    dense = signatures.dense()
+    for part, kept in (
+        (class_rows(signatures), slice(0, 5)),
+        (whole_rows(signatures), slice(5, 6)),
+        (rows_of(signatures, 2), slice(2, 3)),
+    ):
+        expected = np.zeros_like(dense)
+        expected[:, kept] = dense[:, kept]
+        np.testing.assert_array_equal(part.dense(), expected)
+        np.testing.assert_array_equal(part.histograms(), signatures.histograms())
+        np.testing.assert_array_equal(part.ids, signatures.ids)
+
+
+def test_parts_of_deep_are_measured_alone(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    encoder = Deep(tiny_encoder(tmp_path / "encoder.onnx"))
+    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features=[encoder, "hog"])
+    scores = evaluate(index, three_kinds, parts=True)
+    assert list(scores) == ["deep", "deep, class rows", "deep, whole row", "hog"]
+    assert [one.default for one in scores.values()] == ["none", "none", "none", "last"]
+    assert evaluate(index, three_kinds, 0.5)["hog"].default is None
+    # The same ranking as that of an index whose whole rows, or class rows, count for nothing.
+    for share, title in ((0, "deep, class rows"), (1, "deep, whole row")):
+        feature = Deep(encoder.path, whole_share=share)
+        other = Index.build(three_kinds.folder, tmp_path / str(share), model=tiny_model, features=feature)
+        got = evaluate(other, three_kinds)["deep"].protocols["none"]
+        assert got == pytest.approx(scores[title].protocols["none"])
+
+
 def test_evaluate_wants_exactly_the_data_sets_images(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
     index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog")
     fewer = Dataset("kinds", three_kinds.folder, three_kinds.paths[1:], three_kinds.labels[1:], ())
@@ -164,6 +335,38 @@ def test_tables_name_feature_protocol_and_mode():
     ]
 
 
+def test_the_default_search_is_bold():
+    scores = {
+        "deep": replace(figures(0.5), default="none"),
+        "kaze": replace(figures(0.25), default="last"),
+        "hog": figures(0.1),
+    }
+    lines = markdown(scores, 0.9).splitlines()
+    assert lines[2].startswith("| deep | **0.500** | 0.600 | 0.700 | **0.510** |")
+    assert lines[3].startswith("| kaze | 0.250 | **0.350** | 0.450 | 0.260 | **0.360** |")
+    assert lines[8].startswith("| deep | **0.520 / 0.530** | 0.620 / 0.630 |")
+    assert "**" not in lines[4]
+    assert lines[-1] == "Bold: a search that is not told otherwise, with or without smoothing."
+
+
+def test_the_command_measures_a_folder_with_distractors(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    town = (photo_folder / "town").rename(tmp_path / "town")
+    command = ["folder", str(photo_folder), "--distractors", str(town), "--model", str(tiny_model)]
+    command += ["--features", "hog", "--weighting", "share", "--smooth", "3"]
+    assert main([*command, "--json", str(tmp_path / "figures.json")]) == 0
+    assert "| hog, smoothed 3 | " in capsys.readouterr().out
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert (written["dataset"], written["images"], written["distractors"]) == ("folder", 12, 4)
+    assert written["recipe"]["features"][0]["weighting"] == "share"
+    assert list(written["scores"]) == ["hog", "hog, smoothed 3"]
+    assert written["scores"]["hog"]["default"] == "last"
+
+    assert main([*command[:3], str(photo_folder / "beach"), *command[4:]]) == 1
+    assert "distractors: expected images that are not in" in capsys.readouterr().err
+
+
 def test_the_command_prints_tables_and_writes_json(
     wang_like: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -193,6 +396,9 @@ def test_the_command_prints_tables_and_writes_json(
         (["--epsilon", "-1"], "epsilon: expected a number of 0 or more"),
         (["--features", "kaze,brisk"], "brisk"),
         (["--model", "nowhere.onnx"], "nowhere.onnx"),
+        (["--features", "hog", "--smooth", "-1"], "smooth: expected an integer from 0 to 1000"),
+        (["--features", "hog", "--encoder", "efficientnet-lite0"], "encoder: only feature deep has one"),
+        (["--features", "hog", "--distractors", "nowhere"], "nowhere: there is no such folder"),
     ],
 )
 def test_what_is_wrong_is_one_line(

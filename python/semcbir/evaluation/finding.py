@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Whether a photo's copy finds the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from semcbir._files import display_path
+from semcbir._validate import counted
+from semcbir.evaluation.copies import COPIES
+from semcbir.evaluation.datasets import DatasetError
+from semcbir.images.decode import ImageArray, load_image
+from semcbir.index.index import Index
+from semcbir.index.lookup import Record
+from semcbir.query import search
+
+_LISTED = 10
+_QUERIES_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class Found:
+    """How often a copy's original came back, in [0, 1]: as the ``first`` hit, and among the first ``ten``."""
+
+    first: float
+    ten: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures as values that JSON can hold."""
+        return asdict(self)
+
+
+def find_originals(index: Index, queries: int = 100) -> dict[str, dict[str, Found]]:
+    """Return, by feature and kind of copy (``COPIES``), how often copies find their originals.
+
+    Copies are made of the files of ``queries`` photos spread evenly over the index's, sorted by path. They
+    are searched for as photos from elsewhere, with the default settings of the feature.
+
+    Raises DatasetError if the index holds fewer photos, ImageError if one of them can no longer be read.
+    """
+    originals = spread(index, queries)
+    return {
+        feature: {kind: _found(index, feature, originals, copy) for kind, copy in COPIES.items()}
+        for feature in index.features
+    }
+
+
+def spread(index: Index, queries: int) -> list[Record]:
+    """Return the records of ``queries`` images spread evenly over the index's, sorted by the path's bytes."""
+    records = sorted(index, key=lambda record: bytes(record.path))
+    if not 1 <= queries <= len(records):
+        raise DatasetError(
+            f"queries: expected 1 to {len(records)}, for index {display_path(index.path)} holds "
+            f"{counted(len(records), 'image')}, got {queries}"
+        )
+    return [records[place * len(records) // queries] for place in range(queries)]
+
+
+def _found(
+    index: Index, feature: str, originals: Sequence[Record], copy: Callable[[ImageArray], ImageArray]
+) -> Found:
+    first = ten = 0
+    for start in range(0, len(originals), _QUERIES_AT_ONCE):
+        some = originals[start : start + _QUERIES_AT_ONCE]
+        copies = [copy(load_image(record.path, None)) for record in some]
+        for record, hits in zip(some, search(copies, index, _LISTED, feature=feature), strict=True):
+            ids = [hit.id for hit in hits]
+            first += ids[:1] == [record.id]
+            ten += record.id in ids
+    return Found(first / len(originals), ten / len(originals))
