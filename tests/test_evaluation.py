@@ -91,9 +91,8 @@ def test_a_folder_s_classes_are_the_folders_directly_below_it(tmp_path: Path):
     dataset = by_folder(str(root))
     assert (dataset.name, dataset.folder) == ("folder", root)
     assert dataset.class_names == ("Z", "a", "b")
-    found = {
-        path.relative_to(root).as_posix(): int(label) for path, label in zip(dataset.paths, dataset.labels)
-    }
+    files = [path.relative_to(root).as_posix() for path in dataset.paths]
+    found = dict(zip(files, dataset.labels.tolist(), strict=True))
     assert found == {name: "Zab".index(name[0]) for name in names}
     assert dataset.labels.dtype == np.int64
     assert dataset.folders == (root,)
@@ -137,12 +136,12 @@ def test_distractors_that_overlap_are_refused(tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(dataset.folder)
     for folder, count in ((dataset.folder, 4), (dataset.folder / "b", 2), (tmp_path, 4), (link, 4)):
-        with pytest.raises(DatasetError, match=rf"images that are not in .*set, got {count} images of it"):
+        with pytest.raises(DatasetError, match=rf"images that are not in .*set, got {count} images of those"):
             with_distractors(dataset, [folder])
-    with pytest.raises(DatasetError, match=r"images that are not in .*more, got 1 image of it in .*more"):
+    with pytest.raises(DatasetError, match=r"images that are not in .*more, got 1 image of those in .*more"):
         with_distractors(dataset, [more, more])
     (more / "2.jpg").symlink_to(dataset.paths[0])
-    with pytest.raises(DatasetError, match=r"got 1 image of it in .*more, such as .*2\.jpg"):
+    with pytest.raises(DatasetError, match=r"got 1 image of those in .*more, such as .*2\.jpg"):
         with_distractors(dataset, [more])
 
 
@@ -287,7 +286,7 @@ def test_parts_of_deep_are_measured_alone(three_kinds: Dataset, tiny_model: Path
     index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features=[encoder, "hog"])
     scores = evaluate(index, three_kinds, parts=True)
     assert list(scores) == ["deep", "deep, class rows", "deep, whole row", "hog"]
-    assert [one.default for one in scores.values()] == ["none", "none", "none", "last"]
+    assert [one.default for one in scores.values()] == ["none", None, None, "last"]
     assert evaluate(index, three_kinds, 0.5)["hog"].default is None
     # The same ranking as that of an index whose whole rows, or class rows, count for nothing.
     for share, title in ((0, "deep, class rows"), (1, "deep, whole row")):
@@ -356,7 +355,9 @@ def test_the_command_measures_a_folder_with_distractors(
     command = ["folder", str(photo_folder), "--distractors", str(town), "--model", str(tiny_model)]
     command += ["--features", "hog", "--weighting", "share", "--smooth", "3"]
     assert main([*command, "--json", str(tmp_path / "figures.json")]) == 0
-    assert "| hog, smoothed 3 | " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| hog, smoothed 3 | " in said
+    assert said.endswith("The database holds 12 images: 8 queries and 4 distractors.\n")
     written = json.loads((tmp_path / "figures.json").read_text())
     assert (written["dataset"], written["images"], written["distractors"]) == ("folder", 12, 4)
     assert written["recipe"]["features"][0]["weighting"] == "share"

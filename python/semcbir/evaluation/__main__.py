@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from semcbir._core import __version__
 from semcbir._files import absolute
 from semcbir._streams import make_output_safe, open_standard_streams
+from semcbir._validate import counted
 from semcbir.errors import SemcbirError
 from semcbir.evaluation.datasets import DATASETS, with_distractors
 from semcbir.evaluation.finding import find_originals
@@ -121,12 +122,17 @@ def _retrieval(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         scores = evaluate(
             index, dataset, options.epsilon, options.threads, smooth=smooth, parts=options.parts
         )
+        queries, images = len(dataset.paths), len(index)
         summary = _summary(index, options) | {
-            "distractors": len(index) - len(dataset.paths),
+            "distractors": images - queries,
             "epsilon": options.epsilon,
             "scores": {name: one.to_dict() for name, one in scores.items()},
         }
-    return markdown(scores, options.epsilon), summary
+    text = markdown(scores, options.epsilon)
+    if dataset.distractors:
+        others = counted(images - queries, "distractor")
+        text += f"\n\nThe database holds {images} images: {queries} queries and {others}."
+    return text, summary
 
 
 def _copies(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:

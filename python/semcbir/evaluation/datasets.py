@@ -110,8 +110,8 @@ def wang(folder: str | os.PathLike[str]) -> Dataset:
 def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]) -> Dataset:
     """Return ``dataset`` with the images of ``folders`` as distractors.
 
-    Raises DatasetError if a folder holds no image, or one of the data set's or of another of the folders (by
-    itself or through a link): it would count as relevant and as not. ImageError if a folder is not there.
+    Raises DatasetError if a folder holds no image, or one that is in the data set or in another of the
+    folders, too, by itself or through a link. ImageError if a folder is not there.
     """
     taken = {_identity(path): dataset.folder for path in (*dataset.paths, *dataset.distractors)}
     roots, found = list(dataset.distractor_folders), list(dataset.distractors)
@@ -122,7 +122,7 @@ def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]
         if twice := [path for path in images if _identity(path) in taken]:
             raise DatasetError(
                 f"distractors: expected images that are not in {display_path(taken[_identity(twice[0])])}, "
-                f"got {counted(len(twice), 'image')} of it in {display_path(root)}, "
+                f"got {counted(len(twice), 'image')} of those in {display_path(root)}, "
                 f"such as {display_path(twice[0])}"
             )
         taken.update((_identity(path), root) for path in images)

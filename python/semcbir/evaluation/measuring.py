@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,14 +67,14 @@ def evaluate(
     scores = {}
     for name in index.features:
         signatures = index.signatures(name)
-        searchers = {name: (index.searcher(name), signatures)}
+        scores[name] = measure(index.searcher(name), signatures, labels, epsilon, threads)
         if smooth:
-            searchers[f"{name}, smoothed {smooth}"] = (index.searcher(name, smooth=smooth), signatures)
+            searcher = index.searcher(name, smooth=smooth)
+            scores[f"{name}, smoothed {smooth}"] = measure(searcher, signatures, labels, epsilon, threads)
         if parts and signatures.whole:
             for what, part in (("class rows", class_rows(signatures)), ("whole row", whole_rows(signatures))):
-                searchers[f"{name}, {what}"] = (Searcher(part), part)
-        for title, (searcher, queries) in searchers.items():
-            scores[title] = measure(searcher, queries, labels, epsilon, threads)
+                one = measure(Searcher(part), part, labels, epsilon, threads)
+                scores[f"{name}, {what}"] = replace(one, default=None)  # no search does that
     return scores
 
 
