@@ -18,6 +18,7 @@ from made_signatures import made_signatures, with_whole_rows
 from semcbir import ImageError, Index, Searcher, Signatures, search
 from semcbir.evaluation.__main__ import main
 from semcbir.evaluation.datasets import Dataset, DatasetError, by_folder, wang, with_distractors
+from semcbir.evaluation.finding import find_originals
 from semcbir.evaluation.measuring import DISTRACTOR, MODES, Scores, evaluate, labels_by_id, measure
 from semcbir.evaluation.metrics import PROTOCOLS, judge
 from semcbir.evaluation.rows import class_rows, rows_of, whole_rows
@@ -456,3 +457,19 @@ def test_figures_on_wang(wang_dir: Path, ade_model: Path, tmp_path: Path):
     one = scores["kaze"]
     assert one.kept_pairs == pytest.approx(0.063, abs=0.01)
     assert one.penalised_relevant == pytest.approx(0.54, abs=0.03)
+
+
+@pytest.mark.slow
+def test_figures_of_the_default_search_on_wang(wang_dir: Path, tmp_path: Path):
+    dataset = wang(wang_dir)
+    index = Index.build(wang_dir, tmp_path / "index")
+    scores = evaluate(index, dataset, smooth=10, parts=True)
+    figures = {name: one.protocols["none"] for name, one in scores.items()}
+    assert figures["deep"]["ap"] >= 0.9
+    assert figures["deep"]["p@20 in"] >= 0.96
+    assert figures["deep, class rows"]["ap"] >= 0.85
+    assert figures["deep, smoothed 10"]["ap"] >= 0.95
+    found = find_originals(index)["deep"]
+    for kind in ("halved", "mirrored", "JPEG 20", "brighter by 40", "gamma 1.5"):
+        assert found[kind].first == 1, kind
+    assert found["cut to 80 %"].first >= 0.95
