@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m semcbir.evaluation")
     measures = parser.add_subparsers(dest="measure", required=True)
     for name in sorted(DATASETS):
-        what = "a folder of a sub-folder for each class" if name == "folder" else f"the data set {name}"
+        what = "a folder with a sub-folder for each class" if name == "folder" else f"the data set {name}"
         one = measures.add_parser(
             name,
             help=f"figures of {what}",
