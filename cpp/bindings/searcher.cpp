@@ -32,7 +32,8 @@ class PySearcher {
       : arrays_(), core_(own_segments(py::tuple(segments), dim)) {}
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
-                   py::ssize_t k, std::optional<double> epsilon, bool drop, int threads) const {
+                   py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
+                   std::optional<bool> screened) const {
     OwnedView queries = own_view(offsets, classes, proportions, "query_");
     own_centroids(queries, centroids, dim(), "query_");
     if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
@@ -43,7 +44,7 @@ class PySearcher {
     py::array_t<std::int64_t> kept(n_queries);
     const semcbir::SearchOptions options{static_cast<std::size_t>(k),
                                          epsilon.value_or(std::numeric_limits<double>::infinity()), drop,
-                                         threads};
+                                         threads, screening(screened)};
     const semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
                                        histogram_distances.mutable_data(), kept.mutable_data()};
     without_gil([&](const semcbir::Interrupted& interrupted) {
@@ -52,6 +53,12 @@ class PySearcher {
     return py::make_tuple(ids, distances, histogram_distances, kept);
   }
 
+  static semcbir::Screening screening(std::optional<bool> screened) {
+    if (!screened.has_value()) return semcbir::Screening::automatic;
+    return *screened ? semcbir::Screening::always : semcbir::Screening::never;
+  }
+
+  std::size_t screen_bytes() const { return core_.screen_bytes(); }
   py::ssize_t dim() const { return static_cast<py::ssize_t>(core_.dim()); }
   std::size_t size() const { return core_.size(); }
 
@@ -99,6 +106,9 @@ void register_searcher(py::module_& m) {
       .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
       .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
-           py::arg("drop"), py::arg("threads"),
-           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.");
+           py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
+           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
+           "screened: with narrow copies, which are built first; None: once that pays.")
+      .def_property_readonly("screen_bytes", &PySearcher::screen_bytes,
+                             "Bytes of the narrow copies, 0 before they are built.");
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 
+#include "kernels_avx2_screen.hpp"
 #include "kernels_impl.hpp"
 
 namespace semcbir {
@@ -50,7 +51,7 @@ struct Avx2 {
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>};
+const Kernels kernels{squared_distance<Avx2>, tile_dots, add_minima, add_products, at_least, clear_above};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include "kernels.hpp"
 #include "kernels_impl.hpp"
+#include "screen_kernels_impl.hpp"
 
 namespace semcbir {
 namespace {
@@ -44,7 +45,7 @@ struct Baseline {
   }
 };
 
-const Kernels kernels{squared_distance<Baseline>};
+const Kernels kernels{squared_distance<Baseline>, plain_tile_dots, plain_add_minima, plain_add_products, plain_at_least, plain_clear_above};
 
 }  // namespace
 

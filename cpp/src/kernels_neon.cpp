@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "kernels_impl.hpp"
+#include "screen_kernels_impl.hpp"
 
 namespace semcbir {
 namespace {
@@ -56,7 +57,7 @@ struct Neon {
   }
 };
 
-const Kernels kernels{squared_distance<Neon>};
+const Kernels kernels{squared_distance<Neon>, plain_tile_dots, plain_add_minima, plain_add_products, plain_at_least, plain_clear_above};
 
 }  // namespace
 

@@ -2,10 +2,12 @@
 #include "semcbir/searcher.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -13,6 +15,9 @@
 
 #include "exact.hpp"
 #include "kernels.hpp"
+#include "ranking.hpp"
+#include "screen.hpp"
+#include "screened_search.hpp"
 #include "semcbir/histogram.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/parallel.hpp"
@@ -33,10 +38,16 @@ constexpr std::size_t kLongRanking = 4096;
 // More tasks than threads, so that none waits long for the last one.
 constexpr std::size_t kTasksPerThread = 4;
 constexpr std::size_t kMinImagesPerShard = 256;
+// Building screens takes as long as some thirty searches without them.
+constexpr std::size_t kQueriesThatPay = 32;
+constexpr std::size_t kImagesThatPay = 2048;
+// Of longer rankings too many images would be candidates.
+constexpr std::size_t kRankingsThatPay = 16;
+// Screens number images with 32 bits, and products of whole rows fit into 32 bits.
+constexpr std::size_t kLargestScreenedSegment = std::size_t{1} << 32U;
+constexpr std::size_t kLargestScreenedDim = std::size_t{1} << 15U;
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
-double nan_to_infinity(double x) { return std::isnan(x) ? std::numeric_limits<double>::infinity() : x; }
 
 /// One query's view of the search: what it looks for and what it has found.
 class Query {
@@ -94,40 +105,24 @@ void for_each_part(const std::vector<SignatureView>& segments, std::size_t begin
   }
 }
 
-/// Writes the first k candidates, then -1 and infinity in place of missing ones.
-void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,
-                   const SearchOutput& out) {
-  std::int64_t* ids = out.ids + q * k;
-  float* distances = out.distances + q * k;
-  float* histogram_distances = out.histogram_distances + q * k;
-  const std::size_t n = std::min(k, ranking.size());
-  for (std::size_t i = 0; i < n; ++i) {
-    ids[i] = ranking[i].id;
-    distances[i] = static_cast<float>(std::sqrt(ranking[i].squared));
-    histogram_distances[i] = static_cast<float>(ranking[i].histogram);
-  }
-  std::fill(ids + n, ids + k, std::int64_t{-1});
-  std::fill(distances + n, distances + k, kInfinity);
-  std::fill(histogram_distances + n, histogram_distances + k, kInfinity);
-}
-
 /// A search under way: tasks are (group of queries, shard of the images), and where there is more than one
 /// shard the rankings of the shards are merged at the end.
 class Search {
  public:
   Search(const std::vector<SignatureView>& segments, std::size_t images, std::size_t dim,
-         const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
-         Interruption& interruption)
+         const SignatureView& queries, const std::vector<std::size_t>& numbers,
+         const SearchOptions& options, const SearchOutput& output, Interruption& interruption)
       : segments_(segments),
         images_(images),
         dim_(dim),
         queries_(queries),
+        numbers_(numbers),
         options_(options),
         output_(output),
         interruption_(interruption),
         kernels_(active_kernels()),
         group_size_(std::min(options.k, images) > kLongRanking ? 1 : kQueriesPerTask),
-        group_count_(divide_up(queries.images, group_size_)) {
+        group_count_(divide_up(numbers.size(), group_size_)) {
     const std::size_t tasks = kTasksPerThread * static_cast<std::size_t>(std::max(options.threads, 1));
     const std::size_t wanted_shards = group_count_ == 0 ? 1 : divide_up(tasks, group_count_);
     const std::size_t max_shards = std::max<std::size_t>(1, images / kMinImagesPerShard);
@@ -135,23 +130,23 @@ class Search {
   }
 
   void run() {
-    found_.resize(queries_.images * shards_);
-    kept_.resize(queries_.images * shards_);
+    found_.resize(numbers_.size() * shards_);
+    kept_.resize(numbers_.size() * shards_);
     parallel_for(
         group_count_ * shards_, options_.threads,
         [this](std::size_t task) { scan(task / shards_, task % shards_); }, &interruption_);
     if (shards_ == 1) return;
-    parallel_for(queries_.images, options_.threads, [this](std::size_t q) { merge(q); }, &interruption_);
+    parallel_for(numbers_.size(), options_.threads, [this](std::size_t q) { merge(q); }, &interruption_);
   }
 
  private:
   /// One task: compares the queries of a group with the images of a shard.
   void scan(std::size_t group, std::size_t shard) {
     const std::size_t first_query = group * group_size_;
-    const std::size_t last_query = std::min(first_query + group_size_, queries_.images);
+    const std::size_t last_query = std::min(first_query + group_size_, numbers_.size());
     std::vector<Query> queries;
     for (std::size_t q = first_query; q < last_query; ++q) {
-      queries.emplace_back(image_rows(queries_, q, dim_), dim_, options_, kernels_);
+      queries.emplace_back(image_rows(queries_, numbers_[q], dim_), dim_, options_, kernels_);
     }
     const std::size_t size = divide_up(images_, shards_);
     const std::size_t end = std::min((shard + 1) * size, images_);
@@ -177,7 +172,7 @@ class Search {
     const auto last = first + static_cast<std::ptrdiff_t>(shards_);
     std::int64_t kept = 0;
     for (auto shard = first; shard < last; ++shard) kept += kept_[static_cast<std::size_t>(shard)];
-    output_.kept[q] = kept;
+    output_.kept[numbers_[q]] = kept;
     std::vector<Candidate> ranking = std::exchange(found_[q * shards_], {});
     for (std::size_t s = q * shards_ + 1; s < (q + 1) * shards_; ++s) {
       const std::vector<Candidate> more = std::exchange(found_[s], {});
@@ -186,13 +181,14 @@ class Search {
       std::inplace_merge(ranking.begin(), ranking.begin() + middle, ranking.end());
       if (ranking.size() > options_.k) ranking.resize(options_.k);
     }
-    write_ranking(ranking, q, options_.k, output_);
+    write_ranking(ranking, numbers_[q], options_.k, output_);
   }
 
   const std::vector<SignatureView>& segments_;
   const std::size_t images_;
   const std::size_t dim_;
   const SignatureView& queries_;
+  const std::vector<std::size_t>& numbers_;  // of the queries that are searched for
   const SearchOptions& options_;
   const SearchOutput& output_;
   Interruption& interruption_;
@@ -200,21 +196,85 @@ class Search {
   const std::size_t group_size_;
   const std::size_t group_count_;
   std::size_t shards_ = 1;
-  std::vector<std::vector<Candidate>> found_;  // queries x shards, each in order
-  std::vector<std::int64_t> kept_;             // queries x shards
+  std::vector<std::vector<Candidate>> found_;  // numbers x shards, each in order
+  std::vector<std::int64_t> kept_;             // numbers x shards
 };
 
 }  // namespace
 
+/// The screens of a searcher's segments, which the first search that they pay for builds.
+///
+/// A thread that finds another one building them does without: there is no lock that a forked child could
+/// inherit while it is held.
+class Searcher::Screens {
+ public:
+  /// The screened segments, or null where a search for so many queries should do without.
+  const std::vector<ScreenedSegment>* get(const std::vector<SignatureView>& segments, std::size_t dim,
+                                          std::size_t queries, const SearchOptions& options,
+                                          Interruption& interruption) {
+    const Built* built = built_.load(std::memory_order_acquire);
+    if (built == nullptr) {
+      const std::size_t asked = asked_.fetch_add(queries, std::memory_order_relaxed) + queries;
+      if (options.screening == Screening::automatic && asked < kQueriesThatPay) return nullptr;
+      if (building_.exchange(true)) return nullptr;
+      try {
+        auto made = std::make_unique<Built>(segments, dim, options.threads, interruption);
+        owned_ = std::move(made);
+        built = owned_.get();
+        built_.store(built, std::memory_order_release);
+      } catch (...) {
+        building_.store(false);
+        throw;
+      }
+    }
+    return &built->screened;
+  }
+
+  std::size_t bytes() const {
+    const Built* built = built_.load(std::memory_order_acquire);
+    std::size_t sum = 0;
+    if (built == nullptr) return 0;
+    for (const Screen& screen : built->screens) sum += screen.bytes();
+    return sum;
+  }
+
+ private:
+  struct Built {
+    Built(const std::vector<SignatureView>& segments, std::size_t dim, int threads, Interruption& interruption) {
+      for (const SignatureView& segment : segments) {
+        screens.push_back(build_screen(segment, dim, threads, interruption));
+        live.push_back(live_masks(segment, screens.back()));
+      }
+      for (std::size_t s = 0; s < segments.size(); ++s) {
+        screened.push_back({&segments[s], &screens[s], live[s].data()});
+      }
+    }
+    std::vector<Screen> screens;
+    std::vector<std::vector<std::uint16_t>> live;
+    std::vector<ScreenedSegment> screened;
+  };
+
+  std::atomic<std::size_t> asked_{0};
+  std::atomic<bool> building_{false};
+  std::unique_ptr<const Built> owned_;
+  std::atomic<const Built*> built_{nullptr};
+};
+
 Searcher::Searcher(std::vector<SignatureView> segments, std::size_t dim)
-    : segments_(std::move(segments)), dim_(dim) {
+    : segments_(std::move(segments)), dim_(dim), screens_(std::make_unique<Screens>()) {
   if (dim < 1) throw std::invalid_argument("dim: expected at least 1, got 0");
   for (const SignatureView& segment : segments_) {
     images_ += segment.images;
+    largest_segment_ = std::max(largest_segment_, segment.images);
     size_ += static_cast<std::size_t>(
         std::count_if(segment.ids, segment.ids + segment.images, [](std::int64_t id) { return id >= 0; }));
   }
 }
+
+Searcher::Searcher(Searcher&&) noexcept = default;
+Searcher::~Searcher() = default;
+
+std::size_t Searcher::screen_bytes() const { return screens_->bytes(); }
 
 void Searcher::search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
                       const Interrupted& interrupted) const {
@@ -223,7 +283,31 @@ void Searcher::search(const SignatureView& queries, const SearchOptions& options
     throw std::invalid_argument("epsilon: expected at least 0, got " + std::to_string(options.epsilon));
   }
   Interruption interruption(interrupted);
-  Search(segments_, images_, dim_, queries, options, output, interruption).run();
+  std::vector<std::size_t> plain;
+  std::vector<std::size_t> screened;
+  std::vector<ImageRows> rows;
+  const std::vector<ScreenedSegment>* screens = nullptr;
+  if (worth_screening(options)) {
+    screens = screens_->get(segments_, dim_, queries.images, options, interruption);
+  }
+  for (std::size_t q = 0; q < queries.images; ++q) {
+    const ImageRows query = image_rows(queries, q, dim_);
+    if (screens != nullptr && can_be_screened(query, dim_, options.epsilon < kEverything)) {
+      screened.push_back(q);
+      rows.push_back(query);
+    } else {
+      plain.push_back(q);
+    }
+  }
+  Search(segments_, images_, dim_, queries, plain, options, output, interruption).run();
+  if (!screened.empty()) screened_search(*screens, dim_, rows, options, screened, output, interruption);
+}
+
+bool Searcher::worth_screening(const SearchOptions& options) const {
+  if (options.screening == Screening::never || images_ == 0 || dim_ > kLargestScreenedDim) return false;
+  if (largest_segment_ >= kLargestScreenedSegment) return false;
+  if (options.screening == Screening::always) return true;
+  return images_ >= kImagesThatPay && options.k <= images_ / kRankingsThatPay;
 }
 
 }  // namespace semcbir

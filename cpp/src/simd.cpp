@@ -43,16 +43,29 @@ bool cpu_has_avx512() {
   return (saved_state() & 0xE6) == 0xE6 && (static_cast<unsigned>(leaf7_ebx()) & needed) == needed;
 }
 
+bool cpu_has_vnni() {
+  if (!cpu_has_avx512()) return false;
+  int regs[4];
+  __cpuidex(regs, 7, 0);
+  return (regs[2] >> 11 & 1) != 0;
+}
+
 #elif defined(__x86_64__) || defined(_M_X64)
 
 // These include the check that the operating system saves the registers.
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") != 0; }
 bool cpu_has_avx512() { return __builtin_cpu_supports("avx512f") != 0; }
 
+bool cpu_has_vnni() {
+  return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512vnni") != 0;
+}
+
 #else
 
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512() { return false; }
+bool cpu_has_vnni() { return false; }
 
 #endif
 
@@ -62,6 +75,8 @@ const Kernels* kernels_of(SimdLevel level) {
       return kernels_avx2;
     case SimdLevel::avx512:
       return kernels_avx512;
+    case SimdLevel::avx512vnni:
+      return kernels_avx512vnni;
     case SimdLevel::neon:
       return kernels_neon;
     case SimdLevel::baseline:
@@ -74,6 +89,7 @@ std::vector<SimdLevel> find_levels() {
   std::vector<SimdLevel> levels{SimdLevel::baseline};
   if (kernels_avx2 != nullptr && cpu_has_avx2()) levels.push_back(SimdLevel::avx2);
   if (kernels_avx512 != nullptr && cpu_has_avx512()) levels.push_back(SimdLevel::avx512);
+  if (kernels_avx512vnni != nullptr && cpu_has_vnni()) levels.push_back(SimdLevel::avx512vnni);
   if (kernels_neon != nullptr) levels.push_back(SimdLevel::neon);
   return levels;
 }
@@ -91,6 +107,8 @@ const char* simd_name(SimdLevel level) {
       return "avx2";
     case SimdLevel::avx512:
       return "avx512";
+    case SimdLevel::avx512vnni:
+      return "avx512vnni";
     case SimdLevel::neon:
       return "neon";
     case SimdLevel::baseline:

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "semcbir/interruption.hpp"
@@ -11,11 +12,16 @@
 
 namespace semcbir {
 
+/// Whether a search looks at screens, narrow copies of the signatures, before it computes distances. The
+/// results are the same. Automatic: once so many queries have been searched for that it pays to build them.
+enum class Screening { automatic, never, always };
+
 struct SearchOptions {
   std::size_t k = 20;    ///< at least 1; may exceed the number of images
   double epsilon = 0.9;  ///< images with a histogram distance above it are penalised; none from 2 on
   bool drop = false;     ///< leave the penalised images out
   int threads = 1;
+  Screening screening = Screening::automatic;
 };
 
 /// Where a search of q queries writes, in the caller's memory.
@@ -35,10 +41,14 @@ class Searcher {
  public:
   /// Segments need centroids and ids and must have passed check_rows. `dim` is D.
   Searcher(std::vector<SignatureView> segments, std::size_t dim);
+  Searcher(Searcher&&) noexcept;
+  ~Searcher();
 
   std::size_t dim() const { return dim_; }
   /// Number of images that are not removed.
   std::size_t size() const { return size_; }
+  /// Bytes of memory that the screens take, 0 before they are built.
+  std::size_t screen_bytes() const;
 
   /// Searches with every image of `queries` (ids not needed). Throws std::invalid_argument for k = 0, an
   /// epsilon that is negative or NaN, and for bad threads. The calling thread asks `interrupted` now and
@@ -47,10 +57,16 @@ class Searcher {
               const Interrupted& interrupted = {}) const;
 
  private:
+  class Screens;
+
+  bool worth_screening(const SearchOptions& options) const;
+
   std::vector<SignatureView> segments_;
   std::size_t dim_;
   std::size_t images_ = 0;  // removed ones included
   std::size_t size_ = 0;
+  std::size_t largest_segment_ = 0;
+  std::unique_ptr<Screens> screens_;
 };
 
 }  // namespace semcbir

@@ -8,9 +8,9 @@
 namespace semcbir {
 
 /// Instruction sets that the distance kernel is written for. All give the same bits.
-enum class SimdLevel { baseline, avx2, avx512, neon };
+enum class SimdLevel { baseline, avx2, avx512, avx512vnni, neon };
 
-/// "baseline", "avx2", "avx512" or "neon".
+/// "baseline", "avx2", "avx512", "avx512vnni" or "neon".
 const char* simd_name(SimdLevel level);
 
 /// The levels that are compiled in and that this processor and operating system support, worst to best.

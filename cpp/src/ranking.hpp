@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// What every way of searching does with its candidates.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "semcbir/searcher.hpp"
+#include "top_k.hpp"
+
+namespace semcbir {
+
+/// A distance that is NaN, which damaged data can cause, counts as infinity.
+double nan_to_infinity(double x);
+
+/// Writes the first k candidates of query q, then -1 and infinity in place of missing ones.
+void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,
+                   const SearchOutput& out);
+
+}  // namespace semcbir

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// A narrow copy of signatures that finds candidates fast: its bounds are wrong in one direction only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "semcbir/interruption.hpp"
+#include "semcbir/signature_view.hpp"
+
+namespace semcbir {
+
+/// Images of a block: alike ones share blocks, and a block's columns stay in the cache.
+constexpr std::size_t kBlockImages = 256;
+/// Rows of a tile, whose products with a query are computed together.
+constexpr std::size_t kTileRows = 16;
+/// Masks of 16 bits for the images of a block.
+constexpr std::size_t kMasks = kBlockImages / kTileRows;
+/// Entries of a row that lie side by side in a tile.
+constexpr std::size_t kTileGroup = 4;
+/// Proportions are multiples of this part of 1, rounded up.
+constexpr std::uint32_t kProportionSteps = 32767;
+/// Classes that fewer images of a block have get no column there.
+constexpr std::size_t kFewestForColumn = 16;
+constexpr std::uint32_t kNoColumn = 0xffffffffU;
+
+/// The rows of one class in a block.
+struct ScreenClass {
+  std::uint16_t label;
+  std::uint16_t rows;
+  std::uint16_t largest_proportion;  ///< in steps
+  std::uint16_t largest_norm;        ///< in steps of the screen
+  float largest_scale;
+  std::uint32_t first;   ///< in the block's columns by row
+  std::uint32_t column;  ///< number of the class's column over all images of the block, or kNoColumn
+};
+
+/// Up to kBlockImages images, class by class. Row r of a class belongs to the image at places[first + r].
+struct ScreenBlock {
+  std::size_t images = 0;
+  std::vector<ScreenClass> classes;  ///< labels ascending
+  std::vector<float> lengths;        ///< by image: |x|^2 less all rounding; -infinity: always a candidate
+  float slack = 0;                   ///< what rounding can add to a bound from above, over all images
+  float shortest = 0;                ///< the smallest of lengths
+  std::vector<std::uint8_t> places;
+  std::vector<std::uint16_t> proportions;  ///< by row, in steps, rounded up
+  std::vector<std::uint16_t> norms;        ///< by row, in steps of the screen, rounded up
+  std::vector<float> scales;               ///< by row: what one step of its entries is
+  std::vector<std::uint16_t> columns;      ///< two for each class that has them: proportions, then norms
+  std::vector<std::uint8_t> entries;       ///< tiles, see ScreenLayout
+  std::vector<std::uint16_t> unsure;       ///< by image / 16, a bit each: eq. 1 must be computed
+};
+
+/// The screen of a view's images, in an order of its own.
+struct Screen {
+  std::size_t dim = 0;
+  std::size_t groups = 0;            ///< of kTileGroup entries in a row
+  std::vector<std::uint32_t> order;  ///< which image of the view is at each place
+  std::vector<ScreenBlock> blocks;
+  std::vector<float> sketches;  ///< the mean sketch of each block
+  float norm_step = 1;
+  float entry_error = 0;  ///< the largest ||x - s z|| / s of a row x that is stored as z with scale s
+  float entry_norm = 0;   ///< the largest ||x|| / s
+
+  /// Where row r of class c starts in its block's entries, and how far apart its groups are.
+  /// Tiles are full but for a class's last one, which is as narrow as its rows.
+  std::size_t tile_start(const ScreenClass& c, std::size_t tile) const {
+    return (c.first + tile * kTileRows) * groups * kTileGroup;
+  }
+
+  /// Bytes of memory.
+  std::size_t bytes() const;
+};
+
+/// Builds the screen of a view with centroids whose rows have passed check_rows.
+Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Interruption& interruption);
+
+}  // namespace semcbir

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: MIT
+#include "screened_search.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "clusters.hpp"
+#include "exact.hpp"
+#include "kernels.hpp"
+#include "ranking.hpp"
+#include "rounding.hpp"
+#include "semcbir/histogram.hpp"
+#include "semcbir/parallel.hpp"
+#include "top_k.hpp"
+
+namespace semcbir {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr std::size_t kQueriesPerGroup = 16;
+constexpr std::size_t kTasksPerThread = 4;
+constexpr std::size_t kFewestBlocksPerShard = 16;
+// A group's queries first look at that many blocks each, those likeliest to hold their neighbours.
+constexpr std::size_t kSeeds = 3;
+
+/// Which images of a block are still in question: bit i % 16 of masks[i / 16].
+struct Alive {
+  std::uint16_t masks[kMasks];
+
+  bool any() const {
+    std::uint16_t all = 0;
+    for (const std::uint16_t m : masks) all = static_cast<std::uint16_t>(all | m);
+    return all != 0;
+  }
+
+  /// Whether one of the places [first, last] is.
+  bool any_of(std::size_t first, std::size_t last) const {
+    const std::size_t a = first / kTileRows;
+    const std::size_t b = last / kTileRows;
+    const unsigned from = 0xffffU << (first % kTileRows);
+    const unsigned to = 0xffffU >> (kTileRows - 1 - last % kTileRows);
+    if (a == b) return (masks[a] & from & to) != 0;
+    if ((masks[a] & from) != 0 || (masks[b] & to) != 0) return true;
+    for (std::size_t m = a + 1; m < b; ++m) {
+      if (masks[m] != 0) return true;
+    }
+    return false;
+  }
+
+  template <class F>
+  void for_each(const F& f) const {
+    for (std::size_t m = 0; m < kMasks; ++m) {
+      for (unsigned bits = masks[m]; bits != 0; bits &= bits - 1) {
+        std::size_t low = 0;
+        while ((bits >> low & 1U) == 0) ++low;
+        f(m * kTileRows + low);
+      }
+    }
+  }
+};
+
+/// A query as screens see it.
+struct ScreenQuery {
+  ImageRows rows;
+  float length = 0;                  // |q|^2 less all rounding
+  float slack = 0;                   // what rounding can add to a bound from above
+  std::vector<std::int8_t> entries;  // by row, `groups` groups of four
+  std::vector<float> scales;         // what one step of a row's entries is
+  std::vector<float> norms;          // rounded up
+  std::vector<float> offs;           // b: the error of a product with a row of scale s is at most s b
+  std::vector<std::int32_t> sums;    // of a row's entries
+  std::vector<std::uint16_t> proportions;
+  float sketched[kSketch];
+};
+
+double squared_norm(const float* row, std::size_t dim) {
+  double sum = 0;
+  for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(row[d]) * static_cast<double>(row[d]);
+  return sum;
+}
+
+ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double entry_error, double entry_norm) {
+  ScreenQuery query;
+  query.rows = rows;
+  const std::size_t width = (dim + kTileGroup - 1) / kTileGroup * kTileGroup;
+  query.entries.assign(rows.count * width, 0);
+  // Sums of products of entries, up to 255 times these, stay within 32 bits.
+  const double largest_step = std::min(127.0, std::floor(2147483647.0 / (255.0 * static_cast<double>(dim))));
+  double total = 0;
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    const float* row = rows.centroids + i * dim;
+    float largest = 0;
+    for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(row[d]));
+    const float scale = static_cast<float>(static_cast<double>(largest) / largest_step);
+    double off = 0;
+    double stored = 0;
+    std::int32_t sum = 0;
+    for (std::size_t d = 0; d < dim; ++d) {
+      const auto x = static_cast<double>(row[d]);
+      const auto s = static_cast<double>(scale);
+      const double w = s > 0 ? std::max(-largest_step, std::min(largest_step, std::nearbyint(x / s))) : 0.0;
+      off += (x - s * w) * (x - s * w);
+      stored += s * w * s * w;
+      sum += static_cast<std::int32_t>(w);
+      query.entries[i * width + d] = static_cast<std::int8_t>(w);
+    }
+    const double squared = squared_norm(row, dim);
+    total += squared;
+    query.scales.push_back(scale);
+    query.norms.push_back(rounded_up(std::sqrt(squared) * (1 + 1e-9)));
+    query.offs.push_back(
+        rounded_up((std::sqrt(stored) * entry_error + std::sqrt(off) * entry_norm) * (1 + 1e-6)));
+    query.sums.push_back(sum);
+    query.proportions.push_back(proportion_steps_up(rows.proportions[i]));
+  }
+  const double rounding = total * relative_slack(rows.count);
+  query.length = rounded_down(total - rounding);
+  query.slack = rounded_up(2 * rounding + 1e-6 * total);
+  sketch(rows, dim, query.sketched);
+  return query;
+}
+
+/// An image that may be among the first k: its distance squared is at least `least`.
+struct Possible {
+  float least;
+  std::uint32_t segment;
+  std::uint32_t image;
+};
+
+/// What one query has found in one shard.
+struct Found {
+  std::vector<Possible> possible;
+  std::vector<float> bounds;  // a heap: the k smallest bounds from above, the largest first
+  std::int64_t kept = 0;
+};
+
+/// A bound that threads lower together: no image beyond it can be among the first k.
+class SharedBound {
+ public:
+  SharedBound() = default;
+  SharedBound(SharedBound&& other) noexcept : value_(other.value_.load()) {}
+  float get() const { return value_.load(std::memory_order_relaxed); }
+  void lower(float value) {
+    float now = get();
+    while (value < now && !value_.compare_exchange_weak(now, value, std::memory_order_relaxed)) {
+    }
+  }
+
+ private:
+  std::atomic<float> value_{kInf};
+};
+
+/// A class that a query and a block share.
+struct Shared {
+  const ScreenClass* c;
+  std::size_t row;  // of the query
+};
+
+enum class Wanted { kept, penalized };
+
+/// Looks at blocks for one query.
+class Scanner {
+ public:
+  Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options, const Kernels& kernels)
+      : segments_(segments),
+        k_(options.k),
+        filtered_(options.epsilon < 2.0),
+        epsilon_(options.epsilon),
+        kernels_(kernels) {
+    if (!filtered_) return;
+    const double least = 1.0 - options.epsilon / 2.0;  // of the sum of minima, where proportions sum to 1
+    const double steps = static_cast<double>(kProportionSteps);
+    possible_ = static_cast<std::uint16_t>(std::max(0.0, std::ceil((least - 1.1 * kProportionsOff) * steps)));
+    certain_ = static_cast<std::size_t>(std::max(0.0, std::ceil((least + 1.1 * kProportionsOff) * steps)));
+  }
+
+  void scan(std::size_t segment, std::size_t number, const ScreenQuery& query, Wanted wanted,
+            SharedBound& bound, Found& found) {
+    const Screen& screen = *segments_[segment].screen;
+    const ScreenBlock& block = screen.blocks[number];
+    share(block, query);
+    if (!passing(segment, number, block, query, wanted, found)) return;
+    if (!estimate(screen, block, query, bound.get())) return;
+    refine(screen, block, query, bound);
+    collect(segment, number, block, query, bound, found);
+  }
+
+ private:
+  /// Finds the classes that query and block share.
+  void share(const ScreenBlock& block, const ScreenQuery& query) {
+    shared_.clear();
+    std::size_t i = 0;
+    for (std::size_t c = 0; c < block.classes.size() && i < query.rows.count;) {
+      const std::uint16_t of_block = block.classes[c].label;
+      const std::uint16_t of_query = query.rows.classes[i];
+      if (of_block == of_query) shared_.push_back({&block.classes[c], i});
+      c += of_block <= of_query ? 1 : 0;
+      i += of_query <= of_block ? 1 : 0;
+    }
+  }
+
+  /// Finds the images of the block that are wanted; false if there are none.
+  bool passing(std::size_t segment, std::size_t number, const ScreenBlock& block, const ScreenQuery& query,
+               Wanted wanted, Found& found) {
+    std::memcpy(alive_.masks, &segments_[segment].live[number * kMasks], sizeof(alive_.masks));
+    if (!filtered_) {
+      alive_.for_each([&](std::size_t) { ++found.kept; });
+      return alive_.any();
+    }
+    std::size_t most = 0;
+    for (const Shared& s : shared_) most += std::min(s.c->largest_proportion, query.proportions[s.row]);
+    bool some_unsure = false;
+    for (const std::uint16_t u : block.unsure) some_unsure = some_unsure || u != 0;
+    if (most < possible_ && !some_unsure && wanted == Wanted::kept) return false;
+    std::uint16_t sums[kBlockImages] = {};
+    for (const Shared& s : shared_) {
+      const std::uint16_t p = query.proportions[s.row];
+      if (s.c->column != kNoColumn) {
+        kernels_.add_minima(sums, &block.columns[2 * s.c->column * kBlockImages], p, kBlockImages);
+        continue;
+      }
+      for (std::size_t r = s.c->first; r < s.c->first + s.c->rows; ++r) {
+        std::uint16_t& sum = sums[block.places[r]];
+        sum = static_cast<std::uint16_t>(sum + std::min(block.proportions[r], p));
+      }
+    }
+    Alive may{};
+    Alive does{};
+    kernels_.at_least(sums, possible_, kBlockImages, may.masks);
+    const std::size_t certain = certain_ + shared_.size();
+    if (certain <= 0xffff)
+      kernels_.at_least(sums, static_cast<std::uint16_t>(certain), kBlockImages, does.masks);
+    Alive ask{};
+    for (std::size_t m = 0; m < kMasks; ++m) {
+      const std::uint16_t unsure = block.unsure[m];
+      ask.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & ((may.masks[m] & ~does.masks[m]) | unsure));
+      does.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & does.masks[m] & ~unsure);
+    }
+    const SignatureView& view = *segments_[segment].view;
+    const Screen& screen = *segments_[segment].screen;
+    ask.for_each([&](std::size_t place) {
+      const std::uint32_t image = screen.order[number * kBlockImages + place];
+      const double h = histogram_distance(query.rows, image_rows(view, image, screen.dim));
+      if (h <= epsilon_) does.masks[place / kTileRows] |= bit(place);
+    });
+    if (wanted == Wanted::kept) {
+      does.for_each([&](std::size_t) { ++found.kept; });
+      alive_ = does;
+    } else {
+      for (std::size_t m = 0; m < kMasks; ++m) {
+        alive_.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & ~does.masks[m]);
+      }
+    }
+    return alive_.any();
+  }
+
+  /// Bounds all distances by norms: |q|^2 + |x|^2 - 2 sum of |q_c| |x_c|. False if no image is left.
+  bool estimate(const Screen& screen, const ScreenBlock& block, const ScreenQuery& query, float bound) {
+    double products = 0;
+    for (const Shared& s : shared_) {
+      products += static_cast<double>(query.norms[s.row]) * static_cast<double>(s.c->largest_norm);
+    }
+    const double lengths = static_cast<double>(query.length) + static_cast<double>(block.shortest);
+    // So far away are all images of the block at least; the lengths leave room for the rounding here.
+    if (lengths - 2 * products * static_cast<double>(screen.norm_step) > static_cast<double>(bound))
+      return false;
+    for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = block.lengths[i] + query.length;
+    for (const Shared& s : shared_) {
+      const float factor = -2.0F * query.norms[s.row] * screen.norm_step;
+      if (s.c->column != kNoColumn) {
+        const std::uint16_t* column = &block.columns[(2 * s.c->column + 1) * kBlockImages];
+        kernels_.add_products(least_, column, factor, kBlockImages);
+        continue;
+      }
+      for (std::size_t r = s.c->first; r < s.c->first + s.c->rows; ++r) {
+        least_[block.places[r]] += factor * static_cast<float>(block.norms[r]);
+      }
+    }
+    kernels_.clear_above(least_, bound, kBlockImages, alive_.masks);
+    return alive_.any();
+  }
+
+  /// Replaces norms by products of entries, class by class, while images are left.
+  void refine(const Screen& screen, const ScreenBlock& block, const ScreenQuery& query,
+              const SharedBound& bound) {
+    std::sort(shared_.begin(), shared_.end(), [&](const Shared& a, const Shared& b) {
+      return query.norms[a.row] > query.norms[b.row] ||
+             (query.norms[a.row] == query.norms[b.row] && a.row < b.row);
+    });
+    const std::size_t width = screen.groups * kTileGroup;
+    for (const Shared& s : shared_) {
+      bool changed = false;
+      const float product = -2.0F * query.scales[s.row];
+      const float off = -2.0F * query.offs[s.row];
+      const float norm = 2.0F * query.norms[s.row] * screen.norm_step;
+      const std::int32_t zero = 128 * query.sums[s.row];
+      for (std::size_t t = 0; t * kTileRows < s.c->rows; ++t) {
+        const std::size_t first = s.c->first + t * kTileRows;
+        const std::size_t rows = std::min(kTileRows, s.c->rows - t * kTileRows);
+        if (!alive_.any_of(block.places[first], block.places[first + rows - 1])) continue;
+        changed = true;
+        std::int32_t dots[kTileRows];
+        kernels_.tile_dots(&block.entries[screen.tile_start(*s.c, t)], rows * kTileGroup,
+                           &query.entries[s.row * width], screen.groups, dots);
+        for (std::size_t r = 0; r < rows; ++r) {
+          const float term = static_cast<float>(dots[r] - zero) * product + off;
+          least_[block.places[first + r]] +=
+              block.scales[first + r] * term + norm * static_cast<float>(block.norms[first + r]);
+        }
+      }
+      if (!changed) continue;
+      kernels_.clear_above(least_, bound.get(), kBlockImages, alive_.masks);
+      if (!alive_.any()) return;
+    }
+  }
+
+  /// Notes the images that are left, and lowers the bound.
+  void collect(std::size_t segment, std::size_t number, const ScreenBlock& block, const ScreenQuery& query,
+               SharedBound& bound, Found& found) {
+    double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
+    for (const Shared& s : shared_) {
+      slack += 4.0 * static_cast<double>(query.offs[s.row]) * static_cast<double>(s.c->largest_scale);
+    }
+    const std::uint32_t* order = &segments_[segment].screen->order[number * kBlockImages];
+    alive_.for_each([&](std::size_t place) {
+      const float least = least_[place];
+      if (least > bound.get()) return;
+      found.possible.push_back({least, static_cast<std::uint32_t>(segment), order[place]});
+      if (!std::isfinite(least)) return;
+      const float most = rounded_up(static_cast<double>(least) + slack);
+      if (found.bounds.size() < k_) {
+        found.bounds.push_back(most);
+        std::push_heap(found.bounds.begin(), found.bounds.end());
+      } else if (most < found.bounds.front()) {
+        std::pop_heap(found.bounds.begin(), found.bounds.end());
+        found.bounds.back() = most;
+        std::push_heap(found.bounds.begin(), found.bounds.end());
+      } else {
+        return;
+      }
+      if (found.bounds.size() == k_) bound.lower(found.bounds.front());
+    });
+  }
+
+  const std::vector<ScreenedSegment>& segments_;
+  const std::size_t k_;
+  const bool filtered_;
+  const double epsilon_;
+  std::uint16_t possible_ = 0;  // fewer steps: surely penalised
+  std::size_t certain_ = 0;     // and so many more than shared classes: surely kept
+  const Kernels& kernels_;
+  std::vector<Shared> shared_;
+  Alive alive_{};
+  float least_[kBlockImages];
+};
+
+/// A block of a segment.
+struct BlockAt {
+  std::uint32_t segment;
+  std::uint32_t number;
+};
+
+class ScreenedSearch {
+ public:
+  ScreenedSearch(const std::vector<ScreenedSegment>& segments, std::size_t dim,
+                 const std::vector<ImageRows>& queries, const SearchOptions& options,
+                 const std::vector<std::size_t>& numbers, const SearchOutput& output,
+                 Interruption& interruption)
+      : segments_(segments),
+        dim_(dim),
+        options_(options),
+        numbers_(numbers),
+        output_(output),
+        interruption_(interruption),
+        kernels_(active_kernels()) {
+    double entry_error = 0;
+    double entry_norm = 0;
+    for (std::size_t s = 0; s < segments.size(); ++s) {
+      entry_error = std::max(entry_error, static_cast<double>(segments[s].screen->entry_error));
+      entry_norm = std::max(entry_norm, static_cast<double>(segments[s].screen->entry_norm));
+      for (std::size_t b = 0; b < segments[s].screen->blocks.size(); ++b) {
+        blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b)});
+      }
+    }
+    for (const ImageRows& rows : queries) queries_.push_back(make_query(rows, dim, entry_error, entry_norm));
+    verified_.resize(queries.size());
+  }
+
+  void run() {
+    std::vector<std::size_t> all(queries_.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    look(all, Wanted::kept);
+    if (!options_.drop && options_.epsilon < 2.0) {
+      std::vector<std::size_t> missing;
+      for (const std::size_t q : all) {
+        if (verified_[q].size() < options_.k) missing.push_back(q);
+      }
+      look(missing, Wanted::penalized);
+    }
+    for (const std::size_t q : all) {
+      write_ranking(verified_[q], numbers_[q], options_.k, output_);
+    }
+  }
+
+ private:
+  /// Finds the wanted images of some queries and appends them to what they have.
+  void look(const std::vector<std::size_t>& queries, Wanted wanted) {
+    if (queries.empty()) return;
+    const auto threads = static_cast<std::size_t>(options_.threads);
+    const std::size_t groups = (queries.size() + kQueriesPerGroup - 1) / kQueriesPerGroup;
+    const std::size_t tasks = threads == 1 ? 1 : kTasksPerThread * threads;
+    const std::size_t most = std::max<std::size_t>(1, blocks_.size() / kFewestBlocksPerShard);
+    const std::size_t shards = std::min(most, (tasks + groups - 1) / groups);
+    std::vector<SharedBound> bounds(queries.size());
+    std::vector<Found> found(queries.size() * shards);
+    parallel_for(
+        groups * shards, options_.threads,
+        [&](std::size_t task) {
+          const std::size_t first = task / shards * kQueriesPerGroup;
+          const std::size_t last = std::min(first + kQueriesPerGroup, queries.size());
+          scan_group(queries, first, last, task % shards, shards, wanted, bounds, found);
+        },
+        &interruption_);
+    parallel_for(
+        queries.size(), options_.threads,
+        [&](std::size_t i) { verify(queries[i], wanted, bounds[i].get(), &found[i * shards], shards); },
+        &interruption_);
+  }
+
+  void scan_group(const std::vector<std::size_t>& queries, std::size_t first, std::size_t last,
+                  std::size_t shard, std::size_t shards, Wanted wanted, std::vector<SharedBound>& bounds,
+                  std::vector<Found>& found) {
+    const std::size_t begin = blocks_.size() * shard / shards;
+    const std::size_t end = blocks_.size() * (shard + 1) / shards;
+    Scanner scanner(segments_, options_, kernels_);
+    std::vector<std::vector<std::size_t>> seeds(last - first);
+    const auto scan = [&](std::size_t i, std::size_t b) {
+      scanner.scan(blocks_[b].segment, blocks_[b].number, queries_[queries[i]], wanted, bounds[i],
+                   found[i * shards + shard]);
+    };
+    for (std::size_t i = first; i < last; ++i) {
+      seeds[i - first] = nearest_blocks(queries_[queries[i]], begin, end);
+      for (const std::size_t b : seeds[i - first]) scan(i, b);
+      interruption_.check(kSeeds * kBlockImages);
+    }
+    for (std::size_t b = begin; b < end; ++b) {
+      for (std::size_t i = first; i < last; ++i) {
+        const std::vector<std::size_t>& done = seeds[i - first];
+        if (std::find(done.begin(), done.end(), b) == done.end()) scan(i, b);
+      }
+      interruption_.check((last - first) * kBlockImages / 8);
+    }
+  }
+
+  /// The blocks of [begin, end) whose mean sketches are nearest to the query's.
+  std::vector<std::size_t> nearest_blocks(const ScreenQuery& query, std::size_t begin,
+                                          std::size_t end) const {
+    std::vector<std::pair<float, std::size_t>> near;
+    near.reserve(end - begin);
+    for (std::size_t b = begin; b < end; ++b) {
+      const float* mean = &segments_[blocks_[b].segment].screen->sketches[blocks_[b].number * kSketch];
+      float sum = 0;
+      for (std::size_t s = 0; s < kSketch; ++s)
+        sum += (mean[s] - query.sketched[s]) * (mean[s] - query.sketched[s]);
+      near.emplace_back(sum, b);
+    }
+    const std::size_t n = std::min(kSeeds, near.size());
+    std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(n), near.end());
+    std::vector<std::size_t> found;
+    for (std::size_t i = 0; i < n; ++i) found.push_back(near[i].second);
+    return found;
+  }
+
+  /// Computes distances of possible images, likeliest first, until no other can be among the first k.
+  void verify(std::size_t q, Wanted wanted, float bound, Found* found, std::size_t shards) {
+    std::vector<Possible> possible;
+    std::int64_t kept = 0;
+    for (std::size_t s = 0; s < shards; ++s) {
+      for (const Possible& p : found[s].possible) {
+        if (!(p.least > bound)) possible.push_back(p);
+      }
+      kept += found[s].kept;
+    }
+    std::sort(possible.begin(), possible.end(), [](const Possible& a, const Possible& b) {
+      // What has no bound comes first.
+      return !std::isnan(b.least) && (std::isnan(a.least) || a.least < b.least);
+    });
+    std::vector<Candidate>& verified = verified_[q];
+    const std::size_t wanted_count = options_.k - verified.size();
+    std::vector<Candidate> heap;
+    for (const Possible& p : possible) {
+      const bool full = heap.size() == wanted_count;
+      if (full && static_cast<double>(p.least) > heap.front().squared) break;
+      const SignatureView& view = *segments_[p.segment].view;
+      const ImageRows image = image_rows(view, p.image, dim_);
+      const double squared = kernels_.squared_distance(queries_[q].rows, image, dim_);
+      const Candidate candidate{wanted == Wanted::penalized, nan_to_infinity(squared), view.ids[p.image],
+                                nan_to_infinity(histogram_distance(queries_[q].rows, image))};
+      if (full && !(candidate < heap.front())) continue;
+      if (full) {
+        std::pop_heap(heap.begin(), heap.end());
+        heap.back() = candidate;
+      } else {
+        heap.push_back(candidate);
+      }
+      std::push_heap(heap.begin(), heap.end());
+      interruption_.check(1);
+    }
+    std::sort(heap.begin(), heap.end());
+    verified.insert(verified.end(), heap.begin(), heap.end());
+    if (wanted == Wanted::kept) output_.kept[numbers_[q]] = kept;
+  }
+
+  const std::vector<ScreenedSegment>& segments_;
+  const std::size_t dim_;
+  const SearchOptions& options_;
+  const std::vector<std::size_t>& numbers_;
+  const SearchOutput& output_;
+  Interruption& interruption_;
+  const Kernels& kernels_;
+  std::vector<ScreenQuery> queries_;
+  std::vector<BlockAt> blocks_;
+  std::vector<std::vector<Candidate>> verified_;
+};
+
+}  // namespace
+
+std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& screen) {
+  std::vector<std::uint16_t> masks(screen.blocks.size() * kMasks, 0);
+  for (std::size_t place = 0; place < screen.order.size(); ++place) {
+    if (view.ids[screen.order[place]] >= 0) masks[place / kTileRows] |= bit(place);
+  }
+  return masks;
+}
+
+bool can_be_screened(const ImageRows& query, std::size_t dim, bool filtered) {
+  double total = 0;
+  double shares = 0;
+  bool are_shares = true;
+  for (std::size_t i = 0; i < query.count; ++i) {
+    total += squared_norm(query.centroids + i * dim, dim);
+    const auto p = static_cast<double>(query.proportions[i]);
+    are_shares = are_shares && p >= 0 && p <= 1;
+    shares += p;
+  }
+  const bool one = are_shares && std::fabs(shares - 1) <= kProportionsOff;
+  return total < kLargestSquare && total > 1 / kLargestSquare && (one || !filtered);
+}
+
+void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t dim,
+                     const std::vector<ImageRows>& queries, const SearchOptions& options,
+                     const std::vector<std::size_t>& numbers, const SearchOutput& output,
+                     Interruption& interruption) {
+  ScreenedSearch(segments, dim, queries, options, numbers, output, interruption).run();
+}
+
+}  // namespace semcbir
