@@ -19,9 +19,14 @@ constexpr std::size_t kSketch = 16;
 /// them.
 void sketch(const ImageRows& image, std::size_t dim, float out[kSketch]);
 
-/// The images of a view in an order that puts alike ones into the same runs of `block`, and within those into
-/// the same runs of 16. `sketches` are those of all images.
-std::vector<std::uint32_t> clustered_order(const std::vector<float>& sketches, std::size_t block, int threads,
-                                           Interruption& interruption);
+/// Images in an order in which runs of alike ones are blocks, and within those runs of 16 are alike.
+struct Clusters {
+  std::vector<std::uint32_t> order;
+  std::vector<std::size_t> ends;  ///< of the blocks
+};
+
+/// Clusters images into blocks of at most `block`; `sketches` are those of all images.
+Clusters clustered(const std::vector<float>& sketches, std::size_t block, int threads,
+                   Interruption& interruption);
 
 }  // namespace semcbir

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "clusters.hpp"
@@ -62,6 +63,7 @@ class Builder {
   double entry_norm = 0;
 
   void build(std::size_t first, std::size_t last, ScreenBlock& block) {
+    block.first = first;
     block.images = last - first;
     block.unsure.assign(kBlockImages / kTileRows, 0);
     block.lengths.assign(kBlockImages, std::numeric_limits<float>::infinity());
@@ -181,10 +183,63 @@ class Builder {
   std::vector<std::uint16_t> labels_;               // classes of the block
 };
 
+/// Classes that fewer than one in so many blocks have are listed, not kept as columns.
+constexpr std::size_t kBlocksPerEntry = 8;
+
+/// Fills in what the screen says of its blocks.
+void summarize(Screen& screen) {
+  const std::size_t padded = screen.padded_blocks();
+  screen.shortest.assign(padded, std::numeric_limits<float>::infinity());
+  screen.unsure.assign(padded, 0);
+  std::vector<std::uint32_t> count(kMaxClasses, 0);
+  for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
+    const ScreenBlock& block = screen.blocks[b];
+    screen.shortest[b] = block.shortest;
+    for (const std::uint16_t u : block.unsure) screen.unsure[b] |= u != 0 ? 1 : 0;
+    for (const ScreenClass& c : block.classes) ++count[c.label];
+  }
+  std::vector<std::size_t> number(kMaxClasses, 0);
+  std::size_t columns = 0;
+  std::size_t entries = 0;
+  for (std::size_t label = 0; label < kMaxClasses; ++label) {
+    if (count[label] == 0) continue;
+    number[label] = screen.summaries.size();
+    ScreenSummary summary{static_cast<std::uint16_t>(label), static_cast<std::uint32_t>(entries), 0, columns};
+    if (count[label] * kBlocksPerEntry >= screen.blocks.size()) {
+      columns += 2 * padded;
+    } else {
+      summary.entries = count[label];
+      entries += count[label];
+    }
+    screen.summaries.push_back(summary);
+  }
+  screen.summary_columns.assign(columns, 0);
+  screen.summary_blocks.assign(entries, 0);
+  screen.summary_values.assign(2 * entries, 0);
+  std::vector<std::uint32_t> filled(screen.summaries.size(), 0);
+  for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
+    for (const ScreenClass& c : screen.blocks[b].classes) {
+      const std::size_t n = number[c.label];
+      const ScreenSummary& summary = screen.summaries[n];
+      if (summary.entries == 0) {
+        screen.summary_columns[summary.column + b] = c.largest_proportion;
+        screen.summary_columns[summary.column + padded + b] = c.largest_norm;
+      } else {
+        const std::size_t at = summary.first + filled[n]++;
+        screen.summary_blocks[at] = static_cast<std::uint32_t>(b);
+        screen.summary_values[2 * at] = c.largest_proportion;
+        screen.summary_values[2 * at + 1] = c.largest_norm;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::size_t Screen::bytes() const {
-  std::size_t sum = order.capacity() * sizeof(order[0]) + sketches.capacity() * sizeof(float);
+  std::size_t sum = order.capacity() * sizeof(order[0]) + summaries.capacity() * sizeof(ScreenSummary) +
+                    2 * (summary_columns.capacity() + summary_values.capacity()) +
+                    4 * (summary_blocks.capacity() + shortest.capacity()) + unsure.capacity();
   for (const ScreenBlock& b : blocks) {
     sum += sizeof(b) + b.classes.capacity() * sizeof(ScreenClass) + b.lengths.capacity() * sizeof(float) +
            b.places.capacity() + 2 * (b.proportions.capacity() + b.norms.capacity() + b.columns.capacity()) +
@@ -216,12 +271,12 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
       &interruption);
   const double norm = chunks == 0 ? 0.0 : *std::max_element(largest.begin(), largest.end());
   if (norm > 0) screen.norm_step = rounded_up(norm / kLargestNormStep);
-  screen.order = clustered_order(sketches, kBlockImages, threads, interruption);
+  Clusters clusters = clustered(sketches, kBlockImages, threads, interruption);
+  screen.order = std::move(clusters.order);
 
-  const std::size_t blocks = (view.images + kBlockImages - 1) / kBlockImages;
+  const std::size_t blocks = clusters.ends.size();
   const std::size_t tasks = std::min(blocks, 8 * static_cast<std::size_t>(threads));
   screen.blocks.resize(blocks);
-  screen.sketches.assign(blocks * kSketch, 0.0F);
   std::vector<double> errors(tasks, 0.0);
   std::vector<double> norms(tasks, 0.0);
   parallel_for(
@@ -229,15 +284,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
       [&](std::size_t task) {
         Builder builder(view, screen);
         for (std::size_t b = blocks * task / tasks; b < blocks * (task + 1) / tasks; ++b) {
-          const std::size_t first = b * kBlockImages;
-          const std::size_t last = std::min(first + kBlockImages, view.images);
-          builder.build(first, last, screen.blocks[b]);
-          for (std::size_t i = first; i < last; ++i) {
-            for (std::size_t s = 0; s < kSketch; ++s) {
-              screen.sketches[b * kSketch + s] +=
-                  sketches[screen.order[i] * kSketch + s] / static_cast<float>(last - first);
-            }
-          }
+          builder.build(b == 0 ? 0 : clusters.ends[b - 1], clusters.ends[b], screen.blocks[b]);
           interruption.check(kBlockImages);
         }
         errors[task] = builder.entry_error;
@@ -248,6 +295,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
     screen.entry_error = rounded_up(*std::max_element(errors.begin(), errors.end()));
     screen.entry_norm = rounded_up(*std::max_element(norms.begin(), norms.end()));
   }
+  summarize(screen);
   return screen;
 }
 

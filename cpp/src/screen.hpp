@@ -38,6 +38,7 @@ struct ScreenClass {
 
 /// Up to kBlockImages images, class by class. Row r of a class belongs to the image at places[first + r].
 struct ScreenBlock {
+  std::size_t first = 0;  ///< in the screen's order
   std::size_t images = 0;
   std::vector<ScreenClass> classes;  ///< labels ascending
   std::vector<float> lengths;        ///< by image: |x|^2 less all rounding; -infinity: always a candidate
@@ -52,13 +53,27 @@ struct ScreenBlock {
   std::vector<std::uint16_t> unsure;       ///< by image / 16, a bit each: eq. 1 must be computed
 };
 
+/// The largest values of a class in each block: columns over all blocks, or entries of some.
+struct ScreenSummary {
+  std::uint16_t label;
+  std::uint32_t first;    ///< in entries
+  std::uint32_t entries;  ///< 0 where there are columns
+  std::size_t column;     ///< where the columns start
+};
+
 /// The screen of a view's images, in an order of its own.
 struct Screen {
   std::size_t dim = 0;
   std::size_t groups = 0;            ///< of kTileGroup entries in a row
   std::vector<std::uint32_t> order;  ///< which image of the view is at each place
   std::vector<ScreenBlock> blocks;
-  std::vector<float> sketches;  ///< the mean sketch of each block
+  // What summaries say of the blocks: a block of blocks, so to speak.
+  std::vector<ScreenSummary> summaries;        ///< labels ascending
+  std::vector<std::uint16_t> summary_columns;  ///< of a class: proportions, then norms
+  std::vector<std::uint32_t> summary_blocks;   ///< of entries: which block
+  std::vector<std::uint16_t> summary_values;   ///< of entries: proportion and norm
+  std::vector<float> shortest;                 ///< of each block, infinity up to padded_blocks()
+  std::vector<std::uint8_t> unsure;            ///< of each block: whether it has images that are
   float norm_step = 1;
   float entry_error = 0;  ///< the largest ||x - s z|| / s of a row x that is stored as z with scale s
   float entry_norm = 0;   ///< the largest ||x|| / s
@@ -68,6 +83,9 @@ struct Screen {
   std::size_t tile_start(const ScreenClass& c, std::size_t tile) const {
     return (c.first + tile * kTileRows) * groups * kTileGroup;
   }
+
+  /// The number of blocks, rounded up to a multiple of what kernels take.
+  std::size_t padded_blocks() const { return (blocks.size() + kTileRows - 1) / kTileRows * kTileRows; }
 
   /// Bytes of memory.
   std::size_t bytes() const;

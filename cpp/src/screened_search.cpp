@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "clusters.hpp"
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "ranking.hpp"
@@ -25,6 +24,8 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr std::size_t kQueriesPerGroup = 16;
+// Queries whose outlines are in memory together.
+constexpr std::size_t kQueriesAtOnce = 256;
 constexpr std::size_t kTasksPerThread = 4;
 constexpr std::size_t kFewestBlocksPerShard = 16;
 // A group's queries first look at that many blocks each, those likeliest to hold their neighbours.
@@ -77,8 +78,15 @@ struct ScreenQuery {
   std::vector<float> offs;           // b: the error of a product with a row of scale s is at most s b
   std::vector<std::int32_t> sums;    // of a row's entries
   std::vector<std::uint16_t> proportions;
-  float sketched[kSketch];
 };
+
+std::int64_t count_bits(const std::uint16_t* masks, std::size_t n) {
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (unsigned bits = masks[i]; bits != 0; bits &= bits - 1) ++count;
+  }
+  return count;
+}
 
 double squared_norm(const float* row, std::size_t dim) {
   double sum = 0;
@@ -123,7 +131,6 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double entry_erro
   const double rounding = total * relative_slack(rows.count);
   query.length = rounded_down(total - rounding);
   query.slack = rounded_up(2 * rounding + 1e-6 * total);
-  sketch(rows, dim, query.sketched);
   return query;
 }
 
@@ -163,6 +170,9 @@ struct Shared {
   std::size_t row;  // of the query
 };
 
+/// Stands for shares of 1 where they are not known.
+constexpr std::uint16_t kAnyShare = 0xffff;
+
 enum class Wanted { kept, penalized };
 
 /// Looks at blocks for one query.
@@ -181,18 +191,67 @@ class Scanner {
     certain_ = static_cast<std::size_t>(std::max(0.0, std::ceil((least + 1.1 * kProportionsOff) * steps)));
   }
 
-  void scan(std::size_t segment, std::size_t number, const ScreenQuery& query, Wanted wanted,
+  /// Bounds the blocks of a segment: `least`, and `shares` if there is a filter, of its padded_blocks() each.
+  void outline(std::size_t segment, const ScreenQuery& query, float* least, std::uint16_t* shares) const {
+    const Screen& screen = *segments_[segment].screen;
+    const std::size_t n = screen.padded_blocks();
+    for (std::size_t b = 0; b < n; ++b) least[b] = screen.shortest[b] + query.length;
+    if (filtered_) std::fill(shares, shares + n, std::uint16_t{0});
+    std::size_t i = 0;
+    for (std::size_t c = 0; c < screen.summaries.size() && i < query.rows.count;) {
+      const ScreenSummary& summary = screen.summaries[c];
+      const std::uint16_t label = query.rows.classes[i];
+      if (summary.label == label) add_summary(screen, summary, query, i, least, shares);
+      c += summary.label <= label ? 1 : 0;
+      i += label <= summary.label ? 1 : 0;
+    }
+    // Every class is rounded twice, to no more than this.
+    const double steps = 2.0 * 65535.0 * static_cast<double>(screen.norm_step);
+    double largest = static_cast<double>(query.length);
+    for (const float norm : query.norms) largest += steps * static_cast<double>(norm);
+    const double slack = relative_slack(query.rows.count);
+    for (std::size_t b = 0; b < n; ++b) {
+      const double length = std::fabs(static_cast<double>(screen.shortest[b]));
+      if (length < kLargestSquare)
+        least[b] = rounded_down(static_cast<double>(least[b]) - slack * (largest + length));
+      if (filtered_ && screen.unsure[b] != 0) shares[b] = kAnyShare;
+    }
+  }
+
+  /// Whether a block with these shares may hold images that pass the filter.
+  bool may_pass(std::uint16_t shares) const { return !filtered_ || shares >= possible_; }
+
+  /// Looks at a block. `far`: none of its images is near enough, but those that pass have to be counted.
+  void scan(std::size_t segment, std::size_t number, bool far, const ScreenQuery& query, Wanted wanted,
             SharedBound& bound, Found& found) {
     const Screen& screen = *segments_[segment].screen;
     const ScreenBlock& block = screen.blocks[number];
     share(block, query);
-    if (!passing(segment, number, block, query, wanted, found)) return;
+    if (!passing(segment, number, block, query, wanted, found) || far) return;
     if (!estimate(screen, block, query, bound.get())) return;
     refine(screen, block, query, bound);
     collect(segment, number, block, query, bound, found);
   }
 
  private:
+  void add_summary(const Screen& screen, const ScreenSummary& summary, const ScreenQuery& query,
+                   std::size_t row, float* least, std::uint16_t* shares) const {
+    const std::uint16_t p = query.proportions[row];
+    const float factor = -2.0F * query.norms[row] * screen.norm_step;
+    const std::size_t n = screen.padded_blocks();
+    if (summary.entries == 0) {
+      if (filtered_) kernels_.add_minima(shares, &screen.summary_columns[summary.column], p, n);
+      kernels_.add_products(least, &screen.summary_columns[summary.column + n], factor, n);
+      return;
+    }
+    for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
+      const std::uint32_t b = screen.summary_blocks[e];
+      if (filtered_)
+        shares[b] = static_cast<std::uint16_t>(shares[b] + std::min(p, screen.summary_values[2 * e]));
+      least[b] += factor * static_cast<float>(screen.summary_values[2 * e + 1]);
+    }
+  }
+
   /// Finds the classes that query and block share.
   void share(const ScreenBlock& block, const ScreenQuery& query) {
     shared_.clear();
@@ -210,15 +269,7 @@ class Scanner {
   bool passing(std::size_t segment, std::size_t number, const ScreenBlock& block, const ScreenQuery& query,
                Wanted wanted, Found& found) {
     std::memcpy(alive_.masks, &segments_[segment].live[number * kMasks], sizeof(alive_.masks));
-    if (!filtered_) {
-      alive_.for_each([&](std::size_t) { ++found.kept; });
-      return alive_.any();
-    }
-    std::size_t most = 0;
-    for (const Shared& s : shared_) most += std::min(s.c->largest_proportion, query.proportions[s.row]);
-    bool some_unsure = false;
-    for (const std::uint16_t u : block.unsure) some_unsure = some_unsure || u != 0;
-    if (most < possible_ && !some_unsure && wanted == Wanted::kept) return false;
+    if (!filtered_) return alive_.any();
     std::uint16_t sums[kBlockImages] = {};
     for (const Shared& s : shared_) {
       const std::uint16_t p = query.proportions[s.row];
@@ -246,7 +297,7 @@ class Scanner {
     const SignatureView& view = *segments_[segment].view;
     const Screen& screen = *segments_[segment].screen;
     ask.for_each([&](std::size_t place) {
-      const std::uint32_t image = screen.order[number * kBlockImages + place];
+      const std::uint32_t image = screen.order[block.first + place];
       const double h = histogram_distance(query.rows, image_rows(view, image, screen.dim));
       if (h <= epsilon_) does.masks[place / kTileRows] |= bit(place);
     });
@@ -263,14 +314,6 @@ class Scanner {
 
   /// Bounds all distances by norms: |q|^2 + |x|^2 - 2 sum of |q_c| |x_c|. False if no image is left.
   bool estimate(const Screen& screen, const ScreenBlock& block, const ScreenQuery& query, float bound) {
-    double products = 0;
-    for (const Shared& s : shared_) {
-      products += static_cast<double>(query.norms[s.row]) * static_cast<double>(s.c->largest_norm);
-    }
-    const double lengths = static_cast<double>(query.length) + static_cast<double>(block.shortest);
-    // So far away are all images of the block at least; the lengths leave room for the rounding here.
-    if (lengths - 2 * products * static_cast<double>(screen.norm_step) > static_cast<double>(bound))
-      return false;
     for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = block.lengths[i] + query.length;
     for (const Shared& s : shared_) {
       const float factor = -2.0F * query.norms[s.row] * screen.norm_step;
@@ -328,7 +371,7 @@ class Scanner {
     for (const Shared& s : shared_) {
       slack += 4.0 * static_cast<double>(query.offs[s.row]) * static_cast<double>(s.c->largest_scale);
     }
-    const std::uint32_t* order = &segments_[segment].screen->order[number * kBlockImages];
+    const std::uint32_t* order = &segments_[segment].screen->order[block.first];
     alive_.for_each([&](std::size_t place) {
       const float least = least_[place];
       if (least > bound.get()) return;
@@ -361,57 +404,80 @@ class Scanner {
   float least_[kBlockImages];
 };
 
-/// A block of a segment.
+/// A block of a segment; `at` counts the padded blocks of all segments.
 struct BlockAt {
   std::uint32_t segment;
   std::uint32_t number;
+  std::size_t at;
+};
+
+/// What is known of all blocks for one query.
+struct Outline {
+  std::vector<float> least;
+  std::vector<std::uint16_t> shares;
 };
 
 class ScreenedSearch {
  public:
-  ScreenedSearch(const std::vector<ScreenedSegment>& segments, std::size_t dim,
-                 const std::vector<ImageRows>& queries, const SearchOptions& options,
-                 const std::vector<std::size_t>& numbers, const SearchOutput& output,
-                 Interruption& interruption)
+  ScreenedSearch(const std::vector<ScreenedSegment>& segments, std::size_t dim, const SearchOptions& options,
+                 const SearchOutput& output, Interruption& interruption)
       : segments_(segments),
         dim_(dim),
         options_(options),
-        numbers_(numbers),
+        filtered_(options.epsilon < 2.0),
         output_(output),
         interruption_(interruption),
         kernels_(active_kernels()) {
-    double entry_error = 0;
-    double entry_norm = 0;
     for (std::size_t s = 0; s < segments.size(); ++s) {
-      entry_error = std::max(entry_error, static_cast<double>(segments[s].screen->entry_error));
-      entry_norm = std::max(entry_norm, static_cast<double>(segments[s].screen->entry_norm));
-      for (std::size_t b = 0; b < segments[s].screen->blocks.size(); ++b) {
-        blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b)});
+      const Screen& screen = *segments[s].screen;
+      entry_error_ = std::max(entry_error_, static_cast<double>(screen.entry_error));
+      entry_norm_ = std::max(entry_norm_, static_cast<double>(screen.entry_norm));
+      for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
+        blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b), padded_ + b});
       }
+      padded_ += screen.padded_blocks();
+      live_ += count_bits(segments[s].live, screen.blocks.size() * kMasks);
     }
-    for (const ImageRows& rows : queries) queries_.push_back(make_query(rows, dim, entry_error, entry_norm));
-    verified_.resize(queries.size());
   }
 
-  void run() {
-    std::vector<std::size_t> all(queries_.size());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-    look(all, Wanted::kept);
-    if (!options_.drop && options_.epsilon < 2.0) {
+  /// Searches for some queries, which are `numbers` in the output.
+  void run(const ImageRows* queries, const std::size_t* numbers, std::size_t count) {
+    queries_.clear();
+    for (std::size_t q = 0; q < count; ++q) {
+      queries_.push_back(make_query(queries[q], dim_, entry_error_, entry_norm_));
+    }
+    verified_.assign(count, {});
+    outlines_.resize(count);
+    parallel_for(count, options_.threads, [this](std::size_t q) { outline(q); }, &interruption_);
+    std::vector<std::size_t> all(count);
+    for (std::size_t q = 0; q < count; ++q) all[q] = q;
+    look(all, Wanted::kept, numbers);
+    if (!options_.drop && filtered_) {
       std::vector<std::size_t> missing;
       for (const std::size_t q : all) {
         if (verified_[q].size() < options_.k) missing.push_back(q);
       }
-      look(missing, Wanted::penalized);
+      look(missing, Wanted::penalized, numbers);
     }
-    for (const std::size_t q : all) {
-      write_ranking(verified_[q], numbers_[q], options_.k, output_);
-    }
+    for (const std::size_t q : all) write_ranking(verified_[q], numbers[q], options_.k, output_);
   }
 
  private:
+  void outline(std::size_t q) {
+    Outline& outline = outlines_[q];
+    outline.least.resize(padded_);
+    outline.shares.resize(filtered_ ? padded_ : 0);
+    const Scanner scanner(segments_, options_, kernels_);
+    std::size_t at = 0;
+    for (std::size_t s = 0; s < segments_.size(); ++s) {
+      scanner.outline(s, queries_[q], outline.least.data() + at,
+                      outline.shares.data() + (filtered_ ? at : 0));
+      at += segments_[s].screen->padded_blocks();
+    }
+  }
+
   /// Finds the wanted images of some queries and appends them to what they have.
-  void look(const std::vector<std::size_t>& queries, Wanted wanted) {
+  void look(const std::vector<std::size_t>& queries, Wanted wanted, const std::size_t* numbers) {
     if (queries.empty()) return;
     const auto threads = static_cast<std::size_t>(options_.threads);
     const std::size_t groups = (queries.size() + kQueriesPerGroup - 1) / kQueriesPerGroup;
@@ -430,7 +496,10 @@ class ScreenedSearch {
         &interruption_);
     parallel_for(
         queries.size(), options_.threads,
-        [&](std::size_t i) { verify(queries[i], wanted, bounds[i].get(), &found[i * shards], shards); },
+        [&](std::size_t i) {
+          const std::int64_t kept = verify(queries[i], wanted, bounds[i].get(), &found[i * shards], shards);
+          if (wanted == Wanted::kept) output_.kept[numbers[queries[i]]] = kept;
+        },
         &interruption_);
   }
 
@@ -440,13 +509,19 @@ class ScreenedSearch {
     const std::size_t begin = blocks_.size() * shard / shards;
     const std::size_t end = blocks_.size() * (shard + 1) / shards;
     Scanner scanner(segments_, options_, kernels_);
-    std::vector<std::vector<std::size_t>> seeds(last - first);
     const auto scan = [&](std::size_t i, std::size_t b) {
-      scanner.scan(blocks_[b].segment, blocks_[b].number, queries_[queries[i]], wanted, bounds[i],
+      const std::size_t q = queries[i];
+      const BlockAt& block = blocks_[b];
+      const bool far = outlines_[q].least[block.at] > bounds[i].get();
+      if (wanted == Wanted::penalized ? far : far && !filtered_) return;
+      if (wanted == Wanted::kept && filtered_ && !scanner.may_pass(outlines_[q].shares[block.at])) return;
+      scanner.scan(block.segment, block.number, far, queries_[q], wanted, bounds[i],
                    found[i * shards + shard]);
     };
+    // The nearest blocks come first, as their images lower the bound for all others.
+    std::vector<std::vector<std::size_t>> seeds(last - first);
     for (std::size_t i = first; i < last; ++i) {
-      seeds[i - first] = nearest_blocks(queries_[queries[i]], begin, end);
+      seeds[i - first] = nearest_blocks(scanner, queries[i], wanted, begin, end);
       for (const std::size_t b : seeds[i - first]) scan(i, b);
       interruption_.check(kSeeds * kBlockImages);
     }
@@ -459,29 +534,29 @@ class ScreenedSearch {
     }
   }
 
-  /// The blocks of [begin, end) whose mean sketches are nearest to the query's.
-  std::vector<std::size_t> nearest_blocks(const ScreenQuery& query, std::size_t begin,
-                                          std::size_t end) const {
+  /// The blocks of [begin, end) with the smallest bounds, of those that may hold wanted images.
+  std::vector<std::size_t> nearest_blocks(const Scanner& scanner, std::size_t q, Wanted wanted,
+                                          std::size_t begin, std::size_t end) const {
+    const Outline& outline = outlines_[q];
     std::vector<std::pair<float, std::size_t>> near;
-    near.reserve(end - begin);
     for (std::size_t b = begin; b < end; ++b) {
-      const float* mean = &segments_[blocks_[b].segment].screen->sketches[blocks_[b].number * kSketch];
-      float sum = 0;
-      for (std::size_t s = 0; s < kSketch; ++s)
-        sum += (mean[s] - query.sketched[s]) * (mean[s] - query.sketched[s]);
-      near.emplace_back(sum, b);
+      const std::size_t at = blocks_[b].at;
+      if (wanted == Wanted::kept && filtered_ && !scanner.may_pass(outline.shares[at])) continue;
+      const std::pair<float, std::size_t> one{outline.least[at], b};
+      if (near.size() == kSeeds && !(one < near.back())) continue;
+      if (near.size() == kSeeds) near.pop_back();
+      near.insert(std::upper_bound(near.begin(), near.end(), one), one);
     }
-    const std::size_t n = std::min(kSeeds, near.size());
-    std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(n), near.end());
     std::vector<std::size_t> found;
-    for (std::size_t i = 0; i < n; ++i) found.push_back(near[i].second);
+    for (const auto& one : near) found.push_back(one.second);
     return found;
   }
 
   /// Computes distances of possible images, likeliest first, until no other can be among the first k.
-  void verify(std::size_t q, Wanted wanted, float bound, Found* found, std::size_t shards) {
+  /// Returns how many images pass the filter.
+  std::int64_t verify(std::size_t q, Wanted wanted, float bound, const Found* found, std::size_t shards) {
     std::vector<Possible> possible;
-    std::int64_t kept = 0;
+    std::int64_t kept = filtered_ ? 0 : live_;
     for (std::size_t s = 0; s < shards; ++s) {
       for (const Possible& p : found[s].possible) {
         if (!(p.least > bound)) possible.push_back(p);
@@ -515,18 +590,23 @@ class ScreenedSearch {
     }
     std::sort(heap.begin(), heap.end());
     verified.insert(verified.end(), heap.begin(), heap.end());
-    if (wanted == Wanted::kept) output_.kept[numbers_[q]] = kept;
+    return kept;
   }
 
   const std::vector<ScreenedSegment>& segments_;
   const std::size_t dim_;
   const SearchOptions& options_;
-  const std::vector<std::size_t>& numbers_;
+  const bool filtered_;
   const SearchOutput& output_;
   Interruption& interruption_;
   const Kernels& kernels_;
-  std::vector<ScreenQuery> queries_;
+  double entry_error_ = 0;
+  double entry_norm_ = 0;
+  std::size_t padded_ = 0;
+  std::int64_t live_ = 0;
   std::vector<BlockAt> blocks_;
+  std::vector<ScreenQuery> queries_;
+  std::vector<Outline> outlines_;
   std::vector<std::vector<Candidate>> verified_;
 };
 
@@ -534,8 +614,12 @@ class ScreenedSearch {
 
 std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& screen) {
   std::vector<std::uint16_t> masks(screen.blocks.size() * kMasks, 0);
-  for (std::size_t place = 0; place < screen.order.size(); ++place) {
-    if (view.ids[screen.order[place]] >= 0) masks[place / kTileRows] |= bit(place);
+  for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
+    const ScreenBlock& block = screen.blocks[b];
+    for (std::size_t place = 0; place < block.images; ++place) {
+      if (view.ids[screen.order[block.first + place]] < 0) continue;
+      masks[b * kMasks + place / kTileRows] |= bit(place);
+    }
   }
   return masks;
 }
@@ -558,7 +642,11 @@ void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t d
                      const std::vector<ImageRows>& queries, const SearchOptions& options,
                      const std::vector<std::size_t>& numbers, const SearchOutput& output,
                      Interruption& interruption) {
-  ScreenedSearch(segments, dim, queries, options, numbers, output, interruption).run();
+  ScreenedSearch search(segments, dim, options, output, interruption);
+  for (std::size_t first = 0; first < queries.size(); first += kQueriesAtOnce) {
+    const std::size_t count = std::min(kQueriesAtOnce, queries.size() - first);
+    search.run(&queries[first], &numbers[first], count);
+  }
 }
 
 }  // namespace semcbir

@@ -110,8 +110,8 @@ void for_each_part(const std::vector<SignatureView>& segments, std::size_t begin
 class Search {
  public:
   Search(const std::vector<SignatureView>& segments, std::size_t images, std::size_t dim,
-         const SignatureView& queries, const std::vector<std::size_t>& numbers,
-         const SearchOptions& options, const SearchOutput& output, Interruption& interruption)
+         const SignatureView& queries, const std::vector<std::size_t>& numbers, const SearchOptions& options,
+         const SearchOutput& output, Interruption& interruption)
       : segments_(segments),
         images_(images),
         dim_(dim),
@@ -240,7 +240,8 @@ class Searcher::Screens {
 
  private:
   struct Built {
-    Built(const std::vector<SignatureView>& segments, std::size_t dim, int threads, Interruption& interruption) {
+    Built(const std::vector<SignatureView>& segments, std::size_t dim, int threads,
+          Interruption& interruption) {
       for (const SignatureView& segment : segments) {
         screens.push_back(build_screen(segment, dim, threads, interruption));
         live.push_back(live_masks(segment, screens.back()));
