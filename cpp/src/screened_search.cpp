@@ -94,7 +94,14 @@ double squared_norm(const float* row, std::size_t dim) {
   return sum;
 }
 
-ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double entry_error, double entry_norm) {
+/// What the screens of all segments have in common, or the largest of theirs.
+struct Scale {
+  double entry_error = 0;
+  double entry_norm = 0;
+  double norm_step = 0;
+};
+
+ScreenQuery make_query(const ImageRows& rows, std::size_t dim, const Scale& screens) {
   ScreenQuery query;
   query.rows = rows;
   const std::size_t width = (dim + kTileGroup - 1) / kTileGroup * kTileGroup;
@@ -102,6 +109,7 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double entry_erro
   // Sums of products of entries, up to 255 times these, stay within 32 bits.
   const double largest_step = std::min(127.0, std::floor(2147483647.0 / (255.0 * static_cast<double>(dim))));
   double total = 0;
+  double norms = 0;
   for (std::size_t i = 0; i < rows.count; ++i) {
     const float* row = rows.centroids + i * dim;
     float largest = 0;
@@ -121,14 +129,16 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double entry_erro
     }
     const double squared = squared_norm(row, dim);
     total += squared;
+    norms += std::sqrt(squared);
     query.scales.push_back(scale);
     query.norms.push_back(rounded_up(std::sqrt(squared) * (1 + 1e-9)));
-    query.offs.push_back(
-        rounded_up((std::sqrt(stored) * entry_error + std::sqrt(off) * entry_norm) * (1 + 1e-6)));
+    query.offs.push_back(rounded_up(
+        (std::sqrt(stored) * screens.entry_error + std::sqrt(off) * screens.entry_norm) * (1 + 1e-6)));
     query.sums.push_back(sum);
     query.proportions.push_back(proportion_steps_up(rows.proportions[i]));
   }
-  const double rounding = total * relative_slack(rows.count);
+  // Norms of images are a step longer than they are, and rounded as such.
+  const double rounding = total * relative_slack(rows.count) + std::ldexp(norms * screens.norm_step, -18);
   query.length = rounded_down(total - rounding);
   query.slack = rounded_up(2 * rounding + 1e-6 * total);
   return query;
@@ -430,8 +440,9 @@ class ScreenedSearch {
         kernels_(active_kernels()) {
     for (std::size_t s = 0; s < segments.size(); ++s) {
       const Screen& screen = *segments[s].screen;
-      entry_error_ = std::max(entry_error_, static_cast<double>(screen.entry_error));
-      entry_norm_ = std::max(entry_norm_, static_cast<double>(screen.entry_norm));
+      scale_.entry_error = std::max(scale_.entry_error, static_cast<double>(screen.entry_error));
+      scale_.entry_norm = std::max(scale_.entry_norm, static_cast<double>(screen.entry_norm));
+      scale_.norm_step = std::max(scale_.norm_step, static_cast<double>(screen.norm_step));
       for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
         blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b), padded_ + b});
       }
@@ -444,7 +455,7 @@ class ScreenedSearch {
   void run(const ImageRows* queries, const std::size_t* numbers, std::size_t count) {
     queries_.clear();
     for (std::size_t q = 0; q < count; ++q) {
-      queries_.push_back(make_query(queries[q], dim_, entry_error_, entry_norm_));
+      queries_.push_back(make_query(queries[q], dim_, scale_));
     }
     verified_.assign(count, {});
     outlines_.resize(count);
@@ -600,8 +611,7 @@ class ScreenedSearch {
   const SearchOutput& output_;
   Interruption& interruption_;
   const Kernels& kernels_;
-  double entry_error_ = 0;
-  double entry_norm_ = 0;
+  Scale scale_;
   std::size_t padded_ = 0;
   std::int64_t live_ = 0;
   std::vector<BlockAt> blocks_;

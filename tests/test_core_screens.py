@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Screens lose nothing: a search that looks at them first gives the bits of one that looks at everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core_reference import Columns, make_columns, with_removed, with_ties
+from semcbir import _core
+
+LEVELS = _core.simd_levels()
+COLUMNS = ("ids", "distances", "histogram_distances", "kept")
+
+
+@pytest.fixture(autouse=True)
+def level_before() -> Iterator[None]:
+    before = _core.simd_level()
+    yield
+    _core.set_simd_level(before)
+
+
+def assert_screens_change_nothing(
+    segments: list[Columns], queries: Columns, k: int, epsilon: float | None, drop: bool
+):
+    dim = queries.centroids.shape[1]
+    searcher = _core.Searcher([one.segment for one in segments], dim)
+    expected = searcher.search(*queries.query, k, epsilon, drop, 1, False)
+    assert searcher.screen_bytes == 0
+    for threads in (1, 2, 7):
+        found = searcher.search(*queries.query, k, epsilon, drop, threads, True)
+        for name, a, b in zip(COLUMNS, found, expected, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=f"{name}, {threads} threads")
+    assert searcher.screen_bytes > 0 or not any(len(one.ids) for one in segments)
+
+
+def joined(*parts: Columns) -> Columns:
+    """The images of all parts as one."""
+    offsets, start = [np.zeros(1, np.int64)], 0
+    for part in parts:
+        offsets.append(part.offsets[1:] + start)
+        start += part.offsets[-1]
+    names = ("classes", "proportions", "centroids")
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
+    return Columns(np.concatenate(offsets), *columns, np.arange(sum(len(part.ids) for part in parts)))
+
+
+def scaled(images: Columns, rng: np.random.Generator, kind: str) -> Columns:
+    """Images whose descriptors are unlike those of real ones in a certain way."""
+    centroids = images.centroids.copy()
+    rows = len(centroids)
+    if kind == "magnitudes":
+        centroids *= (10.0 ** rng.integers(-30, 30, (rows, 1))).astype(np.float32)
+    elif kind == "tiny":
+        centroids *= np.float32(1e-38)
+    elif kind == "huge":
+        centroids *= np.float32(1e18)
+    elif kind == "far":
+        centroids += np.float32(1000)
+    elif kind == "spikes":
+        centroids[rng.random(centroids.shape) < 0.9] = 0
+    elif kind == "damaged" and rows:
+        values = np.array([np.nan, np.inf, -np.inf, 3e38, 1e-45], np.float32)
+        at = rng.integers(rows, size=max(1, rows // 20))
+        centroids[at, rng.integers(centroids.shape[1], size=len(at))] = rng.choice(values, len(at))
+    return Columns(images.offsets, images.classes, images.proportions, centroids, images.ids)
+
+
+def odd_shares(images: Columns, rng: np.random.Generator) -> Columns:
+    """Images of which some have proportions that no histogram has."""
+    proportions = images.proportions.copy()
+    at = rng.random(len(proportions)) < 0.02
+    proportions[at] = rng.choice(np.array([np.nan, -1, 2, 0, np.inf, 1e-45], np.float32), at.sum())
+    return Columns(images.offsets, images.classes, proportions, images.centroids, images.ids)
+
+
+KINDS = ["plain", "magnitudes", "tiny", "huge", "far", "spikes", "damaged"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([1, 2, 15, 16, 17, 255, 256, 257, 600]),
+    n_classes=st.sampled_from([1, 2, 11, 150]),
+    dim=st.sampled_from([1, 2, 3, 4, 5, 16, 36, 64, 100]),
+    kind=st.sampled_from(KINDS),
+    ties=st.booleans(),
+    odd=st.booleans(),
+    level=st.sampled_from(LEVELS),
+    k=st.sampled_from([1, 2, 20, 300]),
+    epsilon=st.sampled_from([None, 0.0, 0.5, 0.9, 1.5, 1.999]),
+    drop=st.booleans(),
+)
+def test_nothing_is_lost(seed, n, n_classes, dim, kind, ties, odd, level, k, epsilon, drop):
+    rng = np.random.default_rng(seed)
+    share = min(0.4, 6 / n_classes) if n_classes > 2 else 0.7
+    images = make_columns(seed % 1000, n, n_classes, dim, 5 if ties else 0, share)
+    images = scaled(images, rng, kind)
+    if odd:
+        images = odd_shares(images, rng)
+    queries = joined(
+        make_columns(seed % 1000 + 1, 6, n_classes, dim, 5 if ties else 0, share),
+        scaled(make_columns(seed % 1000 + 2, 4, n_classes, dim, 0, share), rng, kind),
+        images.part(0, min(n, 5)),
+    )
+    cut = int(rng.integers(0, n + 1))
+    segments = [with_removed(one, 7) if odd else one for one in (images.part(0, cut), images.part(cut, n))]
+    _core.set_simd_level(level)
+    assert_screens_change_nothing(segments, queries, k, epsilon, drop)
+
+
+@pytest.mark.parametrize("dim", [1, 7, 64, 1000])
+@pytest.mark.parametrize("n_classes", [65535, 3])
+def test_many_classes_and_long_descriptors(n_classes: int, dim: int):
+    share = 6 / n_classes if n_classes > 3 else 0.5
+    images = make_columns(1, 700, n_classes, dim, share=share)
+    queries = joined(images.part(0, 5), make_columns(2, 5, n_classes, dim, share=share))
+    for epsilon in (None, 0.9, 1.9):
+        assert_screens_change_nothing([images], queries, 20, epsilon, False)
+
+
+def test_a_filter_at_the_very_distance_of_an_image():
+    """One step of a double below it, the image is penalised; screens must not round that away."""
+    images, queries = make_columns(5, 500, 11, 8), make_columns(6, 4, 11, 8)
+    everything = _core.Searcher([images.segment], 8).search(*queries.query, 500, None, False, 1, False)
+    assert everything[3].min() == 500
+    histograms = [(one.offsets, one.classes, one.proportions) for one in (queries, images)]
+    exact = _core.histogram_distances(*histograms, 1)
+    for distance in exact[:, ::25].ravel():
+        for epsilon in (distance, np.nextafter(distance, 0), np.nextafter(distance, 3)):
+            assert_screens_change_nothing([images], queries, 20, float(epsilon), True)
+
+
+def test_equal_images_are_ranked_by_id():
+    images = with_ties(make_columns(1, 3, 5, 16), 400)
+    assert_screens_change_nothing([images], images.part(0, 3), 900, None, False)
+    assert_screens_change_nothing([images], images.part(0, 3), 7, 0.9, True)
+
+
+def test_screens_are_built_when_they_pay():
+    images, queries = make_columns(1, 3000, 11, 8), make_columns(2, 40, 11, 8)
+    searcher = _core.Searcher([images.segment], 8)
+    searcher.search(*queries.part(0, 1).query, 20, 0.9, False, 1)
+    assert searcher.screen_bytes == 0
+    searcher.search(*queries.query, 20, 0.9, False, 1)
+    assert searcher.screen_bytes > 0
+    few = _core.Searcher([images.part(0, 500).segment], 8)
+    few.search(*queries.query, 20, 0.9, False, 1)
+    assert few.screen_bytes == 0
+
+
+@pytest.mark.parametrize("n_classes", [150, 65535])
+def test_screens_take_less_than_the_signatures(n_classes: int):
+    images = make_columns(3, 20000, n_classes, 64, share=6 / n_classes)
+    searcher = _core.Searcher([images.segment], 64)
+    searcher.search(*images.part(0, 1).query, 20, None, False, 2, True)
+    names = ("offsets", "classes", "proportions", "centroids", "ids")
+    held = sum(getattr(images, name).nbytes for name in names)
+    assert searcher.screen_bytes < 0.6 * held
