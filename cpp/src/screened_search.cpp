@@ -240,7 +240,7 @@ class Scanner {
     if (!passing(segment, number, block, query, wanted, found) || far) return;
     if (!estimate(screen, block, query, bound.get())) return;
     refine(screen, block, query, bound);
-    collect(segment, number, block, query, bound, found);
+    collect(segment, block, query, bound, found);
   }
 
  private:
@@ -375,8 +375,8 @@ class Scanner {
   }
 
   /// Notes the images that are left, and lowers the bound.
-  void collect(std::size_t segment, std::size_t number, const ScreenBlock& block, const ScreenQuery& query,
-               SharedBound& bound, Found& found) {
+  void collect(std::size_t segment, const ScreenBlock& block, const ScreenQuery& query, SharedBound& bound,
+               Found& found) {
     double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
     for (const Shared& s : shared_) {
       slack += 4.0 * static_cast<double>(query.offs[s.row]) * static_cast<double>(s.c->largest_scale);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -66,6 +67,65 @@ void test_extremes(const std::string& level) {
   CHECK_IN(test::same_bits(kernels.squared_distance({}, {}, 17), 0.0), level);
 }
 
+/// The kernels of screens against plain loops: tiles of every width and length, all values of a byte.
+void test_tiles(const std::string& level) {
+  test::Random random(3);
+  for (const std::size_t groups : {1U, 2U, 3U, 16U, 33U}) {
+    for (std::size_t rows = 1; rows <= 16; ++rows) {
+      std::vector<std::uint8_t> tile(groups * rows * 4 + 64);
+      std::vector<std::int8_t> query(groups * 4);
+      for (auto& t : tile) t = static_cast<std::uint8_t>(random.below(256));
+      for (auto& q : query) q = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+      std::int32_t dots[16];
+      semcbir::active_kernels().tile_dots(tile.data(), rows * 4, query.data(), groups, dots);
+      for (std::size_t r = 0; r < rows; ++r) {
+        std::int32_t expected = 0;
+        for (std::size_t d = 0; d < groups * 4; ++d) {
+          expected += tile[d / 4 * rows * 4 + r * 4 + d % 4] * query[d];
+        }
+        CHECK_IN(dots[r] == expected, level);
+      }
+    }
+  }
+}
+
+void test_columns(const std::string& level) {
+  test::Random random(4);
+  constexpr std::size_t n = 64;
+  std::vector<std::uint16_t> column(n);
+  std::vector<std::uint16_t> sums(n);
+  std::vector<float> products(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    column[i] = static_cast<std::uint16_t>(random.below(65536));
+    sums[i] = static_cast<std::uint16_t>(random.below(30000));
+    products[i] = random.wide();
+  }
+  column[5] = 32767;
+  column[6] = 32768;
+  const std::vector<std::uint16_t> before = sums;
+  const std::vector<float> products_before = products;
+  const semcbir::Kernels& kernels = semcbir::active_kernels();
+  kernels.add_minima(sums.data(), column.data(), 32767, n);
+  kernels.add_products(products.data(), column.data(), -0.37F, n);
+  std::vector<std::uint16_t> masks(n / 16, 0xffff);
+  std::vector<std::uint16_t> below(n / 16, 0xffff);
+  products[9] = std::numeric_limits<float>::quiet_NaN();
+  products[10] = -std::numeric_limits<float>::infinity();
+  products[11] = std::numeric_limits<float>::infinity();
+  kernels.at_least(sums.data(), 40000, n, masks.data());
+  below[3] = 0x0ff0;
+  kernels.clear_above(products.data(), products[12], n, below.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    CHECK_IN(sums[i] == before[i] + std::min<int>(column[i], 32767), level);
+    if (i < 9 || i > 11) {
+      CHECK_IN(products[i] == products_before[i] + -0.37F * static_cast<float>(column[i]), level);
+    }
+    const bool may = i / 16 != 3 || (i % 16 >= 4 && i % 16 < 12);
+    CHECK_IN((masks[i / 16] >> (i % 16) & 1) == (sums[i] >= 40000 ? 1 : 0), level);
+    CHECK_IN((below[i / 16] >> (i % 16) & 1) == (may && !(products[i] > products[12]) ? 1 : 0), level);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -75,6 +135,8 @@ int main() {
     test_random_pairs(name);
     test_each_entry(name);
     test_extremes(name);
+    test_tiles(name);
+    test_columns(name);
   }
   return test::result();
 }

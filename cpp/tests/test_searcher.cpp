@@ -20,6 +20,7 @@
 
 namespace {
 
+using semcbir::Screening;
 using semcbir::Searcher;
 using semcbir::SearchOptions;
 using semcbir::SignatureView;
@@ -127,8 +128,11 @@ void test_against_reference() {
       for (const bool drop : {false, true}) {
         const Found expected = reference(images.view(), queries.view(), {k, epsilon, drop, 1});
         for (const int threads : {1, 2, 7}) {
-          CHECK(search(one, queries.view(), {k, epsilon, drop, threads}) == expected);
-          CHECK(search(many, queries.view(), {k, epsilon, drop, threads}) == expected);
+          for (const Screening screening : {Screening::never, Screening::always}) {
+            const SearchOptions options{k, epsilon, drop, threads, screening};
+            CHECK(search(one, queries.view(), options) == expected);
+            CHECK(search(many, queries.view(), options) == expected);
+          }
         }
       }
     }
@@ -139,19 +143,22 @@ void test_levels_and_batches() {
   const test::Signatures images = make_images(600);
   const test::Signatures queries = make_images(37);
   const Searcher searcher({images.view()}, kDim);
-  const SearchOptions options{25, 0.9, false, 2};
+  SearchOptions options{25, 0.9, false, 2};
   const Found expected = reference(images.view(), queries.view(), options);
   for (const semcbir::SimdLevel level : semcbir::simd_levels()) {
     semcbir::set_simd_level(semcbir::simd_name(level));
-    CHECK(search(searcher, queries.view(), options) == expected);
-    for (std::size_t q = 0; q < 37; ++q) {
-      SignatureView one = queries.view();
-      one.images = 1;
-      one.offsets += q;
-      const Found found = search(searcher, one, options);
-      CHECK(std::equal(found.ids.begin(), found.ids.end(),
-                       expected.ids.begin() + static_cast<std::ptrdiff_t>(q * 25)));
-      CHECK(found.kept[0] == expected.kept[q]);
+    for (const Screening screening : {Screening::never, Screening::always}) {
+      options.screening = screening;
+      CHECK(search(searcher, queries.view(), options) == expected);
+      for (std::size_t q = 0; q < 37; ++q) {
+        SignatureView one = queries.view();
+        one.images = 1;
+        one.offsets += q;
+        const Found found = search(searcher, one, options);
+        CHECK(std::equal(found.ids.begin(), found.ids.end(),
+                         expected.ids.begin() + static_cast<std::ptrdiff_t>(q * 25)));
+        CHECK(found.kept[0] == expected.kept[q]);
+      }
     }
   }
 }
@@ -166,6 +173,7 @@ void test_damaged_values() {
   const Searcher searcher({images.view()}, kDim);
   for (const double epsilon : {0.9, 2.0}) {
     const Found found = search(searcher, queries.view(), {50, epsilon, false, 2});
+    CHECK(search(searcher, queries.view(), {50, epsilon, false, 2, Screening::always}) == found);
     for (std::size_t q = 0; q < 40; ++q) {
       const std::int64_t* ids = found.ids.data() + q * 50;
       const auto missing = std::count(ids, ids + 50, -1);
