@@ -18,6 +18,8 @@ constexpr std::size_t kSmallRun = 16;
 // A part is judged by about so many of its images.
 constexpr std::size_t kJudged = 512;
 constexpr int kRounds = 6;
+// Places that a proportion is added to.
+constexpr std::uint32_t kHashes = 4;
 
 /// A well mixed hash of a number.
 std::uint32_t mixed(std::uint32_t x) {
@@ -181,7 +183,7 @@ class Splitter {
 
 }  // namespace
 
-void sketch(const ImageRows& image, std::size_t dim, float out[kSketch]) {
+void sketch(const ImageRows& image, std::size_t dim, float share_weight, float out[kSketch]) {
   std::fill(out, out + kSketch, 0.0F);
   for (std::size_t i = 0; i < image.count; ++i) {
     const std::uint32_t seed = (std::uint32_t{image.classes[i]} + 1U) * 0x9e3779b1U;
@@ -193,7 +195,11 @@ void sketch(const ImageRows& image, std::size_t dim, float out[kSketch]) {
         out[s] += (signs >> s & 1U) != 0U ? -entries[d + s] : entries[d + s];
       }
     }
-    out[mixed(seed) % kSketch] += image.proportions[i];
+    for (std::uint32_t h = 0; h < kHashes; ++h) {
+      const std::uint32_t where = mixed(seed - 1U - h);
+      const float p = share_weight * image.proportions[i];
+      out[where % kSketch] += (where >> 16U & 1U) != 0U ? p : -p;
+    }
   }
   // What is damaged goes anywhere: sorting needs numbers that compare.
   for (std::size_t s = 0; s < kSketch; ++s) {

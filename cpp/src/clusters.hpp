@@ -17,7 +17,7 @@ constexpr std::size_t kSketch = 16;
 /// A sketch of a signature: sums of its entries with pseudo-random signs, by entry number modulo kSketch, and
 /// of its proportions likewise. Alike signatures have alike sketches; nothing else may be concluded from
 /// them.
-void sketch(const ImageRows& image, std::size_t dim, float out[kSketch]);
+void sketch(const ImageRows& image, std::size_t dim, float share_weight, float out[kSketch]);
 
 /// Images in an order in which runs of alike ones are blocks, and within those runs of 16 are alike.
 struct Clusters {

@@ -51,7 +51,7 @@ struct Avx2 {
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>, tile_dots, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{squared_distance<Avx2>, tile_terms, add_minima, add_products, at_least, clear_above};
 
 }  // namespace
 

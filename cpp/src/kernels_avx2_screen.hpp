@@ -7,6 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+
+#include "kernels.hpp"
 
 namespace semcbir {
 namespace {
@@ -28,23 +31,32 @@ Pairs add_group(const Pairs& sums, const std::uint8_t* entries, __m256i query) {
   return {_mm256_add_epi32(sums.low, low), _mm256_add_epi32(sums.high, high)};
 }
 
-void tile_dots(const std::uint8_t* tile, std::size_t stride, const std::int8_t* query, std::size_t groups,
-               std::int32_t dots[kTile]) {
+/// The terms of eight rows.
+void store_terms(__m256i dots, const ScreenTile& tile, const ScreenRow& query, std::size_t first,
+                 float* terms) {
+  const __m256 dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots, _mm256_set1_epi32(query.sum)));
+  const __m256 term =
+      _mm256_add_ps(_mm256_mul_ps(dot, _mm256_set1_ps(query.product)), _mm256_set1_ps(query.off));
+  const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile.norms + first));
+  const __m256 norms =
+      _mm256_mul_ps(_mm256_set1_ps(query.norm), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(narrow)));
+  const __m256 scaled = _mm256_mul_ps(term, _mm256_loadu_ps(tile.scales + first));
+  _mm256_storeu_ps(terms + first, _mm256_add_ps(scaled, norms));
+}
+
+void tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t groups, float terms[kTile]) {
   const __m256i zero = _mm256_setzero_si256();
   Pairs first{zero, zero};
   Pairs second{zero, zero};
   for (std::size_t g = 0; g < groups; ++g) {
-    const std::int8_t* q = query + g * kGroup;
-    const __m256i four = _mm256_set1_epi64x(
-        static_cast<std::int64_t>(static_cast<std::uint64_t>(static_cast<std::uint16_t>(q[0])) |
-                                  static_cast<std::uint64_t>(static_cast<std::uint16_t>(q[1])) << 16U |
-                                  static_cast<std::uint64_t>(static_cast<std::uint16_t>(q[2])) << 32U |
-                                  static_cast<std::uint64_t>(static_cast<std::uint16_t>(q[3])) << 48U));
-    first = add_group(first, tile + g * stride, four);
-    second = add_group(second, tile + g * stride + 32, four);
+    std::int32_t packed;
+    std::memcpy(&packed, query.entries + g * kGroup, sizeof(packed));
+    const __m256i four = _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(packed)));
+    first = add_group(first, tile.entries + g * tile.stride, four);
+    second = add_group(second, tile.entries + g * tile.stride + 32, four);
   }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(dots), _mm256_hadd_epi32(first.low, first.high));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(dots + 8), _mm256_hadd_epi32(second.low, second.high));
+  store_terms(_mm256_hadd_epi32(first.low, first.high), tile, query, 0, terms);
+  store_terms(_mm256_hadd_epi32(second.low, second.high), tile, query, 8, terms);
 }
 
 void add_minima(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value, std::size_t n) {

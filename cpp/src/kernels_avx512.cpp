@@ -10,7 +10,7 @@
 namespace semcbir {
 namespace {
 
-const Kernels kernels{squared_distance<Avx512>, tile_dots, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{squared_distance<Avx512>, tile_terms, add_minima, add_products, at_least, clear_above};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels_avx512_distance.hpp"
 #include "kernels_impl.hpp"
@@ -18,21 +19,26 @@ constexpr std::size_t kGroup = 4;
 
 __m512i add_group(__m512i sums, const std::uint8_t* entries, const std::int8_t* query) {
   std::int32_t four;
-  __builtin_memcpy(&four, query, sizeof(four));
+  std::memcpy(&four, query, sizeof(four));
   return _mm512_dpbusd_epi32(sums, _mm512_loadu_si512(entries), _mm512_set1_epi32(four));
 }
 
-void tile_dots(const std::uint8_t* tile, std::size_t stride, const std::int8_t* query, std::size_t groups,
-               std::int32_t dots[16]) {
+void tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t groups, float terms[16]) {
   __m512i even = _mm512_setzero_si512();
   __m512i odd = _mm512_setzero_si512();
   std::size_t g = 0;
   for (; g + 1 < groups; g += 2) {
-    even = add_group(even, tile + g * stride, query + g * kGroup);
-    odd = add_group(odd, tile + (g + 1) * stride, query + (g + 1) * kGroup);
+    even = add_group(even, tile.entries + g * tile.stride, query.entries + g * kGroup);
+    odd = add_group(odd, tile.entries + (g + 1) * tile.stride, query.entries + (g + 1) * kGroup);
   }
-  if (g < groups) even = add_group(even, tile + g * stride, query + g * kGroup);
-  _mm512_storeu_si512(dots, _mm512_add_epi32(even, odd));
+  if (g < groups) even = add_group(even, tile.entries + g * tile.stride, query.entries + g * kGroup);
+  const __m512i dots = _mm512_sub_epi32(_mm512_add_epi32(even, odd), _mm512_set1_epi32(query.sum));
+  const __m512 term = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dots), _mm512_set1_ps(query.product)),
+                                    _mm512_set1_ps(query.off));
+  const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile.norms));
+  const __m512 norms =
+      _mm512_mul_ps(_mm512_set1_ps(query.norm), _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(narrow)));
+  _mm512_storeu_ps(terms, _mm512_add_ps(_mm512_mul_ps(term, _mm512_loadu_ps(tile.scales)), norms));
 }
 
 void add_minima(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value, std::size_t n) {
@@ -70,7 +76,7 @@ void clear_above(const float* values, float most, std::size_t n, std::uint16_t* 
   }
 }
 
-const Kernels kernels{squared_distance<Avx512>, tile_dots, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{squared_distance<Avx512>, tile_terms, add_minima, add_products, at_least, clear_above};
 
 }  // namespace
 

@@ -19,6 +19,9 @@ namespace {
 
 // Images that one task of the first pass looks at.
 constexpr std::size_t kChunk = 1024;
+constexpr std::size_t kJudged = 512;
+// What proportions weigh in sketches beside descriptors; found by trying.
+constexpr double kShareWeight = 1.5;
 constexpr double kLargestNormStep = 65000;
 constexpr int kLargestEntry = 127;
 constexpr std::uint8_t kZeroEntry = 128;
@@ -53,6 +56,25 @@ bool sums_to_one(const ImageRows& image) {
   return std::fabs(sum - 1) <= kProportionsOff;
 }
 
+/// The median of the lengths of some signatures.
+double typical_length(const SignatureView& view, std::size_t dim) {
+  std::vector<double> lengths;
+  const std::size_t step = std::max<std::size_t>(1, view.images / kJudged);
+  for (std::size_t i = 0; i < view.images; i += step) {
+    const ImageRows image = image_rows(view, i, dim);
+    double squared = 0;
+    for (std::size_t r = 0; r < image.count; ++r) {
+      const double norm = norm_of(image.centroids + r * dim, dim);
+      squared += norm * norm;
+    }
+    if (squared < kLargestSquare) lengths.push_back(std::sqrt(squared));
+  }
+  if (lengths.empty()) return 1;
+  const auto middle = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 2);
+  std::nth_element(lengths.begin(), middle, lengths.end());
+  return *middle;
+}
+
 /// Builds one block after another; each thread has its own.
 class Builder {
  public:
@@ -82,11 +104,11 @@ class Builder {
     }
     block.places.resize(rows);
     block.proportions.resize(rows);
-    block.norms.resize(rows);
-    block.scales.resize(rows);
+    // A class's last tile is read as if it were full.
+    block.norms.resize(rows + kTileRows);
+    block.scales.resize(rows + kTileRows);
     block.columns.assign(2 * columns * kBlockImages, 0);
     const std::size_t row_bytes = screen_.groups * kTileGroup;
-    // The last tile is read as if it were full.
     block.entries.assign(rows * row_bytes + kTileRows * kTileGroup, kZeroEntry);
     for (ScreenClass& c : block.classes) store(first, block, c);
     for (const std::uint16_t label : labels_) rows_of_[label].clear();
@@ -255,13 +277,14 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
   const std::size_t chunks = (view.images + kChunk - 1) / kChunk;
   std::vector<float> sketches(view.images * kSketch);
   std::vector<double> largest(chunks, 0.0);
+  const auto share_weight = static_cast<float>(kShareWeight * typical_length(view, dim));
   parallel_for(
       chunks, threads,
       [&](std::size_t chunk) {
         const std::size_t last = std::min((chunk + 1) * kChunk, view.images);
         for (std::size_t i = chunk * kChunk; i < last; ++i) {
           const ImageRows image = image_rows(view, i, dim);
-          sketch(image, dim, &sketches[i * kSketch]);
+          sketch(image, dim, share_weight, &sketches[i * kSketch]);
           for (std::size_t r = 0; r < image.count; ++r) {
             const double norm = norm_of(image.centroids + r * dim, dim);
             if (norm * norm < kLargestSquare) largest[chunk] = std::max(largest[chunk], norm);

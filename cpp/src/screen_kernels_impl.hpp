@@ -6,22 +6,28 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels.hpp"
+
 namespace semcbir {
 namespace {
 
 constexpr std::size_t kGroup = 4;
 constexpr std::size_t kTile = 16;
 
-void plain_tile_dots(const std::uint8_t* tile, std::size_t stride, const std::int8_t* query,
-                     std::size_t groups, std::int32_t dots[kTile]) {
-  for (std::size_t r = 0; r < kTile; ++r) dots[r] = 0;
+void plain_tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t groups,
+                      float terms[kTile]) {
+  std::int32_t dots[kTile] = {};
   for (std::size_t g = 0; g < groups; ++g) {
-    const std::uint8_t* entries = tile + g * stride;
-    const std::int8_t* q = query + g * kGroup;
+    const std::uint8_t* entries = tile.entries + g * tile.stride;
+    const std::int8_t* q = query.entries + g * kGroup;
     for (std::size_t r = 0; r < kTile; ++r) {
       const std::uint8_t* row = entries + r * kGroup;
       dots[r] += row[0] * q[0] + row[1] * q[1] + row[2] * q[2] + row[3] * q[3];
     }
+  }
+  for (std::size_t r = 0; r < kTile; ++r) {
+    const float term = static_cast<float>(dots[r] - query.sum) * query.product + query.off;
+    terms[r] = term * tile.scales[r] + query.norm * static_cast<float>(std::int32_t{tile.norms[r]});
   }
 }
 

@@ -31,6 +31,27 @@ constexpr std::size_t kFewestBlocksPerShard = 16;
 // A group's queries first look at that many blocks each, those likeliest to hold their neighbours.
 constexpr std::size_t kSeeds = 3;
 
+/// The number of the lowest bit of 16 that is set; there is one.
+std::size_t lowest_bit(unsigned bits) {
+  // A multiplication puts a different number in the top bits for each isolated bit (de Bruijn).
+  constexpr std::uint8_t kPlaces[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+                                        31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+  const std::uint32_t isolated = bits & (~bits + 1U);
+  return kPlaces[isolated * 0x077CB531U >> 27U];
+}
+
+std::int64_t count_bits(const std::uint16_t* masks, std::size_t n) {
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    unsigned x = masks[i];
+    x -= x >> 1U & 0x5555U;
+    x = (x & 0x3333U) + (x >> 2U & 0x3333U);
+    x = (x + (x >> 4U)) & 0x0f0fU;
+    count += static_cast<std::int64_t>((x + (x >> 8U)) & 0x1fU);
+  }
+  return count;
+}
+
 /// Which images of a block are still in question: bit i % 16 of masks[i / 16].
 struct Alive {
   std::uint16_t masks[kMasks];
@@ -58,13 +79,11 @@ struct Alive {
   template <class F>
   void for_each(const F& f) const {
     for (std::size_t m = 0; m < kMasks; ++m) {
-      for (unsigned bits = masks[m]; bits != 0; bits &= bits - 1) {
-        std::size_t low = 0;
-        while ((bits >> low & 1U) == 0) ++low;
-        f(m * kTileRows + low);
-      }
+      for (unsigned bits = masks[m]; bits != 0; bits &= bits - 1) f(m * kTileRows + lowest_bit(bits));
     }
   }
+
+  std::int64_t count() const { return count_bits(masks, kMasks); }
 };
 
 /// A query as screens see it.
@@ -79,14 +98,6 @@ struct ScreenQuery {
   std::vector<std::int32_t> sums;    // of a row's entries
   std::vector<std::uint16_t> proportions;
 };
-
-std::int64_t count_bits(const std::uint16_t* masks, std::size_t n) {
-  std::int64_t count = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    for (unsigned bits = masks[i]; bits != 0; bits &= bits - 1) ++count;
-  }
-  return count;
-}
 
 double squared_norm(const float* row, std::size_t dim) {
   double sum = 0;
@@ -312,7 +323,7 @@ class Scanner {
       if (h <= epsilon_) does.masks[place / kTileRows] |= bit(place);
     });
     if (wanted == Wanted::kept) {
-      does.for_each([&](std::size_t) { ++found.kept; });
+      found.kept += does.count();
       alive_ = does;
     } else {
       for (std::size_t m = 0; m < kMasks; ++m) {
@@ -350,23 +361,19 @@ class Scanner {
     const std::size_t width = screen.groups * kTileGroup;
     for (const Shared& s : shared_) {
       bool changed = false;
-      const float product = -2.0F * query.scales[s.row];
-      const float off = -2.0F * query.offs[s.row];
-      const float norm = 2.0F * query.norms[s.row] * screen.norm_step;
-      const std::int32_t zero = 128 * query.sums[s.row];
+      const ScreenRow row{&query.entries[s.row * width], 128 * query.sums[s.row], -2.0F * query.scales[s.row],
+                          -2.0F * query.offs[s.row], 2.0F * query.norms[s.row] * screen.norm_step};
       for (std::size_t t = 0; t * kTileRows < s.c->rows; ++t) {
         const std::size_t first = s.c->first + t * kTileRows;
         const std::size_t rows = std::min(kTileRows, s.c->rows - t * kTileRows);
-        if (!alive_.any_of(block.places[first], block.places[first + rows - 1])) continue;
+        const std::uint8_t* places = &block.places[first];
+        if (!alive_.any_of(places[0], places[rows - 1])) continue;
         changed = true;
-        std::int32_t dots[kTileRows];
-        kernels_.tile_dots(&block.entries[screen.tile_start(*s.c, t)], rows * kTileGroup,
-                           &query.entries[s.row * width], screen.groups, dots);
-        for (std::size_t r = 0; r < rows; ++r) {
-          const float term = static_cast<float>(dots[r] - zero) * product + off;
-          least_[block.places[first + r]] +=
-              block.scales[first + r] * term + norm * static_cast<float>(block.norms[first + r]);
-        }
+        float terms[kTileRows];
+        const ScreenTile tile{&block.entries[screen.tile_start(*s.c, t)], rows * kTileGroup,
+                              &block.scales[first], &block.norms[first]};
+        kernels_.tile_terms(tile, row, screen.groups, terms);
+        for (std::size_t r = 0; r < rows; ++r) least_[places[r]] += terms[r];
       }
       if (!changed) continue;
       kernels_.clear_above(least_, bound.get(), kBlockImages, alive_.masks);
