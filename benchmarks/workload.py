@@ -30,7 +30,11 @@ def _part(base: Signatures, n: int, rng: np.random.Generator) -> Signatures:
     starts, ends = base.offsets[drawn], base.offsets[drawn + 1]
     lengths = ends - starts
     images = np.repeat(np.arange(n), lengths)
-    rows = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+    rows = (
+        np.arange(lengths.sum())
+        - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        + np.repeat(starts, lengths)
+    )
     classes, whole = base.classes[rows], base.classes[rows] == base.n_classes
     shares = rng.gamma(20 * base.proportions[rows] + 0.05)
     shares[whole] = 0

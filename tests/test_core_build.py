@@ -12,7 +12,7 @@ import pytest
 
 from semcbir import _core
 
-LEVELS = ["baseline", "avx2", "avx512", "neon"]
+LEVELS = ["baseline", "avx2", "avx512", "avx512vnni", "neon"]
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -148,14 +148,23 @@ def test_screens_are_built_when_they_pay():
     assert searcher.screen_bytes == 0
     searcher.search(*queries.query, 20, 0.9, False, 1)
     assert searcher.screen_bytes > 0
-    few = _core.Searcher([images.part(0, 500).segment], 8)
+    few = _core.Searcher([images.part(0, 400).segment], 8)
     few.search(*queries.query, 20, 0.9, False, 1)
     assert few.screen_bytes == 0
 
 
 @pytest.mark.parametrize("n_classes", [150, 65535])
 def test_screens_take_less_than_the_signatures(n_classes: int):
-    images = make_columns(3, 20000, n_classes, 64, share=6 / n_classes)
+    rng = np.random.default_rng(3)
+    n = 20000
+    classes = np.sort(rng.integers(0, n_classes // 6, (n, 6)) + np.arange(6) * (n_classes // 6), axis=1)
+    images = Columns(
+        np.arange(n + 1) * 6,
+        classes.ravel().astype(np.uint16),
+        np.full(6 * n, 1 / 6, np.float32),
+        rng.standard_normal((6 * n, 64), np.float32),
+        np.arange(n),
+    )
     searcher = _core.Searcher([images.segment], 64)
     searcher.search(*images.part(0, 1).query, 20, None, False, 2, True)
     names = ("offsets", "classes", "proportions", "centroids", "ids")

@@ -40,7 +40,7 @@ constexpr std::size_t kTasksPerThread = 4;
 constexpr std::size_t kMinImagesPerShard = 256;
 // Building screens takes as long as some thirty searches without them.
 constexpr std::size_t kQueriesThatPay = 32;
-constexpr std::size_t kImagesThatPay = 2048;
+constexpr std::size_t kImagesThatPay = 512;
 // Of longer rankings too many images would be candidates.
 constexpr std::size_t kRankingsThatPay = 16;
 // Screens number images with 32 bits, and products of whole rows fit into 32 bits.

@@ -28,7 +28,7 @@ openmp: bool
 def simd_levels() -> list[str]:
     """Names of the instruction-set levels that are usable here, worst to best.
 
-    Of "baseline", "avx2", "avx512" and "neon". All give the same bits.
+    Of "baseline", "avx2", "avx512", "avx512vnni" and "neon". All give the same bits.
     """
 
 def simd_level() -> str:
@@ -134,6 +134,10 @@ class Searcher(metaclass=_pybind11_type):
     def dim(self) -> int:
         """D, the length of a centroid."""
 
+    @property
+    def screen_bytes(self) -> int:
+        """Bytes of the screens (docs/search.md), 0 before they are built."""
+
     def search(
         self,
         query_offsets: _Ints,
@@ -144,10 +148,13 @@ class Searcher(metaclass=_pybind11_type):
         epsilon: float | None,
         drop: bool,
         threads: int,
+        screened: bool | None = None,
     ) -> tuple[_Ints, _Floats, _Floats, _Ints]:
         """Search for each of q queries: (ids, distances, histogram_distances), all (q, k), and kept (q,).
 
         Kept images by (squared distance in double, id), then the penalised ones likewise (those with a
         histogram distance above ``epsilon``; None, or 2 and more: none), or without these where ``drop``.
         ``kept`` counts the images that pass the filter. Missing hits have id -1 and infinite distances.
+        ``screened`` says whether screens are used, and built if they are not there; None: once that pays.
+        Results do not depend on it.
         """
