@@ -224,7 +224,7 @@ def test_the_gil_is_released():
 
     def search() -> None:
         running.set()
-        s.search(*images.query, 1, None, False, 1)
+        s.search(*images.query, 1, None, False, 1, False)
         done.set()
 
     worker = threading.Thread(target=search)
