@@ -74,16 +74,23 @@ void test_tiles(const std::string& level) {
     for (std::size_t rows = 1; rows <= 16; ++rows) {
       std::vector<std::uint8_t> tile(groups * rows * 4 + 64);
       std::vector<std::int8_t> query(groups * 4);
+      std::vector<float> scales(16);
+      std::vector<std::uint16_t> norms(16);
       for (auto& t : tile) t = static_cast<std::uint8_t>(random.below(256));
       for (auto& q : query) q = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
-      std::int32_t dots[16];
-      semcbir::active_kernels().tile_dots(tile.data(), rows * 4, query.data(), groups, dots);
+      for (auto& s : scales) s = random.wide();
+      for (auto& n : norms) n = static_cast<std::uint16_t>(random.below(65536));
+      float terms[16];
+      semcbir::active_kernels().tile_terms({tile.data(), rows * 4, scales.data(), norms.data()},
+                                           {query.data(), 128 * 7, -0.3F, -0.7F, 0.01F}, groups, terms);
       for (std::size_t r = 0; r < rows; ++r) {
-        std::int32_t expected = 0;
+        std::int32_t dot = -128 * 7;
         for (std::size_t d = 0; d < groups * 4; ++d) {
-          expected += tile[d / 4 * rows * 4 + r * 4 + d % 4] * query[d];
+          dot += tile[d / 4 * rows * 4 + r * 4 + d % 4] * query[d];
         }
-        CHECK_IN(dots[r] == expected, level);
+        const float term = static_cast<float>(dot) * -0.3F + -0.7F;
+        const float expected = term * scales[r] + 0.01F * static_cast<float>(norms[r]);
+        CHECK_IN(terms[r] == expected, level);
       }
     }
   }
