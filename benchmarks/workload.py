@@ -2,9 +2,10 @@
 """Collections of any size to search in, resampled from real signatures or from made ones; seeded.
 
 ``resampled`` draws images of a base with replacement, redraws the proportions of their classes as
-gamma(20 p + 0.05), normalised, drops classes below 0.002, and adds normal noise of 0.02 to the descriptors: in
-the "paper" workload to class means that are not null, in the "deep" one to the directions of all rows, which are
-then weighted again. Queries are drawn the same way with another seed, so they are not in the collection.
+gamma(20 p + 0.05), normalised, drops classes below 0.002, and adds normal noise of 0.02 to the descriptors:
+in the "paper" workload to class means that are not null, in the "deep" one to the directions of all rows,
+which are then weighted again. Queries are drawn the same way with another seed, so they are not in the
+collection.
 """
 
 from __future__ import annotations
