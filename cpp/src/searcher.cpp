@@ -27,7 +27,6 @@
 namespace semcbir {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Eq. 1 is at most 2, up to rounding: an epsilon from there on filters nothing.
 constexpr double kEverything = 2.0;
 // Images that stay in the cache while several queries are compared with them.

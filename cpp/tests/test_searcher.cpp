@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -163,6 +164,27 @@ void test_levels_and_batches() {
   }
 }
 
+/// Threads that find screens missing, in the making, or there.
+void test_searches_at_the_same_time() {
+  const test::Signatures images = make_images(1500);
+  const test::Signatures queries = make_images(20);
+  const SearchOptions options{20, 0.9, false, 2, Screening::always};
+  const Found expected = reference(images.view(), queries.view(), options);
+  const Searcher searcher({images.view()}, kDim);
+  std::vector<std::thread> threads;
+  std::vector<int> same(4, 0);
+  for (std::size_t t = 0; t < same.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (int again = 0; again < 3; ++again) {
+        same[t] += search(searcher, queries.view(), options) == expected ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(same == std::vector<int>(4, 3));
+  CHECK(searcher.screen_bytes() > 0);
+}
+
 void test_damaged_values() {
   test::Signatures images = make_images(40);
   const test::Signatures queries = make_images(40);
@@ -234,6 +256,7 @@ int main() {
   test_top_k();
   test_against_reference();
   test_levels_and_batches();
+  test_searches_at_the_same_time();
   test_damaged_values();
   test_nothing_to_find();
   test_bad_input();
