@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 import checkpoint_files as files  # noqa: E402
 from hrnet_reading import TINY, Reading, shaken  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
-from semcbir.export import checkpoints  # noqa: E402
+from semcbir.export import weights  # noqa: E402
 from semcbir.export.checkpoints import build_network, load_checkpoint, load_weights  # noqa: E402
 from semcbir.export.hrnet import HRNet  # noqa: E402
 from semcbir.export.ocr import HRNetOCR  # noqa: E402
@@ -338,7 +338,7 @@ def test_our_own_mistakes_are_not_called_damage(
         raise AttributeError("no such thing")
 
     path = files.write(tmp_path / "a.pth", files.hrnet(trained.state_dict()))
-    monkeypatch.setattr(checkpoints, "_safe_globals", broken)
+    monkeypatch.setattr(weights, "_safe_globals", broken)
     with pytest.raises(AttributeError, match="no such thing"):
         load(path)
 

@@ -90,6 +90,7 @@ def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
         "name",
         "default",
         *published.PACKAGED,
+        *published.ENCODERS,
         *published.PUBLISHED,
     ]
     assert str(cache) in listed.err

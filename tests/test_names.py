@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from semcbir.networks import cache, names
 from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, parse_name
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.names import is_name, resolve, resolve_encoder
-from semcbir.networks.published import PUBLISHED
+from semcbir.networks.published import ENCODERS
 from tiny_models import tiny_encoder
 
 
@@ -194,19 +193,28 @@ def test_an_encoder_may_be_a_path(tmp_path: Path) -> None:
     resolve_encoder(made)[1].check_file(made)
 
 
-def test_a_published_encoder_is_the_exported_copy(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = dataclasses.replace(PUBLISHED["fcn-hr48-ade20k"], kind="encoder")
-    monkeypatch.setitem(PUBLISHED, "fcn-hr48-ade20k", model)
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_a_published_encoder_is_the_exported_copy(own_cache: Path, name: str) -> None:
     with pytest.raises(
-        ModelError, match="the encoder fcn-hr48-ade20k is not on this machine yet: `semcbir mod"
+        ModelError,
+        match=f"the encoder {name} is not on this machine yet: `semcbir models fetch {name}` downloads and "
+        f"exports it, `semcbir models export {name}` takes a checkpoint",
     ):
-        resolve_encoder("fcn-hr48-ade20k")
-    place = own_cache / "models" / "fcn-hr48-ade20k.onnx"
+        resolve_encoder(name)
+    place = own_cache / "models" / f"{name}.onnx"
     place.parent.mkdir(parents=True)
     tiny_encoder(place)
-    assert resolve_encoder("fcn-hr48-ade20k")[0] == place
-    with pytest.raises(ModelError, match="fcn-hr48-ade20k is an encoder, expected a segmentation model"):
-        resolve("fcn-hr48-ade20k")
+    assert resolve_encoder(name)[0] == resolve_encoder(f"{name}-fp32")[0] == place
+    with pytest.raises(ModelError, match=f"{name} is an encoder, expected a segmentation model"):
+        resolve(name)
+
+
+@pytest.mark.parametrize("ending", ["fp16", "int8", "logits", "logits-fp16"])
+def test_an_encoder_has_one_export(ending: str) -> None:
+    with pytest.raises(
+        ModelError, match=f"no resnet50-{ending}: the encoder resnet50 is exported in fp32 only"
+    ):
+        resolve_encoder(f"resnet50-{ending}")
 
 
 @pytest.mark.parametrize("name", ["default", "hrnet-w48-mseg", "fcn-hr48-ade20k-logits-fp16"])
@@ -242,5 +250,5 @@ def test_what_is_neither_a_name_nor_a_file_is_no_encoder(name: str) -> None:
 def test_a_misspelt_encoder_gets_the_right_one() -> None:
     with pytest.raises(ModelError, match="did you mean efficientnet-lite0"):
         resolve_encoder("efficientnet_lite0")
-    with pytest.raises(ModelError, match=r"known are default, .*efficientnet-lite2$"):
+    with pytest.raises(ModelError, match=r"known are default, .*efficientnet-lite2, .*resnet50$"):
         resolve_encoder("clip")

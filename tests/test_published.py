@@ -11,7 +11,17 @@ import pytest
 
 from semcbir.errors import ModelError
 from semcbir.networks.card import ModelCard
-from semcbir.networks.published import ALIASES, PUBLISHED, PublishedModel, published
+from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.published import (
+    ALIASES,
+    ENCODERS,
+    PUBLISHED,
+    PublishedEncoder,
+    PublishedModel,
+    ResNetSpec,
+    ViTSpec,
+    published,
+)
 from semcbir.networks.specs import InputSpec, OutputSpec
 
 CARDS = Path(__file__).with_name("cards")
@@ -184,7 +194,9 @@ def test_a_misspelt_name_gets_the_right_one(wrong: str) -> None:
 
 
 def test_an_unknown_name_gets_all_of_them() -> None:
-    with pytest.raises(ModelError, match="known are default, hrnet-w48-cocostuff, .*fcn-hr48-cityscapes"):
+    with pytest.raises(
+        ModelError, match="known are default, hrnet-w48-cocostuff, .*fcn-hr48-cityscapes.*resnet50"
+    ):
         published("segformer")
 
 
@@ -192,3 +204,78 @@ def test_a_model_with_too_few_classes_cannot_be_made() -> None:
     model = published("hrnet-w48-cityscapes")
     with pytest.raises(ValueError, match="expected 19 names, got 18"):
         dataclasses.replace(model, card=dataclasses.replace(model.card, classes=model.card.classes[:-1]))
+
+
+# --- encoders -----------------------------------------------------------------------------------------------
+
+every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=list(ENCODERS))
+
+
+def test_every_encoder_is_described_as_its_publishers_build_it() -> None:
+    assert {name: encoder.architecture for name, encoder in ENCODERS.items()} == {
+        # facebookresearch/dinov2: vit_small and vit_base at 518 pixels, in patches of 14
+        "dinov2-vits14": ViTSpec(width=384, depth=12, heads=6, patch=14, table=518 // 14),
+        "dinov2-vitb14": ViTSpec(width=768, depth=12, heads=12, patch=14, table=518 // 14),
+        "resnet50": ResNetSpec(blocks=(3, 4, 6, 3), width=64, n_classes=1000),
+    }
+    grids = {
+        name: encoder.card.size.length // encoder.architecture.stride for name, encoder in ENCODERS.items()
+    }
+    assert grids == {"dinov2-vits14": 16, "dinov2-vitb14": 16, "resnet50": 7}
+    assert {name: encoder.card.dim for name, encoder in ENCODERS.items()} == {
+        "dinov2-vits14": 384,
+        "dinov2-vitb14": 768,
+        "resnet50": 2048,
+    }
+
+
+def test_where_encoders_are() -> None:
+    addresses = {name: encoder.checkpoint.source for name, encoder in ENCODERS.items()}
+    meta = "https://dl.fbaipublicfiles.com/dinov2"
+    assert addresses == {
+        "dinov2-vits14": f"{meta}/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        "dinov2-vitb14": f"{meta}/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        "resnet50": "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+    }
+    # torchvision's file name has the beginning of its hash; the others' hashes nobody published
+    assert {encoder.checkpoint.sha256 for encoder in ENCODERS.values()} == {None}
+    assert {encoder.checkpoint.size for encoder in ENCODERS.values()} == {None}
+    assert [encoder.checkpoint.sha256_prefix for encoder in ENCODERS.values()] == [None, None, "11ad3fa6"]
+
+
+@every_encoder
+def test_an_encoders_card_can_be_made_of_it(encoder: PublishedEncoder) -> None:
+    draft = encoder.card
+    assert (draft.mean, draft.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    card = EncoderCard(
+        name=encoder.name,
+        file=f"{encoder.name}.onnx",
+        sha256="0" * 64,
+        input=InputSpec(layout="NHWC", dtype="uint8"),
+        size=draft.size,
+        dim=draft.dim,
+        licence=draft.licence,
+        source=encoder.checkpoint.source,
+        notes=draft.notes,
+    )
+    assert EncoderCard.from_dict(card.to_dict()) == card
+    assert "weights" in draft.licence
+    assert encoder.checkpoint.url is not None
+    assert encoder.checkpoint.url.endswith(f"/{encoder.checkpoint.file}")
+    assert encoder.checkpoint.published_at.startswith("https://github.com/")
+    assert published(encoder.name) is encoder
+    assert encoder.trained_on
+
+
+def test_an_encoder_that_contradicts_itself_cannot_be_made() -> None:
+    encoder = ENCODERS["dinov2-vits14"]
+    with pytest.raises(ValueError, match="dim: expected 384, as its architecture gives, got 385"):
+        dataclasses.replace(encoder, card=dataclasses.replace(encoder.card, dim=385))
+    uneven = dataclasses.replace(encoder.card.size, length=225)
+    with pytest.raises(
+        ValueError, match=r"size\.length: expected a multiple of 14, the side of a cell, got 225"
+    ):
+        dataclasses.replace(encoder, card=dataclasses.replace(encoder.card, size=uneven))
+    padded = published("hrnet-w48-cityscapes").card.size
+    with pytest.raises(ValueError, match="size.rule: expected 'squash' for an encoder, got 'long_side'"):
+        dataclasses.replace(encoder.card, size=padded)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,20 +10,27 @@ import typer
 
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
-from semcbir.cli.facts import facts_text
+from semcbir.cli.model_facts import (
+    OPTION,
+    card_text,
+    default_row,
+    here,
+    packaged_row,
+    row_of,
+    text_of,
+    values_of,
+)
 from semcbir.cli.options import Json, check_folder, choice_option, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
 from semcbir.networks import published
-from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, fetch_lock, parse_name
-from semcbir.networks.published import ALIASES, DEFAULT, PackagedEncoder, PublishedModel
+from semcbir.networks.cache import cache_folder, export_name, exported_file, fetch_lock, parse_name
+from semcbir.networks.published import ALIASES, DEFAULT, Published, PublishedEncoder
 from semcbir.networks.specs import PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
     from semcbir.export.options import ExportOptions
-    from semcbir.networks.card import ModelCard
-    from semcbir.networks.encoder_card import EncoderCard
 
 app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -78,9 +84,10 @@ CalibrationPhotos = Annotated[
 def list_models(as_json: Json = False) -> None:
     """List the models, and which are on this machine."""
     rows = [
-        _default_row(),
-        *map(_packaged_row, published.PACKAGED.values()),
-        *map(_row, published.PUBLISHED.values()),
+        default_row(),
+        *map(packaged_row, published.PACKAGED.values()),
+        *map(row_of, published.ENCODERS.values()),
+        *map(row_of, published.PUBLISHED.values()),
     ]
     if as_json:
         write_json({"cache": cache_folder(), "models": rows})
@@ -90,75 +97,11 @@ def list_models(as_json: Json = False) -> None:
     for row in rows:
         classes = "" if row["classes"] is None else row["classes"]
         download = size(row["download"]) if row["download"] else ""
-        facts = f"{row['kind']:<12}  {classes:>7}  {download:>8}  {row['trained_on']}{_here(row)}"
+        facts = f"{row['kind']:<12}  {classes:>7}  {download:>8}  {row['trained_on']}{here(row)}"
         print(f"{row['name']:<{wide}}  {facts}")
     for alias, name in ALIASES.items():
         note(f"{alias} is another name of {name}")
     note(f"the cache is {display_path(cache_folder())}")
-
-
-def _default_row() -> dict[str, Any]:
-    from semcbir.networks.names import resolve
-
-    row: dict[str, Any] = {
-        "name": DEFAULT,
-        "kind": "segmentation",
-        "classes": None,
-        "download": None,
-        "downloaded": False,
-        "exports": [],
-    }
-    try:
-        _, card = resolve()
-    except ModelError:
-        return row | {"trained_on": "not in this copy of semcbir"}
-    return row | {"classes": card.n_classes, "exports": [DEFAULT], "trained_on": "ships with semcbir"}
-
-
-def _packaged_row(encoder: PackagedEncoder) -> dict[str, Any]:
-    return {
-        "name": encoder.name,
-        "kind": "encoder",
-        "classes": None,
-        "download": None,
-        "downloaded": False,
-        "exports": [encoder.name] if _is_installed(encoder.package) else [],
-        "trained_on": f"{encoder.trained_on}; from the package {encoder.package}",
-    }
-
-
-def _is_installed(package: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        distribution(package)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _row(model: PublishedModel) -> dict[str, Any]:
-    from semcbir.export.fetching import is_downloaded
-
-    cache = cache_folder()
-    return {
-        "name": model.name,
-        "kind": model.kind,
-        "classes": len(model.card.classes),
-        "download": model.checkpoint.size or model.checkpoint.about,
-        "downloaded": is_downloaded(model, cache),
-        "exports": exports(cache, model.name),
-        "trained_on": model.trained_on,
-    }
-
-
-def _here(row: dict[str, Any]) -> str:
-    if row["name"] == DEFAULT:
-        return ""
-    if row["exports"]:
-        option = "--encoder" if row["kind"] == "encoder" else "--model"
-        return f"; ready: {option} {', '.join(row['exports'])}"
-    return "; downloaded" if row["downloaded"] else ""
 
 
 @app.command()
@@ -175,74 +118,19 @@ def show(name: Name, as_json: Json = False) -> None:
         if as_json:
             write_json(card.to_dict())
         else:
-            print(_card_text(card))
+            print(card_text(card))
         return
     model = _model(name)
     if as_json:
-        write_json(_values(model))
+        write_json(values_of(model))
     else:
-        print(_text(model))
+        print(text_of(model))
 
 
-def _model(name: str) -> PublishedModel:
+def _model(name: str) -> Published:
     """Return the model that ``name``, or the name of an export, stands for."""
     model, _ = parse_name(name)
     return model
-
-
-def _values(model: PublishedModel) -> dict[str, Any]:
-    card, checkpoint, row = model.card, model.checkpoint, _row(model)
-    taxonomy = asdict(model.taxonomy) if model.taxonomy else None
-    if taxonomy:
-        del taxonomy["classes"]
-    return {
-        "name": model.name,
-        "kind": model.kind,
-        "architecture": asdict(model.architecture) | {"final_align_corners": card.align_corners},
-        "checkpoint": asdict(checkpoint) | {"licence": card.licence},
-        **{key: value for key, value in asdict(card).items() if key in ("classes", "size", "mean", "std")},
-        "presets": {name: asdict(preset) for name, preset in model.presets.items()},
-        "taxonomy": taxonomy,
-        "trained_on": model.trained_on,
-        "notes": card.notes,
-        "source": checkpoint.source,
-        "downloaded": row["downloaded"],
-        "exports": row["exports"],
-    }
-
-
-def _text(model: PublishedModel) -> str:
-    """Return what is known about a published model, one line for each fact."""
-    from semcbir.networks.describe import size_words
-
-    checkpoint, build, row = model.checkpoint, model.architecture, _row(model)
-    miou = ", ".join(f"{value:g} ({how})" for how, value in checkpoint.miou.items())
-    head = "simple head" if build.head == "simple" else "OCR head"
-    lines = {
-        "name": model.name,
-        "kind": model.kind,
-        "network": f"HRNet-W{build.width}, {head}, {build.n_classes} classes",
-        "trained on": model.trained_on,
-        "mIoU": miou,
-        "photos": size_words(model.card.size),
-        "presets": f"{', '.join(model.presets)} (need --logits)" if model.presets else "",
-        "published": checkpoint.published_at,
-        "file": f"{checkpoint.source} (about {size(checkpoint.size or checkpoint.about or 0)})",
-        "sha256": checkpoint.sha256 or (f"{checkpoint.sha256_prefix}..." if checkpoint.sha256_prefix else ""),
-        "licence": model.card.licence,
-        "taxonomy": f"{model.taxonomy.name}; {model.taxonomy.licence}" if model.taxonomy else "",
-        "notes": model.card.notes,
-        "here": ", ".join(row["exports"]) or ("downloaded" if row["downloaded"] else "no"),
-        "classes": ", ".join(model.card.classes),
-    }
-    return facts_text((key, value) for key, value in lines.items() if value)
-
-
-def _card_text(card: ModelCard | EncoderCard) -> str:
-    """Return what a card says, one line for each fact."""
-    from semcbir.networks.describe import card_facts
-
-    return facts_text(card_facts(card))
 
 
 @app.command()
@@ -254,7 +142,7 @@ def fetch(
     photos: Photos = None,
     calibration: CalibrationPhotos = None,
 ) -> None:
-    """Download a published model and make it ready for --model.
+    """Download a published model and make it ready for --model, or an encoder for --encoder.
 
     The checkpoint and the exported model go into the user's cache (SEMCBIR_CACHE names another place). An
     interrupted download continues where it stopped; `semcbir models export` takes a checkpoint that you got
@@ -270,9 +158,10 @@ def fetch(
         print(f"{name} is made from the package {packaged.package}; there is nothing to fetch")
         return
     model, cache = _model(name), cache_folder()
+    _check_encoder(model, precision, logits)
     full = export_name(model.name, precision, _kind(logits))
     target = exported_file(cache, full)
-    if _is_sound(target):
+    if _is_sound(target, model):
         if photos or calibration:
             note(f"it was exported before; to export it with these photos, delete {display_path(target)}")
     else:
@@ -280,22 +169,20 @@ def fetch(
         note(
             f"the weights belong to their publishers: {model.card.licence} ({model.checkpoint.published_at})"
         )
-        from semcbir.export.export import export_model
-
         with TransferMeter() as meter:
             checkpoint = fetch_checkpoint(model, cache, on_progress=meter)
         target.parent.mkdir(parents=True, exist_ok=True)
         with fetch_lock(checkpoint.parent):
-            export_model(model, checkpoint, target, options)
-    print(f"{display_path(target)} ({size(target.stat().st_size)}) is ready: --model {full}")
+            _export(model, checkpoint, target, options)
+    _ready(target, model, full)
 
 
-def _is_sound(model: Path) -> bool:
-    """Return whether an exported model and its card exist and belong together."""
-    from semcbir.networks.names import resolve
+def _is_sound(target: Path, model: Published) -> bool:
+    """Return whether an export of ``model`` and its card exist and belong together."""
+    from semcbir.networks.names import resolve, resolve_encoder
 
     try:
-        path, card = resolve(model)
+        path, card = resolve_encoder(target) if isinstance(model, PublishedEncoder) else resolve(target)
         card.check_file(path)
     except ModelError:
         return False
@@ -331,14 +218,41 @@ def export(
     install 'semcbir[export]'.
     """
     model = _model(name)
+    _check_encoder(model, precision, logits)
     if not checkpoint.is_file():
         raise ModelError(f"{display_path(checkpoint)}: no such checkpoint")
     _check_calibration(precision, calibration)
     options = _ready_options(precision, logits, photos, calibration)
-    from semcbir.export.export import export_model
+    _export(model, checkpoint, output, options)
+    _ready(output, model, display_path(output))
 
-    export_model(model, checkpoint, output, options)
-    print(f"{display_path(output)} ({size(output.stat().st_size)}) is ready: --model {display_path(output)}")
+
+def _export(model: Published, checkpoint: Path, output: Path, options: ExportOptions) -> None:
+    if isinstance(model, PublishedEncoder):
+        from semcbir.export.export import export_published_encoder
+
+        export_published_encoder(model, checkpoint, output, options)
+    else:
+        from semcbir.export.export import export_model
+
+        export_model(model, checkpoint, output, options)
+
+
+def _ready(file: Path, model: Published, named: str) -> None:
+    """Say that ``file`` is made, and how it is used."""
+    print(f"{display_path(file)} ({size(file.stat().st_size)}) is ready: {OPTION[model.kind]} {named}")
+
+
+def _check_encoder(model: Published, precision: Precision, logits: bool) -> None:
+    """Refuse an option that an encoder does not have."""
+    if not isinstance(model, PublishedEncoder):
+        return
+    if logits:
+        raise typer.BadParameter(f"{model.name} is an encoder, it gives no scores", param_hint="--logits")
+    if precision != PRECISIONS[0]:
+        raise typer.BadParameter(
+            f"the encoder {model.name} is exported in {PRECISIONS[0]} only", param_hint="--precision"
+        )
 
 
 def _kind(logits: bool) -> Kind:

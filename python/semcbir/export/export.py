@@ -11,20 +11,25 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from semcbir._files import PathLike
 from semcbir.errors import ModelError
 from semcbir.export.options import ExportOptions
 from semcbir.networks.card import ModelCard
-from semcbir.networks.draft import CardDraft
+from semcbir.networks.card_file import Card
+from semcbir.networks.draft import CardDraft, EncoderDraft
+from semcbir.networks.encoder_card import EncoderCard
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from semcbir.networks.published import PublishedModel
+    from semcbir.networks.published import PublishedEncoder, PublishedModel
+
+_C = TypeVar("_C", bound=Card)
 
 _WORKSHOP = ".semcbir-export-"
 _STALE = 24 * 3600.0  # seconds
@@ -77,11 +82,66 @@ def export_network(
     target = _checked(output)
     from semcbir.export.workshop import Workshop
 
-    # In the same folder as the output, so that the files can be renamed into place.
+    return _made(target, lambda folder: Workshop(folder, draft, options).make(network, target))
+
+
+def export_published_encoder(
+    encoder: PublishedEncoder, checkpoint: PathLike, output: PathLike, options: ExportOptions | None = None
+) -> EncoderCard:
+    """Write a published checkpoint as ``output`` (.onnx), with its card beside it; return the card.
+
+    Raises ModelError if the checkpoint is not this encoder's (see ``encoder_checkpoints.load_encoder``), and
+    as ``export_encoder`` does.
+    """
+    options = _for_encoders(options)
+    target = _checked(output)
+    from semcbir.export.cards import encoder_draft_of
+    from semcbir.export.encoder_checkpoints import load_encoder
+
+    options.on_step(f"reading {os.fspath(checkpoint)}")
+    network, sha256 = load_encoder(checkpoint, encoder)
+    return export_encoder(network, encoder_draft_of(encoder, sha256), target, options)
+
+
+def export_encoder(
+    network: nn.Module, draft: EncoderDraft, output: PathLike, options: ExportOptions | None = None
+) -> EncoderCard:
+    """Write an encoder in torch, on the CPU, as ``output`` (.onnx), with its card beside it; return the card.
+
+    The graph takes ``image``, uint8 (N, side, side, 3) RGB of any N, and normalises it; it gives ``grid``,
+    float32 (N, dim, h, w), just as the network does. It is compared with torch as in ``export_network``:
+    numbers may differ by 1e-3 of the largest of their photo. The card's ``measured["export"]`` says by how
+    much they did.
+
+    Of ``options``, ``photos`` and ``on_step`` count. Raises ModelError if another is not the default, if
+    something cannot be read or done, or if the graph does not match the network; then nothing is written.
+    """
+    options = _for_encoders(options)
+    target = _checked(output)
+    from semcbir.export.encoders import make_encoder
+
+    return _made(target, lambda folder: make_encoder(network, draft, target, folder, options))
+
+
+def _for_encoders(options: ExportOptions | None) -> ExportOptions:
+    """Return ``options``; ModelError if they ask for what an encoder does not have."""
+    options = options or ExportOptions()
+    if (options.precision, options.kind, options.label_stride) != ("fp32", "labels", 1):
+        raise ModelError(
+            "an encoder gives a grid of vectors, in fp32 only: no precision, kind or label_stride"
+        )
+    return options
+
+
+def _made(target: Path, make: Callable[[Path], _C]) -> _C:
+    """Call ``make`` with a folder on the file system of ``target``, so that files can be renamed into place.
+
+    Raises ModelError if something cannot be written.
+    """
     try:
         _sweep(target.parent)
         with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=target.parent) as folder:
-            return Workshop(Path(folder), draft, options).make(network, target)
+            return make(Path(folder))
     except OSError as error:
         raise ModelError(f"{target}: cannot write the model: {error.strerror or error}") from error
 

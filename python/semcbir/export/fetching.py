@@ -18,7 +18,7 @@ from semcbir.errors import ModelError
 from semcbir.export import drive
 from semcbir.export.downloading import OnProgress, discard, download
 from semcbir.networks.cache import cannot_write, checkpoint_file, fetch_lock
-from semcbir.networks.published import Checkpoint, PublishedModel
+from semcbir.networks.published import Download, Published
 
 _BEGINNINGS = (b"PK\x03\x04", b"\x80")  # torch.save: a zip file, and before torch 1.6 a pickle
 
@@ -32,7 +32,7 @@ class Pin:
     source: str
 
 
-def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None) -> Path:
+def fetch(model: Published, cache: Path, *, on_progress: OnProgress = None) -> Path:
     """Return the checkpoint of ``model``, downloading it into ``cache`` if it is not there yet.
 
     Size and sha256 are checked if they are published. The first download also pins them, in a JSON file
@@ -49,7 +49,7 @@ def fetch(model: PublishedModel, cache: Path, *, on_progress: OnProgress = None)
     return place
 
 
-def is_downloaded(model: PublishedModel, cache: Path) -> bool:
+def is_downloaded(model: Published, cache: Path) -> bool:
     """Return whether the checkpoint of ``model`` is in ``cache``, judging by its size alone.
 
     False if its pin is damaged or unreadable, which ``fetch`` reports.
@@ -62,7 +62,7 @@ def is_downloaded(model: PublishedModel, cache: Path) -> bool:
         return False
 
 
-def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
+def _is_there(place: Path, checkpoint: Download) -> bool:
     """Return whether the right file is in the cache already; a damaged file does not count."""
     pin = _read_pin(place)
     if pin is None or not place.is_file():
@@ -71,7 +71,7 @@ def _is_there(place: Path, checkpoint: Checkpoint) -> bool:
     return found == pin and _objection(found, place, checkpoint) is None
 
 
-def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> None:
+def _download(place: Path, checkpoint: Download, on_progress: OnProgress) -> None:
     part = place.with_name(place.name + ".part")
     address = checkpoint.url or drive.file_address(checkpoint.gdrive_id or "")
     resumed = part.exists()
@@ -90,7 +90,7 @@ def _download(place: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> N
     sync_folder(place.parent)
 
 
-def _objection(found: Pin, file: Path, checkpoint: Checkpoint) -> str | None:
+def _objection(found: Pin, file: Path, checkpoint: Download) -> str | None:
     """Return in what the file differs from what is published about it, or None."""
     if checkpoint.size is not None and found.size != checkpoint.size:
         return f"it has {found.size} bytes, expected {checkpoint.size}; it was deleted"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,14 @@ from semcbir.networks.specs import InputSpec
 OPSET = 18
 """The opset with Resize-18: onnxruntime runs Resize-19 on CUDA only since 2026."""
 
-IMAGE, SCORES, LABELS = "image", "scores", "labels"
+IMAGE, SCORES, LABELS, GRID = "image", "scores", "labels", "grid"
 INPUT = InputSpec(layout="NHWC", dtype="uint8")
 """What every exported graph takes."""
 NETWORK = "/network/"
 """What the names of the network's own nodes begin with."""
 
 Array = npt.NDArray[Any]
+Axes: TypeAlias = "dict[str, dict[int, str]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +48,36 @@ class Wrapping:
     label_stride: int = 1
 
 
-class Wrapped(nn.Module):
-    """Maps bytes (N, H, W, 3), RGB, to the network's scores and to labels int64 (N, ceil(H/s), ceil(W/s))."""
+class Normalising(nn.Module):
+    """A network with normalisation before it: ``run`` maps bytes (N, H, W, 3), RGB, to its output."""
 
     gain: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, wrapping: Wrapping) -> None:
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network
+        centre, spread = (torch.tensor(value).view(3, 1, 1) for value in (mean, std))
+        self.register_buffer("gain", 1 / (255 * spread))
+        self.register_buffer("shift", -centre / spread)
+
+    def run(self, image: Tensor) -> Tensor:
+        """Return what the network gives for normalised images."""
+        output: Tensor = self.network(image.permute(0, 3, 1, 2).float() * self.gain + self.shift)
+        return output
+
+
+class Wrapped(Normalising):
+    """Maps bytes (N, H, W, 3), RGB, to the network's scores and to labels int64 (N, ceil(H/s), ceil(W/s))."""
+
+    def __init__(self, network: nn.Module, wrapping: Wrapping) -> None:
+        super().__init__(network, wrapping.mean, wrapping.std)
         self.wrapping = wrapping
-        mean, std = (torch.tensor(value).view(3, 1, 1) for value in (wrapping.mean, wrapping.std))
-        self.register_buffer("gain", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
         self.upsampled = True
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return (scores, labels)."""
-        scores = self.network(image.permute(0, 3, 1, 2).float() * self.gain + self.shift)
+        scores = self.run(image)
         if not self.upsampled:
             return scores, scores.argmax(1)
         stride = self.wrapping.label_stride
@@ -92,11 +106,8 @@ class Reference:
 
     def __call__(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, Array]:
         """Return scores (N, C, h, w) float32 and labels int64 of a batch (N, H, W, 3)."""
-        mean, std = (torch.tensor(value) for value in (self.wrapping.mean, self.wrapping.std))
-        with torch.no_grad():
-            normalised = (torch.from_numpy(batch).float() / 255 - mean) / std
-            scores = self.network(normalised.permute(0, 3, 1, 2).contiguous())
-        return scores.numpy(), self.labels(scores.numpy(), batch.shape[1:3])
+        scores = run_torch(self.network, batch, self.wrapping.mean, self.wrapping.std)
+        return scores, self.labels(scores, batch.shape[1:3])
 
     def labels(self, scores: Array, canvas: tuple[int, ...]) -> Array:
         """Return the labels that result from the ``scores`` of a canvas of (height, width)."""
@@ -106,6 +117,16 @@ class Reference:
             tensor = upsampled(tensor, sides, self.wrapping)
         labels: Array = tensor.argmax(1).numpy()
         return labels
+
+
+def run_torch(
+    network: nn.Module, batch: npt.NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]
+) -> Array:
+    """Return what ``network`` gives in float32 for a batch (N, H, W, 3) of bytes, RGB, normalised before."""
+    with torch.no_grad():
+        normalised = (torch.from_numpy(batch).float() / 255 - torch.tensor(mean)) / torch.tensor(std)
+        output: Array = network(normalised.permute(0, 3, 1, 2).contiguous()).numpy()
+    return output
 
 
 def export_graph(network: nn.Module, wrapping: Wrapping, n_classes: int, folder: Path) -> onnx.ModelProto:
@@ -126,17 +147,25 @@ def export_graph(network: nn.Module, wrapping: Wrapping, n_classes: int, folder:
         raise ModelError(f"the model must give scores (N, {n_classes}, h, w), got {came} for N = 2")
     wrapped.upsampled = tuple(scores.shape[2:]) != label_sides(67, 101, wrapping.label_stride)
     try:
-        model = _traced(wrapped, example, folder / "traced.onnx")
+        model = traced(wrapped, example, folder / "traced.onnx", _AXES)
     except Exception as error:
         raise ModelError(f"torch cannot export the model: {error}") from error
     return _tidied(model, n_classes, wrapping.label_stride)
 
 
-def _traced(wrapped: Wrapped, example: Tensor, file: Path) -> onnx.ModelProto:
+_AXES = {
+    IMAGE: {0: "N", 1: "H", 2: "W"},
+    SCORES: {0: "N", 2: "h", 3: "w"},
+    LABELS: {0: "N", 1: "y", 2: "x"},
+}
+
+
+def traced(wrapped: nn.Module, example: Tensor, file: Path, axes: Axes) -> onnx.ModelProto:
     """Export by tracing.
 
-    torch's newer exporter gives the same numbers, but takes five to ten times as long on HRNet-W48 and needs
-    onnxscript. This one is deprecated and warns about it at every call.
+    ``axes``: for the input, then for the outputs, the names of the axes of any length. ``file`` is for the
+    time being. torch's newer exporter gives the same numbers, but takes five to ten times as long on
+    HRNet-W48 and needs onnxscript. This one is deprecated and warns about it at every call.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -146,14 +175,9 @@ def _traced(wrapped: Wrapped, example: Tensor, file: Path) -> onnx.ModelProto:
             str(file),
             opset_version=OPSET,
             dynamo=False,
-            input_names=[IMAGE],
-            output_names=[SCORES, LABELS],
-            dynamic_axes={name: {0: "N"} for name in (IMAGE, SCORES, LABELS)}
-            | {
-                IMAGE: {0: "N", 1: "H", 2: "W"},
-                SCORES: {0: "N", 2: "h", 3: "w"},
-                LABELS: {0: "N", 1: "y", 2: "x"},
-            },
+            input_names=list(axes)[:1],
+            output_names=list(axes)[1:],
+            dynamic_axes=axes,
         )
     model = onnx.load(str(file))
     file.unlink()

@@ -43,6 +43,12 @@ def batches(images: Sequence[Image], size: SizeSpec) -> Iterator[Image]:
         yield np.stack(pair).astype(np.uint8)
 
 
+def size_words(inputs: Sequence[Image]) -> list[str]:
+    """Return the sizes of inputs, height x width, with the number of images where it is not 1."""
+    shapes = dict.fromkeys(batch.shape for batch in inputs)
+    return [f"{h}x{w}" + (f" (batch of {n})" if n > 1 else "") for n, h, w, _ in shapes]
+
+
 def open_cpu(model: onnx.ModelProto | Path, folder: Path) -> Any:
     """Open a session on the CPU; a model that is not in a file yet is first written into ``folder``."""
     if isinstance(model, Path):
@@ -79,9 +85,8 @@ class Expected:
 
     @property
     def sizes(self) -> list[str]:
-        """The inputs' sizes, height x width, with the number of images where it is not 1."""
-        shapes = dict.fromkeys(batch.shape for batch in self.batches)
-        return [f"{h}x{w}" + (f" (batch of {n})" if n > 1 else "") for n, h, w, _ in shapes]
+        """The inputs' sizes, see ``size_words``."""
+        return size_words(self.batches)
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,15 @@ def compare(session: Any, expected: Expected) -> Comparison:
     same = pixels = 0
     difference = 0.0
     for batch, scores, labels in zip(expected.batches, expected.scores, expected.labels, strict=True):
-        found = dict(zip(names, _run(session, batch), strict=True))
+        found = dict(zip(names, run_graph(session, batch), strict=True))
         if SCORES in found:
-            _check_shape(found[SCORES], scores, batch)
+            check_shape(found[SCORES], scores, batch)
             if not np.isfinite(found[SCORES]).all():
                 raise ModelError("the exported model gives scores that are not finite")
             scale = max(1.0, float(np.abs(scores).max()))
             difference = max(difference, float(np.abs(found[SCORES] - scores).max()) / scale)
             found.setdefault(LABELS, expected.reference.labels(found[SCORES], batch.shape[1:3]))
-        _check_shape(found[LABELS], labels, batch)
+        check_shape(found[LABELS], labels, batch)
         same += int((found[LABELS] == labels).sum())
         pixels += labels.size
     return Comparison(pixels, same / pixels, difference)
@@ -128,7 +133,7 @@ def check_range(model: onnx.ModelProto, expected: Expected, folder: Path) -> flo
     It must hold twice as much, because other photos may give larger values.
     """
     session = open_cpu(with_largest_values(model), folder)
-    largest = float(np.max([np.max(_run(session, batch)) for batch in expected.batches]))
+    largest = float(np.max([np.max(run_graph(session, batch)) for batch in expected.batches]))
     if not largest * HEADROOM <= LIMIT:
         raise ModelError(
             f"values inside the model reach {largest:.3g}; half precision ends at {LIMIT:g}, and must hold "
@@ -137,7 +142,8 @@ def check_range(model: onnx.ModelProto, expected: Expected, folder: Path) -> flo
     return float(f"{largest:.3g}")
 
 
-def _run(session: Any, batch: Image) -> list[npt.NDArray[Any]]:
+def run_graph(session: Any, batch: Image) -> list[npt.NDArray[Any]]:
+    """Return the outputs of an exported graph; ModelError if it fails."""
     try:
         outputs: list[npt.NDArray[Any]] = session.run(None, {IMAGE: batch})
     except MemoryError:
@@ -147,7 +153,8 @@ def _run(session: Any, batch: Image) -> list[npt.NDArray[Any]]:
     return outputs
 
 
-def _check_shape(found: npt.NDArray[Any], expected: npt.NDArray[Any], batch: Image) -> None:
+def check_shape(found: npt.NDArray[Any], expected: npt.NDArray[Any], batch: Image) -> None:
+    """Raise ModelError if the graph's output for ``batch`` has another shape than torch's."""
     if found.shape != expected.shape:
         raise ModelError(
             f"the exported model gives {found.shape} for {batch.shape}, in torch it gives {expected.shape}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 from torch import nn
@@ -21,7 +21,10 @@ from semcbir.export.options import ExportOptions
 from semcbir.export.photos import Image, pictures
 from semcbir.export.verify import Comparison, Expected
 from semcbir.networks.card import ModelCard
+from semcbir.networks.card_file import Card
 from semcbir.networks.draft import CardDraft
+
+_C = TypeVar("_C", bound=Card)
 
 
 class Workshop:
@@ -38,7 +41,7 @@ class Workshop:
         photos, precision = self.options.photos, self.options.precision
         chosen = pictures(None if photos is None else Path(photos), self.draft.size)
         model, expected, comparison = self._float32(network, chosen.images)
-        measured = cards.conditions(chosen.what, expected, precision) | cards.figures(comparison)
+        measured = cards.conditions(chosen.what, expected.sizes, precision) | cards.figures(comparison)
         if precision != "fp32":
             model, comparison, notes = self._reduced(model, expected)
             measured |= notes | {"labels_identical": cards.rounded(comparison.identical)}
@@ -105,12 +108,17 @@ class Workshop:
             raise ModelError(
                 f"{target}: the finished file gives other labels than its parts; nothing was written"
             )
-        card = replace(card, sha256=file_sha256(file))
-        card.save(self.folder / "card.json")
         step(f"writing {target}")
-        _put(file, target)
-        _put(self.folder / "card.json", target.with_suffix(".json"))
-        return card
+        return put_in_place(file, replace(card, sha256=file_sha256(file)), target)
+
+
+def put_in_place(file: Path, card: _C, target: Path) -> _C:
+    """Move a finished ``file`` to ``target``, its card beside it, within a file system; return the card."""
+    beside = file.with_suffix(".json")
+    card.save(beside)
+    _put(file, target)
+    _put(beside, target.with_suffix(".json"))
+    return card
 
 
 def _put(made: Path, place: Path) -> None:

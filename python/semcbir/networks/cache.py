@@ -16,7 +16,7 @@ from pathlib import Path
 
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir.errors import ModelError
-from semcbir.networks.published import PublishedModel, published
+from semcbir.networks.published import Published, PublishedEncoder, published
 from semcbir.networks.specs import KINDS, PRECISIONS, Kind, Precision
 
 VARIABLE = "SEMCBIR_CACHE"
@@ -40,7 +40,7 @@ def _platform_caches() -> Path:
     return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache")
 
 
-def checkpoint_file(cache: Path, model: PublishedModel) -> Path:
+def checkpoint_file(cache: Path, model: Published) -> Path:
     """Return where the checkpoint of ``model`` is once it has been downloaded."""
     return cache / "checkpoints" / model.name / model.checkpoint.file
 
@@ -55,16 +55,19 @@ def export_name(name: str, precision: Precision = "fp32", kind: Kind = "labels")
     return name + ("" if kind == "labels" else f"-{kind}") + ("" if precision == "fp32" else f"-{precision}")
 
 
-def parse_name(name: str) -> tuple[PublishedModel, str]:
+def parse_name(name: str) -> tuple[Published, str]:
     """Return the model that ``name`` is an export of (see ``export_name``), and the export's full name.
 
-    Aliases are understood. Raises ModelError if there is no such model.
+    Aliases are understood. Raises ModelError if there is no such model, or no such export of an encoder.
     """
     precision: Precision = next((each for each in PRECISIONS if name.endswith(f"-{each}")), "fp32")
     rest = name.removesuffix(f"-{precision}")
     kind: Kind = next((each for each in KINDS if rest.endswith(f"-{each}")), "labels")
     model = published(rest.removesuffix(f"-{kind}"))
-    return model, export_name(model.name, precision, kind)
+    full = export_name(model.name, precision, kind)
+    if isinstance(model, PublishedEncoder) and full != model.name:
+        raise ModelError(f"there is no {full}: the encoder {model.name} is exported in fp32 only")
+    return model, full
 
 
 def exports(cache: Path, name: str) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known about a model before its ONNX file is made: a draft of its card."""
+"""What is known about a model before its ONNX file is made: drafts of cards."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from semcbir.networks.specs import IMAGENET_MEAN, IMAGENET_STD, SizeSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class CardDraft:
-    """A model's card without the fields that depend on the file; ``export.cards.card_of`` adds those.
+class Draft:
+    """What the drafts of all kinds of card share.
 
-    The network takes float32 (N, 3, H, W) of any size, RGB, (x / 255 - mean) / std, and gives one tensor of
-    scores (N, classes, h, w); ``align_corners`` says how they are upsampled to the canvas. ``classes`` are in
-    the order of the channels. ``measured`` holds what has been measured already; the export adds its own
-    figures. Raises ValueError if ``std`` is not above 0.
+    The network takes float32 (N, 3, H, W), RGB, (x / 255 - mean) / std. ``measured`` holds what has been
+    measured already; the export adds its own figures. Raises ValueError if ``std`` is not above 0.
     """
 
     name: str
-    classes: tuple[str, ...]
     size: SizeSpec
-    align_corners: bool
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    void: int | None = None
     licence: str = ""
     source: str = ""
     notes: str = ""
@@ -35,3 +30,32 @@ class CardDraft:
     def __post_init__(self) -> None:
         if min(self.std) <= 0:
             raise ValueError(f"std: expected numbers above 0, got {self.std}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardDraft(Draft):
+    """A model's card without the fields that depend on the file; ``export.cards.card_of`` adds those.
+
+    The network takes images of any size and gives one tensor of scores (N, classes, h, w); ``align_corners``
+    says how they are upsampled to the canvas. ``classes`` are in the order of the channels.
+    """
+
+    classes: tuple[str, ...]
+    align_corners: bool
+    void: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDraft(Draft):
+    """An encoder's card without the fields that depend on the file; ``export.encoders`` adds those.
+
+    The network takes squares of ``size.length`` pixels a side and gives one grid of vectors (N, ``dim``, h,
+    w). Raises ValueError if ``size`` has another rule than "squash", too.
+    """
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size.rule != "squash":
+            raise ValueError(f"size.rule: expected 'squash' for an encoder, got {self.size.rule!r}")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""ResNet of bottlenecks in torch, with the parameter names of torchvision's checkpoints.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. torchvision puts the stride of a stage
+on the 3 x 3 convolution of its first bottleneck, the paper on the 1 x 1 before it.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from semcbir.networks.published import ResNetSpec
+
+WIDENING = 4
+"""How much wider a bottleneck is outside than inside."""
+
+
+class Bottleneck(nn.Module):
+    """Three convolutions, each with batch normalisation, around a shortcut."""
+
+    def __init__(self, channels: int, inside: int, stride: int) -> None:
+        super().__init__()
+        outside = WIDENING * inside
+        self.conv1 = nn.Conv2d(channels, inside, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inside)
+        self.conv2 = nn.Conv2d(inside, inside, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inside)
+        self.conv3 = nn.Conv2d(inside, outside, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outside)
+        self.downsample: nn.Module | None = None
+        if stride > 1 or channels != outside:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to (N, 4 * inside, H / stride, W / stride), rounded up."""
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = functional.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return functional.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """Maps images (N, 3, H, W) to the last feature map, (N, dim, h, w); nothing is pooled or classified."""
+
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, spec.width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(spec.width)
+        channels = spec.width
+        self.stages = len(spec.blocks)
+        for stage, blocks in enumerate(spec.blocks):
+            inside = spec.width * 2**stage
+            layers = []
+            for block in range(blocks):
+                layers.append(Bottleneck(channels, inside, 2 if stage and not block else 1))
+                channels = WIDENING * inside
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        self.fc = nn.Linear(spec.dim, spec.n_classes)  # the classifier: not used, but in the file
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the grid of vectors."""
+        x = functional.relu(self.bn1(self.conv1(image)))
+        x = functional.max_pool2d(x, 3, 2, 1)
+        for stage in range(self.stages):
+            x = getattr(self, f"layer{stage + 1}")(x)
+        return x
