@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 
 import checkpoint_files as files  # noqa: E402
 from encoder_reading import as_weights, resnet, shaken, vit  # noqa: E402
-from made_encoders import TINY_RESNET, TINY_VIT, made_encoder  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
 from semcbir.export.encoder_checkpoints import build_encoder, load_encoder  # noqa: E402
 from semcbir.networks.published import EncoderSpec  # noqa: E402
+from small_encoders import TINY_RESNET, TINY_VIT, made_encoder  # noqa: E402
 
 SPECS = [TINY_VIT, TINY_RESNET]
 both = pytest.mark.parametrize("spec", SPECS, ids=["vit", "resnet"])

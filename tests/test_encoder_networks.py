@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch", reason="needs torch (extra export)")
 
 import encoder_reading as reading  # noqa: E402
 from encoder_reading import as_weights, shaken  # noqa: E402
-from made_encoders import TINY_RESNET, TINY_VIT  # noqa: E402
 from semcbir.export.encoder_checkpoints import build_encoder  # noqa: E402
 from semcbir.export.resnet import ResNet  # noqa: E402
 from semcbir.export.vit import ViT  # noqa: E402
 from semcbir.networks.published import ENCODERS, ViTSpec  # noqa: E402
+from small_encoders import TINY_RESNET, TINY_VIT  # noqa: E402
 
 torch.set_num_threads(1)  # on networks this small, threads cost more than they save
 
