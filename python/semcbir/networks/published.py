@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from semcbir.errors import ModelError
 from semcbir.networks.card_file import ModelKind
-from semcbir.networks.draft import CardDraft, EncoderDraft
+from semcbir.networks.draft import CardDraft, Draft, EncoderDraft
 from semcbir.networks.presets import PRESETS
 from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.networks.taxonomy import Taxonomy, taxonomy
@@ -145,7 +145,21 @@ class Checkpoint(Download):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedModel:
+class _Published:
+    """What a published model of any kind has: a draft of its card, and a checkpoint."""
+
+    card: Draft
+    checkpoint: Download
+    trained_on: str = ""
+
+    @property
+    def name(self) -> str:
+        """The model's name in semcbir."""
+        return self.card.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedModel(_Published):
     """A published segmentation model.
 
     ``card`` is a draft of its card. ``presets`` are the inference settings that its publishers used, by name;
@@ -159,7 +173,6 @@ class PublishedModel:
     checkpoint: Checkpoint
     presets: Mapping[str, InferenceSpec] = field(default_factory=dict)
     taxonomy: Taxonomy | None = None
-    trained_on: str = ""
 
     def __post_init__(self) -> None:
         if len(self.card.classes) != self.architecture.n_classes:
@@ -167,14 +180,9 @@ class PublishedModel:
                 f"classes: expected {self.architecture.n_classes} names, got {len(self.card.classes)}"
             )
 
-    @property
-    def name(self) -> str:
-        """The model's name in semcbir."""
-        return self.card.name
-
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedEncoder:
+class PublishedEncoder(_Published):
     """A published encoder.
 
     ``card`` is a draft of its card, ``accuracy`` the top-1 accuracy on ImageNet, in percent, that its
@@ -186,9 +194,7 @@ class PublishedEncoder:
 
     card: EncoderDraft
     architecture: EncoderSpec
-    checkpoint: Download
     accuracy: Mapping[str, float] = field(default_factory=dict)
-    trained_on: str = ""
 
     def __post_init__(self) -> None:
         dim, stride, side = self.architecture.dim, self.architecture.stride, self.card.size.length
@@ -196,11 +202,6 @@ class PublishedEncoder:
             raise ValueError(f"dim: expected {dim}, as its architecture gives, got {self.card.dim}")
         if side % stride:
             raise ValueError(f"size.length: expected a multiple of {stride}, the side of a cell, got {side}")
-
-    @property
-    def name(self) -> str:
-        """The encoder's name in semcbir."""
-        return self.card.name
 
 
 Published: TypeAlias = PublishedModel | PublishedEncoder
