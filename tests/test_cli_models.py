@@ -25,6 +25,7 @@ from semcbir.networks import describe, names, published
 from semcbir.networks.cache import checkpoint_file
 from semcbir.networks.card import ModelCard
 from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.packaged import PACKAGED
 from semcbir.networks.specs import SizeSpec
 from test_cli import Ran, Run, one_line, run
 from tiny_models import tiny_encoder
@@ -89,7 +90,7 @@ def test_list_names_every_model_and_what_is_here(run: Run, cache: Path) -> None:
     assert [line.split()[0] for line in listed.out.splitlines()] == [
         "name",
         "default",
-        *published.PACKAGED,
+        *PACKAGED,
         *published.ENCODERS,
         *published.PUBLISHED,
     ]

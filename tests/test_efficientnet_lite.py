@@ -33,8 +33,8 @@ from semcbir.networks.efficientnet_lite import (
     weights_file,
 )
 from semcbir.networks.made_encoders import encoder_file
+from semcbir.networks.packaged import PACKAGED
 from semcbir.networks.projection import Projection
-from semcbir.networks.published import PACKAGED
 from semcbir.networks.torch_legacy import read_tensors
 
 BYTES = {

@@ -39,7 +39,7 @@ from semcbir.inference.photo_model import Output, PhotoModel, blame
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
-from semcbir.networks.published import DEFAULT
+from semcbir.networks.packaged import DEFAULT
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import MAX_LONG_SIDE, Recipe
 from semcbir.segmentation.segmenter import Segmenter

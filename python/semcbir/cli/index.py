@@ -42,7 +42,7 @@ from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.database import FOLDER_INDEX
 from semcbir.index.place import index_place, own_place
 from semcbir.inference.runtime import DEVICES
-from semcbir.networks.published import DEFAULT
+from semcbir.networks.packaged import DEFAULT
 
 if TYPE_CHECKING:
     from semcbir.features import Feature

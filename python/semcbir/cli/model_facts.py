@@ -11,11 +11,10 @@ from semcbir.cli.text import size
 from semcbir.errors import ModelError
 from semcbir.networks.cache import cache_folder, exports
 from semcbir.networks.card_file import ModelKind
+from semcbir.networks.packaged import DEFAULT, PackagedEncoder
 from semcbir.networks.published import (
-    DEFAULT,
     FAMILIES,
     EncoderSpec,
-    PackagedEncoder,
     Published,
     PublishedEncoder,
     PublishedModel,

