@@ -619,8 +619,14 @@ def test_info_reads_the_catalogue_once_beside_opening_the_index(
         ("index {photos} -o {photo} --model {model}", "1.jpg is a file, and an index is a folder"),
         ("index {photos} -o {photo}/new --model {model}", "cannot be made: Not a directory\n"),
         ("index {photo} -o {tmp}/new --model {model}", "1.jpg is a file, expected a folder"),
-        ("search {photo} {index} --feature sift", "only kaze, hog was computed"),
-        ("explain {photo} 1 {index} --feature sift", "only kaze, hog was computed"),
+        (
+            "search {photo} {index} --feature sift",
+            "only kaze and hog were computed, another index",
+        ),
+        (
+            "explain {photo} 1 {index} --feature sift",
+            "only kaze and hog were computed, another index",
+        ),
     ],
 )
 def test_an_error_is_one_line(

@@ -69,7 +69,9 @@ class Recipe:
                 return feature
         known = [feature.name for feature in self.features]
         raise ValueError(
-            f"feature: expected {listed(known)}, got {shown(name)}; only {', '.join(known)} was computed"
+            f"feature: expected {listed(known)}, got {shown(name)}; only {' and '.join(known)} "
+            f"{'was' if len(known) == 1 else 'were'} computed, another index can hold others "
+            "(`semcbir index FOLDER -o INDEX --features ...`)"
         )
 
     def for_feature(self, name: str | None = None) -> Recipe:
