@@ -86,6 +86,32 @@ def test_half_precision_is_inside_only(tmp_path: Path) -> None:
     assert card.measured["export"]["labels_identical"] > 0.99
 
 
+class Enlarged(nn.Module):
+    """Scores enlarged by a factor, which a graph holds as a number."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.scores = nn.Conv2d(3, 5, 4, 4)
+        self.mode = mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(self.scores(x), scale_factor=1.7, mode=self.mode)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_the_factor_of_an_enlargement_is_kept_as_it_is(tmp_path: Path, mode: str) -> None:
+    options = ExportOptions(precision="fp16", kind="logits")
+    card = export_network(Enlarged(mode), colour_draft(), tmp_path / "m.onnx", options)
+    assert card.measured["export"]["labels_identical"] > 0.99
+    kept = [
+        onnx.numpy_helper.to_array(node.attribute[0].t)
+        for node in onnx.load(tmp_path / "m.onnx").graph.node
+        if node.op_type == "Constant" and node.attribute[0].t.data_type == FLOAT
+    ]
+    assert any(np.array_equal(values, np.array([1, 1, 1.7, 1.7], np.float32)) for values in kept)
+
+
 def test_a_weight_too_large_for_half_precision_is_named(tmp_path: Path) -> None:
     network = colour_network()
     with torch.no_grad():

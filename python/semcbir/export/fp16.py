@@ -96,10 +96,13 @@ def _float_names(model: onnx.ModelProto) -> set[str]:
 def _inside(graph: onnx.GraphProto) -> set[str]:
     """Return the names of the nodes that become half precision."""
     softmax = {node.output[0] for node in graph.node if node.op_type == "Softmax"}
+    scales = {name for node in graph.node if node.op_type == "Resize" for name in node.input[1:]}
     return {
         node.name
         for node in graph.node
-        if node.name.startswith(NETWORK) and not softmax.intersection([*node.input, *node.output])
+        if node.name.startswith(NETWORK)
+        and not softmax.intersection([*node.input, *node.output])
+        and not (node.op_type == "Constant" and scales.intersection(node.output))
     }
 
 
