@@ -103,6 +103,16 @@ def test_placed_positions_are_those_of_the_size() -> None:
     assert list(model.state_dict()) == names
 
 
+@pytest.mark.parametrize("placed", [(7, 7), (1, 7), (7, 1), (1, 1)])
+def test_a_placed_network_takes_no_other_grid(placed: tuple[int, int]) -> None:
+    model = shaken(ViT(TINY_VIT))
+    model.place(*placed)
+    assert run(model, images(4 * placed[0], 4 * placed[1])).shape[2:] == placed
+    said = f"placed for {placed[0]} x {placed[1]} cells, got images of 7 x 8$"
+    with pytest.raises(ValueError, match=said):
+        model(images(28, 32))
+
+
 @pytest.mark.parametrize("size", [(64, 64), (33, 47), (16, 96)])
 def test_the_residual_network(size: tuple[int, int]) -> None:
     model = shaken(ResNet(TINY_RESNET))

@@ -115,7 +115,7 @@ class ViT(nn.Module):
     def place(self, height: int, width: int) -> None:
         """Compute the positions for grids of ``height`` x ``width`` now, so that a graph holds the numbers.
 
-        From then on the network takes no other grid. Load its weights before.
+        From then on the network takes no other grid (ValueError). Load its weights before.
         """
         with torch.no_grad():
             self.placed = self.positions(height, width)
@@ -138,6 +138,9 @@ class ViT(nn.Module):
         patches = self.patch_embed(image)
         height, width = patches.shape[2:]
         positions = self.positions(height, width) if self.placed is None else self.placed
+        if positions.shape[2:] != (height, width):  # one row or column would be repeated
+            placed, came = (" x ".join(map(str, sides)) for sides in (positions.shape[2:], (height, width)))
+            raise ValueError(f"positions are placed for {placed} cells, got images of {came}")
         cells = (patches + positions).flatten(2).transpose(1, 2)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(cells.shape[0], -1, -1)
         x = torch.cat([first, cells], 1)
