@@ -81,23 +81,27 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; gives four times ``width`` channels."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; gives four times ``width`` channels.
+
+    The ``stride`` is that of the 3x3 convolution.
+    """
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        self.downsample = None if inputs == outputs else conv_bn(inputs, outputs, 1, relu=False)
+        same = inputs == outputs and stride == 1
+        self.downsample = None if same else conv_bn(inputs, outputs, 1, stride, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, h, w) to (N, 4 * width, h, w)."""
+        """Map (N, inputs, h, w) to (N, 4 * width, h / stride, w / stride), rounded up."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = functional.relu(self.bn1(self.conv1(x)))
         x = functional.relu(self.bn2(self.conv2(x)))

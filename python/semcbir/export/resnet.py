@@ -10,36 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semcbir.export.hrnet import Bottleneck
 from semcbir.networks.published import ResNetSpec
-
-WIDENING = 4
-"""How much wider a bottleneck is outside than inside."""
-
-
-class Bottleneck(nn.Module):
-    """Three convolutions, each with batch normalisation, around a shortcut."""
-
-    def __init__(self, channels: int, inside: int, stride: int) -> None:
-        super().__init__()
-        outside = WIDENING * inside
-        self.conv1 = nn.Conv2d(channels, inside, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inside)
-        self.conv2 = nn.Conv2d(inside, inside, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(inside)
-        self.conv3 = nn.Conv2d(inside, outside, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outside)
-        self.downsample: nn.Module | None = None
-        if stride > 1 or channels != outside:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(channels, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, channels, H, W) to (N, 4 * inside, H / stride, W / stride), rounded up."""
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = functional.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return functional.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet(nn.Module):
@@ -56,7 +28,7 @@ class ResNet(nn.Module):
             layers = []
             for block in range(blocks):
                 layers.append(Bottleneck(channels, inside, 2 if stage and not block else 1))
-                channels = WIDENING * inside
+                channels = Bottleneck.expansion * inside
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
         self.fc = nn.Linear(spec.dim, spec.n_classes)  # the classifier: not used, but in the file
 
