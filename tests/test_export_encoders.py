@@ -23,10 +23,11 @@ from encoder_reading import as_weights, resnet, shaken, vit  # noqa: E402
 from semcbir import Index  # noqa: E402
 from semcbir.encoding.encoder import Encoder  # noqa: E402
 from semcbir.errors import ModelError  # noqa: E402
-from semcbir.export import export  # noqa: E402
+from semcbir.export import encoders, export  # noqa: E402
 from semcbir.export.encoder_checkpoints import build_encoder  # noqa: E402
 from semcbir.export.export import export_encoder, export_published_encoder  # noqa: E402
 from semcbir.export.options import ExportOptions  # noqa: E402
+from semcbir.features import Deep  # noqa: E402
 from semcbir.images.decode import load_image  # noqa: E402
 from semcbir.images.find import find_images  # noqa: E402
 from semcbir.index import model as index_model  # noqa: E402
@@ -172,6 +173,12 @@ class Infinite(Sided):
         return grid / 0
 
 
+class Unseen(Sided):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        grid: torch.Tensor = self.grid(x)
+        return grid if x.max() > 0 else grid * torch.nan  # the example that is traced is black
+
+
 class Pair(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return x, x
@@ -187,9 +194,10 @@ class Broken(nn.Module):
     [
         (
             Sided(),
-            r"the exported encoder differs from torch by 0\.0099 of the largest number, expected at most",
+            r"the exported encoder in fp32 differs from torch by 0\.0099 of the largest number, expected at ",
         ),
         (Infinite(), "the encoder in torch gives numbers that are not finite"),
+        (Unseen(), "the exported encoder gives numbers that are not finite; nothing was written"),
         (Pair(), r"must give a grid \(N, 5, h, w\), got tuple"),
         (nn.Conv2d(3, 4, 1), r"must give a grid \(N, 5, h, w\), got \(2, 4, 32, 32\)"),
         (Broken(), "fails on images of 32 x 32: out of order"),
@@ -205,6 +213,47 @@ def test_a_network_that_is_not_right_leaves_what_was_there(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"m.onnx": "old", "m.json": "old"}
 
 
+# --- half precision -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", [TINY_VIT, TINY_RESNET], ids=["vit", "resnet"])
+def test_half_precision_is_nearly_the_network(tmp_path: Path, spec: EncoderSpec) -> None:
+    path, half = checkpoint(tmp_path / "a.pth", spec), ExportOptions(precision="fp16")
+    card = export_published_encoder(made_encoder(spec), path, tmp_path / "m.onnx", half)
+    measured = card.measured["export"]
+    assert measured["precision"] == "fp16"
+    assert measured["fp32_difference"] < 1e-4 < measured["fp16_difference"] < 0.02
+    assert measured["fp32_largest_value"] > 1
+    batch, weights = textured(2), as_weights(state_of(spec))
+    images = ((batch / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
+    expected = vit(weights, images, TINY_VIT.heads) if spec is TINY_VIT else resnet(weights, images)
+    found = run_graph(tmp_path / "m.onnx", batch)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+
+
+def test_half_precision_is_refused_where_it_is_too_coarse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "MAX_HALF_DIFFERENCE", 1e-6)
+    path, half = checkpoint(tmp_path / "a.pth"), ExportOptions(precision="fp16")
+    with pytest.raises(ModelError, match=r"the exported encoder in fp16 differs from torch by .*, expected"):
+        export_published_encoder(made_encoder(), path, tmp_path / "m.onnx", half)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_values_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 5, 8, 8))
+    for layer in (network[0], network[2]):
+        nn.init.normal_(layer.weight, std=300)
+    with pytest.raises(ModelError, match=r"values inside the model reach \S+; half precision ends at 65504"):
+        export_encoder(network, DRAFT, tmp_path / "m.onnx", ExportOptions(precision="fp16"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_encoder_of_ones_own(tmp_path: Path) -> None:
     network = nn.Conv2d(3, 5, 8, 8)
     card = export_encoder(network, DRAFT, tmp_path / "m.onnx")
@@ -216,16 +265,23 @@ def test_an_encoder_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"precision": "fp16"}, {"kind": "logits"}, {"precision": "int8", "calibration": "."}]
+    ("options", "message"),
+    [
+        ({"kind": "logits"}, "a grid of vectors, in full: it has no kind and no label_stride"),
+        ({"label_stride": 2}, "a grid of vectors, in full: it has no kind and no label_stride"),
+        ({"precision": "int8", "calibration": "."}, "precision: expected fp32 or fp16 for an encoder, got"),
+    ],
 )
-def test_what_an_encoder_does_not_have_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_what_an_encoder_does_not_have_is_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     for make in (
         lambda: export_encoder(nn.Conv2d(3, 5, 8, 8), DRAFT, tmp_path / "m.onnx", ExportOptions(**options)),
         lambda: export_published_encoder(
             made_encoder(), tmp_path / "none.pth", tmp_path / "m.onnx", ExportOptions(**options)
         ),
     ):
-        with pytest.raises(ModelError, match="an encoder gives a grid of vectors, in fp32 only"):
+        with pytest.raises(ModelError, match=message):
             make()
     assert list(tmp_path.iterdir()) == []
 
@@ -334,6 +390,15 @@ def test_an_encoder_too_large_to_copy_is_found_by_name(
     assert len(server.asked) == 1
 
 
+def test_half_precision_has_a_name_of_its_own(run: Run, server: Server, cache: Path):
+    fetched = run("models", "fetch", NAME, "--precision", "fp16")
+    assert (fetched.code, fetched.out.endswith(f"is ready: --encoder {NAME}-fp16\n")) == (0, True)
+    assert listed(run)["exports"] == [f"{NAME}-fp16"]
+    assert Deep(f"{NAME}-fp16").path == cache / "models" / f"{NAME}-fp16.onnx"
+    with pytest.raises(ModelError, match=rf"{NAME} is not on this machine yet \({NAME}-fp16 is there\)"):
+        Deep(NAME)
+
+
 def test_export_takes_a_checkpoint_that_is_there(run: Run, server: Server, tmp_path: Path):
     output = tmp_path / "own.onnx"
     done = run("models", "export", NAME, "--checkpoint", tmp_path / "published.pth", "-o", output)
@@ -352,8 +417,11 @@ def test_export_takes_a_checkpoint_that_is_there(run: Run, server: Server, tmp_p
     ("options", "said"),
     [
         (("--logits",), f"--logits: {NAME} is an encoder, it gives no scores"),
-        (("--precision", "fp16"), f"--precision: the encoder {NAME} is exported in fp32 only"),
-        (("--precision", "int8", "--calibration", "."), f"--precision: the encoder {NAME} is exported in"),
+        (
+            ("--precision", "int8"),
+            f"--precision: {NAME} is an encoder, which is exported in fp32, or in fp16",
+        ),
+        (("--precision", "int8", "--calibration", "."), f"--precision: {NAME} is an encoder, which is"),
         (("--calibration", "."), "--calibration: it is for --precision int8"),
     ],
 )

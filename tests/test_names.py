@@ -209,12 +209,17 @@ def test_a_published_encoder_is_the_exported_copy(own_cache: Path, name: str) ->
         resolve(name)
 
 
-@pytest.mark.parametrize("ending", ["fp16", "int8", "logits", "logits-fp16"])
-def test_an_encoder_has_one_export(ending: str) -> None:
-    with pytest.raises(
-        ModelError, match=f"no resnet50-{ending}: the encoder resnet50 is exported in fp32 only"
-    ):
+@pytest.mark.parametrize("ending", ["int8", "logits", "logits-fp16"])
+def test_an_encoder_has_two_exports(own_cache: Path, ending: str) -> None:
+    said = f"no resnet50-{ending}: the exports of an encoder are resnet50 and resnet50-fp16"
+    with pytest.raises(ModelError, match=said):
         resolve_encoder(f"resnet50-{ending}")
+    place = own_cache / "models" / "resnet50-fp16.onnx"
+    place.parent.mkdir(parents=True)
+    tiny_encoder(place)
+    assert resolve_encoder("resnet50-fp16")[0] == place
+    with pytest.raises(ModelError, match=r"resnet50 is not on this machine yet \(resnet50-fp16 is there\)"):
+        resolve_encoder("resnet50")
 
 
 @pytest.mark.parametrize("name", ["default", "hrnet-w48-mseg", "fcn-hr48-ade20k-logits-fp16"])

@@ -247,9 +247,10 @@ def _check_encoder(model: Published, precision: Precision, logits: bool) -> None
         return
     if logits:
         raise typer.BadParameter(f"{model.name} is an encoder, it gives no scores", param_hint="--logits")
-    if precision != PRECISIONS[0]:
+    if precision == "int8":
         raise typer.BadParameter(
-            f"the encoder {model.name} is exported in {PRECISIONS[0]} only", param_hint="--precision"
+            f"{model.name} is an encoder, which is exported in fp32, or in fp16 for CUDA",
+            param_hint="--precision",
         )
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The steps of an encoder's export: graph, comparison with torch, card, both files in place."""
+"""The steps of an encoder's export: graph, comparison with torch, half precision, card, files in place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from semcbir._files import file_sha256
 from semcbir.errors import ModelError
 from semcbir.export import cards, verify
+from semcbir.export.fp16 import to_fp16
 from semcbir.export.graph import GRID, IMAGE, INPUT, Array, Normalising, run_torch, traced
 from semcbir.export.options import ExportOptions
 from semcbir.export.photos import Image, pictures
@@ -23,9 +25,12 @@ from semcbir.export.workshop import put_in_place
 from semcbir.inference.canvas import lay_whole
 from semcbir.networks.draft import EncoderDraft
 from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.specs import Precision
 
 MAX_DIFFERENCE = 1e-3
 """How far a number may be from torch's, in parts of the largest of its photo."""
+MAX_HALF_DIFFERENCE = 0.05
+"""The same for half precision, which has 11 bits for every number of the way."""
 _AXES = {IMAGE: {0: "N"}, GRID: {0: "N"}}
 
 
@@ -53,16 +58,20 @@ def make_encoder(
     inputs = _inputs(chosen.images, draft)
     grids = _expected(network, inputs, draft)
     sizes = verify.size_words(inputs)
-    measured = cards.conditions(chosen.what, sizes, "fp32") | {
+    measured = cards.conditions(chosen.what, sizes, options.precision) | {
         "numbers": sum(grid.size for grid in grids),
-        "fp32_difference": float(f"{_difference(model, inputs, grids, folder):.1e}"),
+        "fp32_difference": _difference(model, inputs, grids, folder),
     }
+    if options.precision == "fp16":
+        step("converting it to half precision, and comparing that with torch")
+        model, found = _halved(model, inputs, grids, folder)
+        measured |= found
     card = cards.encoder_card_of(draft, dict(draft.measured) | {"export": measured}, target.name)
     cards.sign(model, card)
     file = folder / "model.onnx"
     file.write_bytes(model.SerializeToString(deterministic=True))
     step("running the finished file")
-    _difference(file, inputs, grids, folder)
+    _difference(file, inputs, grids, folder, precision=options.precision)
     step(f"writing {target}")
     return put_in_place(file, replace(card, sha256=file_sha256(file)), target)
 
@@ -100,6 +109,16 @@ def _tidied(model: onnx.ModelProto, shape: list[str | int]) -> onnx.ModelProto:
     return model
 
 
+def _halved(
+    model: onnx.ModelProto, inputs: Sequence[Image], grids: Sequence[Array], folder: Path
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Return the float32 graph in half precision, and what was measured; ModelError if that is too coarse."""
+    half = to_fp16(model)
+    largest = verify.check_range(model, inputs, folder)
+    difference = _difference(half, inputs, grids, folder, precision="fp16")
+    return half, {"fp32_largest_value": largest, "fp16_difference": difference}
+
+
 def _inputs(images: Sequence[Image], draft: EncoderDraft) -> list[Image]:
     """Return inputs (N, H, W, 3): each image on its canvas, then two of them together."""
     laid = [lay_whole(image, INPUT, draft.size)[None] for image in images]
@@ -115,23 +134,32 @@ def _expected(network: nn.Module, inputs: Sequence[Image], draft: EncoderDraft) 
 
 
 def _difference(
-    model: onnx.ModelProto | Path, inputs: Sequence[Image], grids: Sequence[Array], folder: Path
+    model: onnx.ModelProto | Path,
+    inputs: Sequence[Image],
+    grids: Sequence[Array],
+    folder: Path,
+    *,
+    precision: Precision = "fp32",
 ) -> float:
     """Return the largest difference from ``grids``, torch's, in parts of the largest number of the photo.
 
-    Raises ModelError if it is above ``MAX_DIFFERENCE``, or the graph gives something else.
+    It has two digits. Raises ModelError if it is above ``MAX_DIFFERENCE`` (in fp16
+    ``MAX_HALF_DIFFERENCE``), or if the graph gives something else.
     """
+    limit = MAX_HALF_DIFFERENCE if precision == "fp16" else MAX_DIFFERENCE
     session = verify.open_cpu(model, folder)
     largest = 0.0
     for batch, expected in zip(inputs, grids, strict=True):
         (found,) = verify.run_graph(session, batch)
         verify.check_shape(found, expected, batch)
+        if not np.isfinite(found).all():
+            raise ModelError("the exported encoder gives numbers that are not finite; nothing was written")
         apart = np.abs(found - expected).max((1, 2, 3))
         size = np.abs(expected).max((1, 2, 3))
         largest = max(largest, float((apart / np.where(size > 0, size, 1)).max()))
-        if not largest <= MAX_DIFFERENCE:  # NaN is not
+        if largest > limit:
             raise ModelError(
-                f"the exported encoder differs from torch by {largest:.2g} of the largest number, expected "
-                f"at most {MAX_DIFFERENCE:g}; nothing was written"
+                f"the exported encoder in {precision} differs from torch by {largest:.2g} of the largest "
+                f"number, expected at most {limit:g}; nothing was written"
             )
-    return largest
+    return float(f"{largest:.1e}")

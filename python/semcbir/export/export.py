@@ -110,11 +110,13 @@ def export_encoder(
 
     The graph takes ``image``, uint8 (N, side, side, 3) RGB of any N, and normalises it; it gives ``grid``,
     float32 (N, dim, h, w), just as the network does. It is compared with torch as in ``export_network``:
-    numbers may differ by 1e-3 of the largest of their photo. The card's ``measured["export"]`` says by how
-    much they did.
+    numbers may differ by 1e-3 of the largest of their photo, and in fp16 by 0.05 of it. fp16 is also refused
+    if values inside the network come near the limit of half precision. The card's ``measured["export"]`` says
+    by how much they differed.
 
-    Of ``options``, ``photos`` and ``on_step`` count. Raises ModelError if another is not the default, if
-    something cannot be read or done, or if the graph does not match the network; then nothing is written.
+    Of ``options``, ``photos``, ``on_step`` and the precisions fp32 and fp16 count. Raises ModelError if
+    another is not the default, if something cannot be read or done, or if the graph does not match the
+    network; then nothing is written.
     """
     options = _for_encoders(options)
     target = _checked(output)
@@ -126,10 +128,10 @@ def export_encoder(
 def _for_encoders(options: ExportOptions | None) -> ExportOptions:
     """Return ``options``; ModelError if they ask for what an encoder does not have."""
     options = options or ExportOptions()
-    if (options.precision, options.kind, options.label_stride) != ("fp32", "labels", 1):
-        raise ModelError(
-            "an encoder gives a grid of vectors, in fp32 only: no precision, kind or label_stride"
-        )
+    if options.precision == "int8":
+        raise ModelError("precision: expected fp32 or fp16 for an encoder, got int8")
+    if (options.kind, options.label_stride) != ("labels", 1):
+        raise ModelError("an encoder gives a grid of vectors, in full: it has no kind and no label_stride")
     return options
 
 

@@ -127,13 +127,14 @@ def compare(session: Any, expected: Expected) -> Comparison:
     return Comparison(pixels, same / pixels, difference)
 
 
-def check_range(model: onnx.ModelProto, expected: Expected, folder: Path) -> float:
+def check_range(model: onnx.ModelProto, inputs: Sequence[Image], folder: Path) -> float:
     """Return the largest value inside the network; ModelError if half precision may not hold it.
 
-    It must hold twice as much, because other photos may give larger values.
+    ``inputs`` are batches (N, H, W, 3). It must hold twice as much, because other photos may give larger
+    values.
     """
     session = open_cpu(with_largest_values(model), folder)
-    largest = float(np.max([np.max(run_graph(session, batch)) for batch in expected.batches]))
+    largest = float(np.max([np.max(run_graph(session, batch)) for batch in inputs]))
     if not largest * HEADROOM <= LIMIT:
         raise ModelError(
             f"values inside the model reach {largest:.3g}; half precision ends at {LIMIT:g}, and must hold "

@@ -77,7 +77,7 @@ class Workshop:
         if calibration is None:
             step("converting it to half precision")
             half = to_fp16(model)
-            notes["fp32_largest_value"] = verify.check_range(model, expected, self.folder)
+            notes["fp32_largest_value"] = verify.check_range(model, expected.batches, self.folder)
             model = half
         else:
             step(f"quantising it to 8 bits with the photos in {calibration}")

@@ -70,8 +70,9 @@ def parse_name(name: str) -> tuple[Published, str]:
     kind: Kind = next((each for each in KINDS if rest.endswith(f"-{each}")), "labels")
     model = published(rest.removesuffix(f"-{kind}"))
     full = export_name(model.name, precision, kind)
-    if isinstance(model, PublishedEncoder) and full != model.name:
-        raise ModelError(f"there is no {full}: the encoder {model.name} is exported in fp32 only")
+    if isinstance(model, PublishedEncoder) and (kind != "labels" or precision == "int8"):
+        half = export_name(model.name, "fp16")
+        raise ModelError(f"there is no {full}: the exports of an encoder are {model.name} and {half}")
     return model, full
 
 
