@@ -24,17 +24,20 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.length = heads, width // heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, tokens, width) to the same shape."""
+        tokens, width = map(int, x.shape[1:])  # numbers, which an exported graph holds as they are
         # (N, tokens, 3 * width) -> queries, keys, values, each (N, heads, tokens, d)
-        parts = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys, values = parts[0], parts[1], parts[2]
-        shares = torch.softmax(queries * queries.shape[-1] ** -0.5 @ keys.transpose(2, 3), -1)
-        mixed: Tensor = self.proj((shares @ values).transpose(1, 2).flatten(2))
+        queries, keys, values = (
+            part.reshape(-1, tokens, self.heads, self.length).transpose(1, 2)
+            for part in self.qkv(x).split(width, 2)
+        )
+        shares = torch.softmax(queries * self.length**-0.5 @ keys.transpose(2, 3), -1)
+        mixed: Tensor = self.proj((shares @ values).transpose(1, 2).reshape(-1, tokens, width))
         return mixed
 
 
@@ -136,7 +139,7 @@ class ViT(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return the grid of vectors."""
         patches = self.patch_embed(image)
-        height, width = patches.shape[2:]
+        height, width = map(int, patches.shape[2:])
         positions = self.positions(height, width) if self.placed is None else self.placed
         if positions.shape[2:] != (height, width):  # one row or column would be repeated
             placed, came = (" x ".join(map(str, sides)) for sides in (positions.shape[2:], (height, width)))
