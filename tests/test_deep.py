@@ -151,6 +151,35 @@ def test_a_large_encoder_is_not_copied(
     assert search(photos_in(photo_folder)[0], Index.open(index.path))[0].distance == 0
 
 
+def test_a_large_encoder_that_is_gone_is_found_in_the_cache_by_its_sha256(
+    photo_folder: Path, tiny_model: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("semcbir.index.model.LARGEST_MODEL", 10)
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features=Deep(encoder))
+    expected = columns(index.signatures())
+    gone = rf"the encoder of index .*, tiny-encoder, is not at {encoder} any more; say where it is now"
+    kept = tmp_path / "cache" / "models"
+    kept.mkdir(parents=True)
+    (kept / "damaged.json").write_text("{")
+    shutil.copy(tiny_model, kept / tiny_model.name)
+    shutil.copy(tiny_model.with_suffix(".json"), kept)  # of another kind
+    tiny_encoder(kept / "other.onnx", network=encoder_network(stride=16))
+    card = shutil.copy(encoder.with_suffix(".json"), kept / "resnet50.json")
+    encoder.rename(tmp_path / "elsewhere.onnx")
+    with pytest.raises(ModelError, match=gone):  # a card without its file, which it calls encoder.onnx
+        Index.open(index.path).extractor()
+    shutil.copy(tmp_path / "elsewhere.onnx", kept / "resnet50.onnx")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"file": "resnet50.onnx"}))
+    files = photos_in(photo_folder)
+    assert columns(Index.open(index.path).extractor().extract(files)) == expected
+    assert search(files[0], index.path)[0].distance == 0
+    with (kept / "resnet50.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match=r"resnet50\.onnx: not the file that its card"):
+        search(files[0], index.path)
+
+
 def test_another_encoder_is_refused(photo_folder: Path, tiny_model: Path, encoder: Path, tmp_path: Path):
     index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features=Deep(encoder))
     other = tiny_encoder(tmp_path / "other.onnx", network=encoder_network(stride=16))

@@ -510,6 +510,9 @@ def test_a_large_model_is_referred_to(
         Index.open(index.path).extractor()
     assert index.extractor() is index.extractor()
     assert index.extractor(model=tmp_path / "elsewhere" / tiny_model.name).recipe == index.recipe
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(tmp_path / "elsewhere", tmp_path / "cache" / "models")
+    assert Index.open(index.path).extractor().recipe == index.recipe
 
 
 def test_another_recipe_is_refused_by_what_differs(index: Index, photo_folder: Path, tiny_model: Path):

@@ -21,9 +21,6 @@ from semcbir.index.model import ENCODER, MODEL, ModelPlace, deep_of, has_model
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment, other_classes
 from semcbir.index.snapshot import read_recipe
-from semcbir.networks.card import ModelCard
-from semcbir.networks.card_file import Card
-from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.specs import LARGEST_MODEL
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -82,22 +79,20 @@ def _read(folder: Path) -> tuple[list[str], Recipe | None, list[_Listing]]:
 
 
 def _check_models(folder: Path, recipe: Recipe) -> list[str]:
-    models: list[tuple[ModelPlace, type[Card], Mapping[str, Any]]] = [(MODEL, ModelCard, recipe.model)]
+    models = {MODEL: recipe.model}
     if deep := deep_of(recipe):
-        models.append((ENCODER, EncoderCard, deep.encoder))
-    return [line for one in models for line in _check_model(folder, *one)]
+        models[ENCODER] = deep.encoder
+    return [line for place, described in models.items() for line in _check_model(folder, place, described)]
 
 
-def _check_model(
-    folder: Path, place: ModelPlace, kind: type[Card], described: Mapping[str, Any]
-) -> list[str]:
+def _check_model(folder: Path, place: ModelPlace, described: Mapping[str, Any]) -> list[str]:
     copy, card = folder / place.file, folder / place.card
     try:
         if not has_model(folder, place):
             return []  # It was too large to copy.
         if sha256(copy, LARGEST_MODEL) != described["sha256"]:
             return [f"{place.key} {copy}: its sha256 is not the recipe's"]
-        read_card = kind.load(card)
+        read_card = place.kind.load(card)
         if {**read_card.preprocessing_dict(), "name": None} != {**described, "name": None}:
             return [f"{place.key} card {card}: it does not match the recipe"]
         if read_card.file != copy.name:

@@ -17,9 +17,10 @@ from semcbir.features import Deep, Feature
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.index.files import open_folder
-from semcbir.networks.card import with_inference
+from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.card_file import Card
-from semcbir.networks.names import is_name, resolve
+from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.names import cached, is_name, resolve
 from semcbir.networks.presets import inference_of
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe, require_same
@@ -30,9 +31,13 @@ LARGEST_MODEL = 32 * 2**20
 
 @dataclass(frozen=True)
 class ModelPlace:
-    """Where an index keeps its copy of a model; ``key`` is where its ``meta`` has the user's name for it."""
+    """Where an index keeps its copy of a model; ``key`` is where its ``meta`` has the user's name for it.
+
+    ``kind`` is that of the model's card.
+    """
 
     key: str
+    kind: type[Card]
 
     @property
     def file(self) -> str:
@@ -45,7 +50,7 @@ class ModelPlace:
         return f"{self.key}/{self.key}.json"
 
 
-MODEL, ENCODER = ModelPlace("model"), ModelPlace("encoder")
+MODEL, ENCODER = ModelPlace("model", ModelCard), ModelPlace("encoder", EncoderCard)
 PLACES = (MODEL, ENCODER)
 
 
@@ -87,25 +92,27 @@ def stored_model(model: PathLike) -> bytes:
 def find_model(catalog: Catalog, place: ModelPlace, described: Mapping[str, Any]) -> Path:
     """Return the index's copy of a model, or else the user's name for it.
 
-    ``described`` is what the recipe says of it. Raises ModelError if it is gone, IndexStorageError if the
-    copy is a link, say.
+    ``described`` is what the recipe says of it. A file that is gone is looked for in the user's cache, by its
+    sha256. Raises ModelError if it is not there either, IndexStorageError if the copy is a link, say.
     """
     if has_model(catalog.folder, place) and (catalog.folder / place.card).is_file():
         # Not the card, which might name another file.
         return catalog.folder / place.file
     name = catalog.meta(place.key)
-    if not isinstance(name, (bytes, str)) or not name:
+    stored = os.fsdecode(name) if isinstance(name, (bytes, str)) else ""
+    if stored and not (Path(stored).is_absolute() and not Path(stored).exists()):
+        return Path(stored)
+    if found := cached(place.kind, described["sha256"]):
+        return found
+    if not stored:
         raise ModelError(
             f"index {display_path(catalog.folder)} does not say which {place.key} it was made with; "
             f"say where it is (sha256 {described['sha256']})"
         )
-    stored = os.fsdecode(name)
-    if Path(stored).is_absolute() and not Path(stored).exists():
-        raise ModelError(
-            f"the {place.key} of index {display_path(catalog.folder)}, {described['name']}, is not at "
-            f"{display_path(stored)} any more; say where it is now (sha256 {described['sha256']})"
-        )
-    return Path(stored)
+    raise ModelError(
+        f"the {place.key} of index {display_path(catalog.folder)}, {described['name']}, is not at "
+        f"{display_path(stored)} any more; say where it is now (sha256 {described['sha256']})"
+    )
 
 
 def deep_of(recipe: Recipe) -> Deep | None:

@@ -71,6 +71,25 @@ def resolve_encoder(
     return _fetched(EncoderCard, str(encoder))
 
 
+def cached(kind: type[Card], sha256: str) -> Path | None:
+    """Return the file in the user's cache that has a card of ``kind`` with this ``sha256``, or None.
+
+    Of several, it is the first by name; whether its bytes are those of the card is not checked.
+    """
+    try:
+        folders = [cache_folder() / name for name in ("models", "encoders")]
+    except RuntimeError:  # users have no home
+        return None
+    for beside in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            card = kind.load(beside)
+        except ModelError:
+            continue  # of another kind, or damaged
+        if card.sha256 == sha256 and (onnx := beside.parent / card.file).is_file():
+            return onnx
+    return None
+
+
 def is_name(model: str | os.PathLike[str]) -> bool:
     """Return whether ``model`` can only be a name, and not a path."""
     text = os.fspath(model)
