@@ -813,3 +813,54 @@ def test_encoders_and_weightings_are_chosen(
     assert (wrong.code, "--encoder: only feature deep has an encoder" in wrong.err) == (2, True)
     missing = run(*made, "deep", "--encoder", tmp_path / "missing.onnx")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_an_encoder_that_has_moved_is_named(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semcbir.index.model.LARGEST_MODEL", 10)  # so that the index has no copy of it
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    encoder, query = tiny_encoder(tmp_path / "encoder.onnx"), photo_folder / "beach" / "0.jpg"
+    index = tmp_path / "index"
+    command = ["index", photo_folder, "-o", index, "--model", tiny_model, "--features", "deep,kaze"]
+    assert run(*command, "--encoder", encoder).code == 0
+    found = run("search", query, index, "--json").json["hits"]
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for file in (encoder, encoder.with_suffix(".json")):
+        file.rename(moved / file.name)
+    commands = [("search", query, index), ("explain", query, "3", index), ("refresh", index, "--threads", 1)]
+    for command in commands:
+        lost = run(*command)
+        assert (lost.code, one_line(lost.err)) == (1, True)
+        assert "is not at" in lost.err
+        assert run(*command, "--encoder", moved / "encoder.onnx").code == 0
+    assert run("search", query, index, "--encoder", moved / "encoder.json", "--json").json["hits"] == found
+    other = tiny_encoder(tmp_path / "other.onnx", size={"rule": "squash", "length": 40})
+    refused = run("search", query, index, "--encoder", other)
+    assert (refused.code, "encoder.size.length: 48 / 40" in refused.err) == (1, True)
+
+
+def test_a_folders_first_search_may_name_an_encoder(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    encoder = tiny_encoder(photo_folder.parent / "encoder.onnx")
+    query = photo_folder / "beach" / "0.jpg"
+    command = ["search", query, photo_folder, "--model", tiny_model, "--encoder", encoder]
+    refused = run(*command, "--features", "kaze")
+    assert (refused.code, one_line(refused.err)) == (1, True)
+    assert "encoder: expected None, only feature deep has one, got features kaze" in refused.err
+    assert not (photo_folder / ".semcbir").exists()
+    done = run(*command, "--features", "kaze,deep")
+    assert done.code == 0
+    assert [feature.name for feature in Index.open(photo_folder / ".semcbir").recipe.features] == [
+        "kaze",
+        "deep",
+    ]
+    assert run("search", query, photo_folder, "-k", 1).code == 0
+
+
+def test_an_index_without_deep_has_no_use_for_an_encoder(run: Run, index: Path, photo_folder: Path) -> None:
+    encoder = tiny_encoder(index.parent / "encoder.onnx")
+    for command in (("search", photo_folder / "beach" / "0.jpg", index), ("refresh", index)):
+        refused = run(*command, "--encoder", encoder)
+        assert (refused.code, one_line(refused.err)) == (1, True)
+        assert "encoder: expected None, the index has no deep feature" in refused.err

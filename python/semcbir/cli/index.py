@@ -22,6 +22,7 @@ from semcbir.cli.options import (
     OnDevice,
     Place,
     Threads,
+    UsedEncoder,
     Weighting,
     integer_option,
 )
@@ -132,6 +133,7 @@ def refresh(
     place: Place,
     folders: MoreFolders = None,
     model: Model = None,
+    encoder: UsedEncoder = None,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -144,8 +146,10 @@ def refresh(
     opened = open_index(place)
     with RunMeter() as meter:
         extractor = None
-        if model or threads or device != DEVICES[0] or max_pixels != MAX_PIXELS:
-            extractor = opened.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
+        if model or encoder or threads or device != DEVICES[0] or max_pixels != MAX_PIXELS:
+            extractor = opened.extractor(
+                model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
+            )
         report = opened.refresh(folders or (), extractor=extractor, on_progress=meter)
     return _tell(opened, report, meter.seconds, as_json)
 

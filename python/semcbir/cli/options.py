@@ -160,6 +160,16 @@ Encoder = Annotated[
         show_default=False,
     ),
 ]
+UsedEncoder = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="ENCODER",
+        help="An encoder: its .onnx file, its card, or a name from `semcbir models list`; for the first use "
+        "of a folder, and if the index has no copy and the file has moved.",
+        show_default=False,
+    ),
+]
 Weighting = Annotated[
     str | None,
     choice_option(

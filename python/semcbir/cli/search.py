@@ -20,6 +20,7 @@ from semcbir.cli.options import (
     Query,
     Target,
     Threads,
+    UsedEncoder,
     integer_option,
     parse_epsilon,
     parse_features,
@@ -70,6 +71,7 @@ def search(
         ),
     ] = None,
     model: Model = None,
+    encoder: UsedEncoder = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -96,7 +98,9 @@ def search(
     if damage:
         note(f"{display_path(query)} is damaged: {display_path(damage)}")
     check_place("--sheet", sheet)
-    opened, extractor, code = ready_index(target, model, features, feature, device, threads, max_pixels)
+    opened, extractor, code = ready_index(
+        target, model, encoder, features, feature, device, threads, max_pixels
+    )
     bound = chosen_epsilon(None if epsilon == math.inf else epsilon, opened.recipe.for_feature(feature))
     penalized: Penalized = "drop" if drop else "last"
     (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature, smooth)
@@ -131,6 +135,7 @@ def explain(
         ),
     ] = None,
     model: Model = None,
+    encoder: UsedEncoder = None,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     as_json: Json = False,
@@ -143,7 +148,7 @@ def explain(
 
     opened = open_index(target)
     check_place("--picture", picture)
-    extractor = opened.extractor(model=model, device=device, threads=threads)
+    extractor = opened.extractor(model=model, encoder=encoder, device=device, threads=threads)
     # Image files have a suffix, so digits alone are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
     explanation = take_apart(query, image, opened, feature, extractor=extractor)

@@ -28,6 +28,7 @@ def open_index(place: Path) -> Index:
 def ready_index(
     target: Path,
     model: str | None,
+    encoder: str | None,
     features: str | None,
     feature: str | None,
     device: str,
@@ -42,6 +43,7 @@ def ready_index(
         ready = getting_ready.ready_index(
             target,
             model=model,
+            encoder=encoder,
             features=features,
             feature=feature,
             device=device,

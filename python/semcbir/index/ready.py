@@ -15,6 +15,7 @@ from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
+from semcbir.features import DEFAULT_FEATURES, Deep, Feature, parse_features
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.create import is_building
 from semcbir.index.database import FOLDER_INDEX, is_index
@@ -57,6 +58,7 @@ def ready_index(
     place: PathLike,
     *,
     model: PathLike | None = None,
+    encoder: PathLike | None = None,
     features: str | Iterable[str] | None = None,
     feature: str | None = None,
     device: str = "auto",
@@ -67,17 +69,19 @@ def ready_index(
     """Open the index at ``place`` to be searched.
 
     An index is opened as it is. A folder's own index is brought up to date, unless that is impossible now; if
-    there is none yet, it is made with ``model`` and ``features`` (None: ``feature``, or the defaults). While
-    another process makes it, this waits, and warns once: what is in it so far is no answer.
+    there is none yet, it is made with ``model``, ``encoder`` (of feature "deep") and ``features`` (None:
+    ``feature``, or the defaults). While another process makes it, this waits, and warns once: what is in it
+    so far is no answer.
 
     Raises RecipeMismatchError if the index holds other ``features``, ValueError if it lacks ``feature``, the
-    one to compare by, and the errors of ``Index.build``, ``Index.open`` and ``Index.extractor``.
+    one to compare by, or has no use for ``encoder``, and the errors of ``Index.build``, ``Index.open`` and
+    ``Index.extractor``.
     """
     path = absolute(place, "place")
     pause = _FIRST_PAUSE
     while True:
         try:
-            return _ready(path, model, features, feature, device, threads, max_pixels, on_progress)
+            return _ready(path, model, encoder, features, feature, device, threads, max_pixels, on_progress)
         except _BeingMadeError:
             if pause == _FIRST_PAUSE:
                 what = f"another process is indexing {display_path(path)}; waiting until it has finished"
@@ -94,6 +98,7 @@ class _BeingMadeError(Exception):
 def _ready(
     path: Path,
     model: PathLike | None,
+    encoder: PathLike | None,
     features: str | Iterable[str] | None,
     feature: str | None,
     device: str,
@@ -107,7 +112,7 @@ def _ready(
                 path,
                 own_place(path),
                 model=model,
-                features=features or feature,
+                features=_described(features or feature, encoder),
                 device=device,
                 threads=threads,
                 max_pixels=max_pixels,
@@ -115,15 +120,32 @@ def _ready(
             )
         except IndexLockedError as error:
             raise _BeingMadeError from error
-        extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
+        extractor = index.extractor(
+            model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
+        )
         return Ready(index, extractor, index.report)
     index = Index.open(index_place(path))
     _require_features(index, features)
     index.recipe.feature(feature)
-    extractor = index.extractor(model=model, device=device, threads=threads, max_pixels=max_pixels)
+    extractor = index.extractor(
+        model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
+    )
     if is_index(path):
         return Ready(index, extractor)
     return _refreshed(index, path, extractor, on_progress)
+
+
+def _described(
+    features: str | Iterable[str] | None, encoder: PathLike | None
+) -> str | Iterable[str] | tuple[Feature, ...] | None:
+    """Return the features of a new index, the deep one with ``encoder``; ValueError if there is none."""
+    if encoder is None:
+        return features
+    parsed = parse_features(features or DEFAULT_FEATURES, encoder=encoder)
+    if not any(isinstance(feature, Deep) for feature in parsed):
+        names = ", ".join(feature.name for feature in parsed)
+        raise ValueError(f"encoder: expected None, only feature deep has one, got features {names}")
+    return parsed
 
 
 def _require_features(index: Index, features: str | Iterable[str] | None) -> None:
