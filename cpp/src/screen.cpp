@@ -228,7 +228,7 @@ void summarize(Screen& screen) {
     number[label] = screen.summaries.size();
     ScreenSummary summary{static_cast<std::uint16_t>(label), static_cast<std::uint32_t>(entries), 0, columns};
     if (count[label] * kBlocksPerEntry >= screen.blocks.size()) {
-      columns += 2 * padded;
+      columns += 3 * padded;
     } else {
       summary.entries = count[label];
       entries += count[label];
@@ -236,21 +236,23 @@ void summarize(Screen& screen) {
     screen.summaries.push_back(summary);
   }
   screen.summary_columns.assign(columns, 0);
-  screen.summary_blocks.assign(entries, 0);
-  screen.summary_values.assign(2 * entries, 0);
+  screen.summary_entries.resize(entries);
   std::vector<std::uint32_t> filled(screen.summaries.size(), 0);
   for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
-    for (const ScreenClass& c : screen.blocks[b].classes) {
+    const std::vector<ScreenClass>& classes = screen.blocks[b].classes;
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+      const ScreenClass& c = classes[i];
       const std::size_t n = number[c.label];
       const ScreenSummary& summary = screen.summaries[n];
       if (summary.entries == 0) {
-        screen.summary_columns[summary.column + b] = c.largest_proportion;
-        screen.summary_columns[summary.column + padded + b] = c.largest_norm;
+        std::uint16_t* column = &screen.summary_columns[summary.column + b];
+        column[0] = c.largest_proportion;
+        column[padded] = c.largest_norm;
+        column[2 * padded] = static_cast<std::uint16_t>(i + 1);
       } else {
-        const std::size_t at = summary.first + filled[n]++;
-        screen.summary_blocks[at] = static_cast<std::uint32_t>(b);
-        screen.summary_values[2 * at] = c.largest_proportion;
-        screen.summary_values[2 * at + 1] = c.largest_norm;
+        screen.summary_entries[summary.first + filled[n]++] = {static_cast<std::uint32_t>(b),
+                                                               static_cast<std::uint16_t>(i),
+                                                               c.largest_proportion, c.largest_norm};
       }
     }
   }
@@ -260,8 +262,8 @@ void summarize(Screen& screen) {
 
 std::size_t Screen::bytes() const {
   std::size_t sum = order.capacity() * sizeof(order[0]) + summaries.capacity() * sizeof(ScreenSummary) +
-                    2 * (summary_columns.capacity() + summary_values.capacity()) +
-                    4 * (summary_blocks.capacity() + shortest.capacity()) + unsure.capacity();
+                    2 * summary_columns.capacity() + sizeof(ScreenEntry) * summary_entries.capacity() +
+                    sizeof(float) * shortest.capacity() + unsure.capacity();
   for (const ScreenBlock& b : blocks) {
     sum += sizeof(b) + b.classes.capacity() * sizeof(ScreenClass) + b.lengths.capacity() * sizeof(float) +
            b.places.capacity() + 2 * (b.proportions.capacity() + b.norms.capacity() + b.columns.capacity()) +

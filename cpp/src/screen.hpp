@@ -53,12 +53,20 @@ struct ScreenBlock {
   std::vector<std::uint16_t> unsure;       ///< by image / 16, a bit each: eq. 1 must be computed
 };
 
-/// The largest values of a class in each block: columns over all blocks, or entries of some.
+/// A class over all blocks: columns, or entries of those that have it.
 struct ScreenSummary {
   std::uint16_t label;
   std::uint32_t first;    ///< in entries
   std::uint32_t entries;  ///< 0 where there are columns
   std::size_t column;     ///< where the columns start
+};
+
+/// What a summary says of a block that has its class.
+struct ScreenEntry {
+  std::uint32_t block;
+  std::uint16_t number;              ///< of the class in the block
+  std::uint16_t largest_proportion;  ///< in steps
+  std::uint16_t largest_norm;        ///< in steps of the screen
 };
 
 /// The screen of a view's images, in an order of its own.
@@ -69,9 +77,9 @@ struct Screen {
   std::vector<ScreenBlock> blocks;
   // What summaries say of the blocks: a block of blocks, so to speak.
   std::vector<ScreenSummary> summaries;        ///< labels ascending
-  std::vector<std::uint16_t> summary_columns;  ///< of a class: proportions, then norms
-  std::vector<std::uint32_t> summary_blocks;   ///< of entries: which block
-  std::vector<std::uint16_t> summary_values;   ///< of entries: proportion and norm
+  std::vector<std::uint16_t> summary_columns;  ///< of a class: largest proportions, largest norms, and one
+                                               ///< more than its number in the block, 0 where it is absent
+  std::vector<ScreenEntry> summary_entries;    ///< of each class, blocks ascending
   std::vector<float> shortest;                 ///< of each block, infinity up to padded_blocks()
   std::vector<std::uint8_t> unsure;            ///< of each block: whether it has images that are
   float norm_step = 1;

@@ -185,6 +185,12 @@ class SharedBound {
   std::atomic<float> value_{kInf};
 };
 
+/// A class that a query and a segment share.
+struct Common {
+  const ScreenSummary* summary;
+  std::size_t row;  // of the query
+};
+
 /// A class that a query and a block share.
 struct Shared {
   const ScreenClass* c;
@@ -213,16 +219,22 @@ class Scanner {
   }
 
   /// Bounds the blocks of a segment: `least`, and `shares` if there is a filter, of its padded_blocks() each.
-  void outline(std::size_t segment, const ScreenQuery& query, float* least, std::uint16_t* shares) const {
+  /// Returns the classes that query and segment share, those of the query's longest rows first.
+  std::vector<Common> outline(std::size_t segment, const ScreenQuery& query, float* least,
+                              std::uint16_t* shares) const {
     const Screen& screen = *segments_[segment].screen;
     const std::size_t n = screen.padded_blocks();
     for (std::size_t b = 0; b < n; ++b) least[b] = screen.shortest[b] + query.length;
     if (filtered_) std::fill(shares, shares + n, std::uint16_t{0});
+    std::vector<Common> common;
     std::size_t i = 0;
     for (std::size_t c = 0; c < screen.summaries.size() && i < query.rows.count;) {
       const ScreenSummary& summary = screen.summaries[c];
       const std::uint16_t label = query.rows.classes[i];
-      if (summary.label == label) add_summary(screen, summary, query, i, least, shares);
+      if (summary.label == label) {
+        common.push_back({&summary, i});
+        add_summary(screen, summary, query, i, least, shares);
+      }
       c += summary.label <= label ? 1 : 0;
       i += label <= summary.label ? 1 : 0;
     }
@@ -237,17 +249,21 @@ class Scanner {
         least[b] = rounded_down(static_cast<double>(least[b]) - slack * (largest + length));
       if (filtered_ && screen.unsure[b] != 0) shares[b] = kAnyShare;
     }
+    std::stable_sort(common.begin(), common.end(), [&](const Common& a, const Common& b) {
+      return query.norms[a.row] > query.norms[b.row];
+    });
+    return common;
   }
 
   /// Whether a block with these shares may hold images that pass the filter.
   bool may_pass(std::uint16_t shares) const { return !filtered_ || shares >= possible_; }
 
   /// Looks at a block. `far`: none of its images is near enough, but those that pass have to be counted.
-  void scan(std::size_t segment, std::size_t number, bool far, const ScreenQuery& query, Wanted wanted,
-            SharedBound& bound, Found& found) {
+  void scan(std::size_t segment, std::size_t number, bool far, const ScreenQuery& query,
+            const std::vector<Common>& common, Wanted wanted, SharedBound& bound, Found& found) {
     const Screen& screen = *segments_[segment].screen;
     const ScreenBlock& block = screen.blocks[number];
-    share(block, query);
+    share(screen, number, common);
     if (!passing(segment, number, block, query, wanted, found) || far) return;
     if (!estimate(screen, block, query, bound.get())) return;
     refine(screen, block, query, bound);
@@ -266,23 +282,33 @@ class Scanner {
       return;
     }
     for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
-      const std::uint32_t b = screen.summary_blocks[e];
-      if (filtered_)
-        shares[b] = static_cast<std::uint16_t>(shares[b] + std::min(p, screen.summary_values[2 * e]));
-      least[b] += factor * static_cast<float>(screen.summary_values[2 * e + 1]);
+      const ScreenEntry& entry = screen.summary_entries[e];
+      if (filtered_) {
+        std::uint16_t& share = shares[entry.block];
+        share = static_cast<std::uint16_t>(share + std::min(p, entry.largest_proportion));
+      }
+      least[entry.block] += factor * static_cast<float>(entry.largest_norm);
     }
   }
 
   /// Finds the classes that query and block share.
-  void share(const ScreenBlock& block, const ScreenQuery& query) {
+  void share(const Screen& screen, std::size_t number, const std::vector<Common>& common) {
     shared_.clear();
-    std::size_t i = 0;
-    for (std::size_t c = 0; c < block.classes.size() && i < query.rows.count;) {
-      const std::uint16_t of_block = block.classes[c].label;
-      const std::uint16_t of_query = query.rows.classes[i];
-      if (of_block == of_query) shared_.push_back({&block.classes[c], i});
-      c += of_block <= of_query ? 1 : 0;
-      i += of_query <= of_block ? 1 : 0;
+    const ScreenClass* classes = screen.blocks[number].classes.data();
+    for (const Common& c : common) {
+      const ScreenSummary& summary = *c.summary;
+      if (summary.entries == 0) {
+        const std::uint16_t at = screen.summary_columns[summary.column + 2 * screen.padded_blocks() + number];
+        if (at != 0) shared_.push_back({classes + at - 1, c.row});
+        continue;
+      }
+      const ScreenEntry* first = &screen.summary_entries[summary.first];
+      const ScreenEntry* entry =
+          std::lower_bound(first, first + summary.entries, number,
+                           [](const ScreenEntry& e, std::size_t block) { return e.block < block; });
+      if (entry != first + summary.entries && entry->block == number) {
+        shared_.push_back({classes + entry->number, c.row});
+      }
     }
   }
 
@@ -354,10 +380,6 @@ class Scanner {
   /// Replaces norms by products of entries, class by class, while images are left.
   void refine(const Screen& screen, const ScreenBlock& block, const ScreenQuery& query,
               const SharedBound& bound) {
-    std::sort(shared_.begin(), shared_.end(), [&](const Shared& a, const Shared& b) {
-      return query.norms[a.row] > query.norms[b.row] ||
-             (query.norms[a.row] == query.norms[b.row] && a.row < b.row);
-    });
     const std::size_t width = screen.groups * kTileGroup;
     for (const Shared& s : shared_) {
       bool changed = false;
@@ -432,6 +454,7 @@ struct BlockAt {
 struct Outline {
   std::vector<float> least;
   std::vector<std::uint16_t> shares;
+  std::vector<std::vector<Common>> common;  // by segment
 };
 
 class ScreenedSearch {
@@ -485,11 +508,12 @@ class ScreenedSearch {
     Outline& outline = outlines_[q];
     outline.least.resize(padded_);
     outline.shares.resize(filtered_ ? padded_ : 0);
+    outline.common.resize(segments_.size());
     const Scanner scanner(segments_, options_, kernels_);
     std::size_t at = 0;
     for (std::size_t s = 0; s < segments_.size(); ++s) {
-      scanner.outline(s, queries_[q], outline.least.data() + at,
-                      outline.shares.data() + (filtered_ ? at : 0));
+      std::uint16_t* shares = outline.shares.data() + (filtered_ ? at : 0);
+      outline.common[s] = scanner.outline(s, queries_[q], outline.least.data() + at, shares);
       at += segments_[s].screen->padded_blocks();
     }
   }
@@ -533,8 +557,8 @@ class ScreenedSearch {
       const bool far = outlines_[q].least[block.at] > bounds[i].get();
       if (wanted == Wanted::penalized ? far : far && !filtered_) return;
       if (wanted == Wanted::kept && filtered_ && !scanner.may_pass(outlines_[q].shares[block.at])) return;
-      scanner.scan(block.segment, block.number, far, queries_[q], wanted, bounds[i],
-                   found[i * shards + shard]);
+      scanner.scan(block.segment, block.number, far, queries_[q], outlines_[q].common[block.segment], wanted,
+                   bounds[i], found[i * shards + shard]);
     };
     // The nearest blocks come first, as their images lower the bound for all others.
     std::vector<std::vector<std::size_t>> seeds(last - first);
