@@ -34,7 +34,7 @@ from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
 from semcbir.index.model import ENCODER, MODEL, as_made, deep_of, extractor_like, find_model, require_like
 from semcbir.index.report import Damaged, Progress, Report, Skipped
-from semcbir.index.snapshot import Snapshot, load
+from semcbir.index.snapshot import Snapshot, load, read_recipe
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
@@ -161,8 +161,9 @@ class Index:
         folder = absolute(path)
         check_call("on_progress", on_progress)
         if is_index(folder) and (model is None or features is None):
-            with cls(folder) as made, made._read() as catalog:
-                model, features, inference = as_made(catalog, made.recipe, model, features, inference)
+            with read(folder) as catalog:
+                recipe = read_recipe(catalog)
+                model, features, inference = as_made(catalog, recipe, model, features, inference)
         extractor = Extractor(
             model,
             DEFAULT_FEATURES if features is None else features,
