@@ -54,8 +54,8 @@ class Splitter {
     const auto middle = std::partition(at(part.begin), at(part.end),
                                        [&](std::uint32_t i) { return along(line, i) < threshold; });
     const auto border = static_cast<std::size_t>(middle - order_.begin());
-    const std::size_t quarter = (part.end - part.begin) / 8;
-    if (border >= part.begin + quarter && border + quarter <= part.end) return border;
+    const std::size_t fewest = (part.end - part.begin) / 8;
+    if (border >= part.begin + fewest && border + fewest <= part.end) return border;
     return halve(part, part.begin + (part.end - part.begin) / 2, line);  // most are alike
   }
 

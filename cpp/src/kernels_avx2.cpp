@@ -51,7 +51,8 @@ struct Avx2 {
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>, tile_terms, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{squared_distance<Avx2>,   Avx2Screen::tile_terms, Avx2Screen::add_minima,
+                      Avx2Screen::add_products, Avx2Screen::at_least,   Avx2Screen::clear_above};
 
 }  // namespace
 

@@ -10,7 +10,8 @@
 namespace semcbir {
 namespace {
 
-const Kernels kernels{squared_distance<Avx512>, tile_terms, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{squared_distance<Avx512>, Avx2Screen::tile_terms, Avx2Screen::add_minima,
+                      Avx2Screen::add_products, Avx2Screen::at_least,   Avx2Screen::clear_above};
 
 }  // namespace
 

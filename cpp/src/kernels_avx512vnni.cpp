@@ -9,13 +9,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels_avx2_screen.hpp"
 #include "kernels_avx512_distance.hpp"
 #include "kernels_impl.hpp"
 
 namespace semcbir {
 namespace {
-
-constexpr std::size_t kGroup = 4;
 
 __m512i add_group(__m512i sums, const std::uint8_t* entries, const std::int8_t* query) {
   std::int32_t four;
@@ -39,16 +38,6 @@ void tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t grou
   const __m512 norms =
       _mm512_mul_ps(_mm512_set1_ps(query.norm), _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(narrow)));
   _mm512_storeu_ps(terms, _mm512_add_ps(_mm512_mul_ps(term, _mm512_loadu_ps(tile.scales)), norms));
-}
-
-void add_minima(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value, std::size_t n) {
-  const __m256i v = _mm256_set1_epi16(static_cast<short>(value));
-  for (std::size_t i = 0; i < n; i += 16) {
-    const __m256i least =
-        _mm256_min_epu16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column + i)), v);
-    auto* out = reinterpret_cast<__m256i*>(sums + i);
-    _mm256_storeu_si256(out, _mm256_add_epi16(_mm256_loadu_si256(out), least));
-  }
 }
 
 void add_products(float* sums, const std::uint16_t* column, float factor, std::size_t n) {
@@ -76,7 +65,8 @@ void clear_above(const float* values, float most, std::size_t n, std::uint16_t* 
   }
 }
 
-const Kernels kernels{squared_distance<Avx512>, tile_terms, add_minima, add_products, at_least, clear_above};
+const Kernels kernels{
+    squared_distance<Avx512>, tile_terms, Avx2Screen::add_minima, add_products, at_least, clear_above};
 
 }  // namespace
 

@@ -10,6 +10,9 @@
 
 namespace semcbir {
 
+/// Eq. 1 is at most 2, up to rounding: an epsilon from there on filters nothing.
+constexpr double kEverything = 2.0;
+
 /// A distance that is NaN, which damaged data can cause, counts as infinity.
 double nan_to_infinity(double x);
 

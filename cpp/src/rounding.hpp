@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-// How far a screen's numbers may be off, and how they are rounded so that they are off in one direction only.
+// What screens may be used for, how far their numbers may be off, and how they are rounded so that they are
+// off in one direction only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+
+#include "semcbir/signature_view.hpp"
 
 namespace semcbir {
 
@@ -13,6 +17,8 @@ namespace semcbir {
 constexpr double kLargestSquare = 1e30;
 /// How far the sum of an image's proportions may be from 1 for eq. 1 to be judged by columns.
 constexpr double kProportionsOff = 1e-5;
+/// Proportions are multiples of this part of 1, rounded up.
+constexpr std::uint32_t kProportionSteps = 32767;
 
 /// What rounding in float can change in |q|^2 + |x|^2 - 2 q.x, computed class by class, as a part of |q|^2 or
 /// |x|^2, whichever image has so many rows. Each shared class is rounded at most eight times, to terms that
@@ -31,7 +37,33 @@ inline float rounded_up(double x) { return -rounded_down(-x); }
 /// A share in steps of a screen, rounded up; 0 for what is no share.
 inline std::uint16_t proportion_steps_up(float p) {
   if (!(p > 0.0F && p <= 1.0F)) return 0;
-  return static_cast<std::uint16_t>(std::ceil(static_cast<double>(p) * 32767.0));
+  return static_cast<std::uint16_t>(
+      std::ceil(static_cast<double>(p) * static_cast<double>(kProportionSteps)));
+}
+
+/// |row|^2, in double.
+inline double squared_norm(const float* row, std::size_t dim) {
+  double sum = 0;
+  for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(row[d]) * static_cast<double>(row[d]);
+  return sum;
+}
+
+/// The largest entry of a row by size; NaN is passed over.
+inline float largest_entry(const float* row, std::size_t dim) {
+  float largest = 0;
+  for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(row[d]));
+  return largest;
+}
+
+/// Whether eq. 1 can be judged by columns: proportions that are shares of 1.
+inline bool sums_to_one(const ImageRows& image) {
+  double sum = 0;
+  for (std::size_t i = 0; i < image.count; ++i) {
+    const auto p = static_cast<double>(image.proportions[i]);
+    if (!(p >= 0 && p <= 1)) return false;
+    sum += p;
+  }
+  return std::fabs(sum - 1) <= kProportionsOff;
 }
 
 /// The bit of an image in its block's masks of 16.

@@ -28,34 +28,6 @@ constexpr std::uint8_t kZeroEntry = 128;
 // Rows whose largest entry is smaller, but not 0, have no scale that a float holds well.
 constexpr float kSmallestEntry = 1e-18F;
 
-/// What has to be known of all rows before any is stored.
-struct Extent {
-  double largest_norm = 0;  // of rows that are finite
-};
-
-double norm_of(const float* row, std::size_t dim) {
-  double sum = 0;
-  for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(row[d]) * static_cast<double>(row[d]);
-  return std::sqrt(sum);
-}
-
-float largest_of(const float* row, std::size_t dim) {
-  float largest = 0;
-  for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(row[d]));
-  return largest;
-}
-
-/// Whether eq. 1 can be judged by the columns: proportions that are shares of 1.
-bool sums_to_one(const ImageRows& image) {
-  double sum = 0;
-  for (std::size_t i = 0; i < image.count; ++i) {
-    const auto p = static_cast<double>(image.proportions[i]);
-    if (!(p >= 0 && p <= 1)) return false;
-    sum += p;
-  }
-  return std::fabs(sum - 1) <= kProportionsOff;
-}
-
 /// The median of the lengths of some signatures.
 double typical_length(const SignatureView& view, std::size_t dim) {
   std::vector<double> lengths;
@@ -64,8 +36,7 @@ double typical_length(const SignatureView& view, std::size_t dim) {
     const ImageRows image = image_rows(view, i, dim);
     double squared = 0;
     for (std::size_t r = 0; r < image.count; ++r) {
-      const double norm = norm_of(image.centroids + r * dim, dim);
-      squared += norm * norm;
+      squared += squared_norm(image.centroids + r * dim, dim);
     }
     if (squared < kLargestSquare) lengths.push_back(std::sqrt(squared));
   }
@@ -87,7 +58,7 @@ class Builder {
   void build(std::size_t first, std::size_t last, ScreenBlock& block) {
     block.first = first;
     block.images = last - first;
-    block.unsure.assign(kBlockImages / kTileRows, 0);
+    block.unsure.assign(kMasks, 0);
     block.lengths.assign(kBlockImages, std::numeric_limits<float>::infinity());
     gather(first, block);
     std::size_t rows = 0;
@@ -128,10 +99,9 @@ class Builder {
         if (rows_of_class.empty()) labels_.push_back(image.classes[i]);
         rows_of_class.push_back(static_cast<std::uint8_t>(place));
         const float* row = image.centroids + i * screen_.dim;
-        const double norm = norm_of(row, screen_.dim);
-        const float largest = largest_of(row, screen_.dim);
+        const float largest = largest_entry(row, screen_.dim);
         plain = plain && (largest == 0 || largest >= kSmallestEntry);
-        squared += norm * norm;
+        squared += squared_norm(row, screen_.dim);
       }
       plain = plain && squared < kLargestSquare;
       const double rounding = squared * relative_slack(image.count);
@@ -155,7 +125,8 @@ class Builder {
       const std::uint16_t steps = proportion_steps_up(image.proportions[i]);
       const float* row = image.centroids + i * screen_.dim;
       const bool plain = block.lengths[place] > -std::numeric_limits<float>::infinity();
-      const std::uint16_t norm = plain ? norm_steps(norm_of(row, screen_.dim)) : std::uint16_t{0};
+      const std::uint16_t norm =
+          plain ? norm_steps(std::sqrt(squared_norm(row, screen_.dim))) : std::uint16_t{0};
       block.places[c.first + r] = static_cast<std::uint8_t>(place);
       block.proportions[c.first + r] = steps;
       block.norms[c.first + r] = norm;
@@ -173,7 +144,7 @@ class Builder {
 
   /// Stores a row as multiples of a scale, which is returned.
   float store_row(const float* row, ScreenBlock& block, const ScreenClass& c, std::size_t r) {
-    const float scale = largest_of(row, screen_.dim) / static_cast<float>(kLargestEntry);
+    const float scale = largest_entry(row, screen_.dim) / static_cast<float>(kLargestEntry);
     if (scale == 0) return 0;
     const std::size_t tile = r / kTileRows;
     const std::size_t width = std::min(kTileRows, c.rows - tile * kTileRows);
@@ -288,8 +259,8 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
           const ImageRows image = image_rows(view, i, dim);
           sketch(image, dim, share_weight, &sketches[i * kSketch]);
           for (std::size_t r = 0; r < image.count; ++r) {
-            const double norm = norm_of(image.centroids + r * dim, dim);
-            if (norm * norm < kLargestSquare) largest[chunk] = std::max(largest[chunk], norm);
+            const double squared = squared_norm(image.centroids + r * dim, dim);
+            if (squared < kLargestSquare) largest[chunk] = std::max(largest[chunk], std::sqrt(squared));
           }
         }
       },

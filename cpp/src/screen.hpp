@@ -19,8 +19,6 @@ constexpr std::size_t kTileRows = 16;
 constexpr std::size_t kMasks = kBlockImages / kTileRows;
 /// Entries of a row that lie side by side in a tile.
 constexpr std::size_t kTileGroup = 4;
-/// Proportions are multiples of this part of 1, rounded up.
-constexpr std::uint32_t kProportionSteps = 32767;
 /// Classes that fewer images of a block have get no column there.
 constexpr std::size_t kFewestForColumn = 16;
 constexpr std::uint32_t kNoColumn = 0xffffffffU;

@@ -99,12 +99,6 @@ struct ScreenQuery {
   std::vector<std::uint16_t> proportions;
 };
 
-double squared_norm(const float* row, std::size_t dim) {
-  double sum = 0;
-  for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(row[d]) * static_cast<double>(row[d]);
-  return sum;
-}
-
 /// What the screens of all segments have in common, or the largest of theirs.
 struct Scale {
   double entry_error = 0;
@@ -123,9 +117,7 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, const Scale& scre
   double norms = 0;
   for (std::size_t i = 0; i < rows.count; ++i) {
     const float* row = rows.centroids + i * dim;
-    float largest = 0;
-    for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(row[d]));
-    const float scale = static_cast<float>(static_cast<double>(largest) / largest_step);
+    const auto scale = static_cast<float>(static_cast<double>(largest_entry(row, dim)) / largest_step);
     double off = 0;
     double stored = 0;
     std::int32_t sum = 0;
@@ -208,7 +200,7 @@ class Scanner {
   Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options, const Kernels& kernels)
       : segments_(segments),
         k_(options.k),
-        filtered_(options.epsilon < 2.0),
+        filtered_(options.epsilon < kEverything),
         epsilon_(options.epsilon),
         kernels_(kernels) {
     if (!filtered_) return;
@@ -464,7 +456,7 @@ class ScreenedSearch {
       : segments_(segments),
         dim_(dim),
         options_(options),
-        filtered_(options.epsilon < 2.0),
+        filtered_(options.epsilon < kEverything),
         output_(output),
         interruption_(interruption),
         kernels_(active_kernels()) {
@@ -667,16 +659,8 @@ std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& s
 
 bool can_be_screened(const ImageRows& query, std::size_t dim, bool filtered) {
   double total = 0;
-  double shares = 0;
-  bool are_shares = true;
-  for (std::size_t i = 0; i < query.count; ++i) {
-    total += squared_norm(query.centroids + i * dim, dim);
-    const auto p = static_cast<double>(query.proportions[i]);
-    are_shares = are_shares && p >= 0 && p <= 1;
-    shares += p;
-  }
-  const bool one = are_shares && std::fabs(shares - 1) <= kProportionsOff;
-  return total < kLargestSquare && total > 1 / kLargestSquare && (one || !filtered);
+  for (std::size_t i = 0; i < query.count; ++i) total += squared_norm(query.centroids + i * dim, dim);
+  return total < kLargestSquare && total > 1 / kLargestSquare && (!filtered || sums_to_one(query));
 }
 
 void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t dim,

@@ -27,8 +27,6 @@
 namespace semcbir {
 namespace {
 
-// Eq. 1 is at most 2, up to rounding: an epsilon from there on filters nothing.
-constexpr double kEverything = 2.0;
 // Images that stay in the cache while several queries are compared with them.
 constexpr std::size_t kImagesPerBlock = 64;
 constexpr std::size_t kQueriesPerTask = 8;
