@@ -39,6 +39,7 @@ from semcbir.networks.published import ENCODERS, EncoderSpec  # noqa: E402
 from semcbir.networks.specs import SizeSpec  # noqa: E402
 from small_encoders import SIDE, TINY_RESNET, TINY_VIT, made_encoder  # noqa: E402
 from test_cli import Run, one_line, run  # noqa: E402
+from wrong_networks import Broken, Pair  # noqa: E402
 
 __all__ = ["run"]
 
@@ -177,16 +178,6 @@ class Unseen(Sided):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         grid: torch.Tensor = self.grid(x)
         return grid if x.max() > 0 else grid * torch.nan  # the example that is traced is black
-
-
-class Pair(nn.Module):
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return x, x
-
-
-class Broken(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("out of order")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from semcbir.networks.draft import CardDraft  # noqa: E402
 from semcbir.networks.published import PUBLISHED, Architecture, Checkpoint, PublishedModel  # noqa: E402
 from semcbir.networks.specs import SizeSpec  # noqa: E402
 from tiny_models import BLUE, GREEN, RED, card_of, labels_network  # noqa: E402
+from wrong_networks import Broken, Pair  # noqa: E402
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHAPES = [(1, 64, 64, 3), (3, 97, 65, 3), (2, 33, 131, 3), (1, 7, 5, 3)]
@@ -258,16 +259,6 @@ class Sided(nn.Module):
 class Infinite(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x / 0
-
-
-class Pair(nn.Module):
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return x, x
-
-
-class Broken(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("out of order")
 
 
 @pytest.mark.parametrize(
