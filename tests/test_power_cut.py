@@ -19,8 +19,10 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from disk_model import Disk, Left, traced
+from disk_model import Disk, Left, digest, traced
 from semcbir import Extractor, Index, Signatures, search
+from semcbir.features import Deep
+from tiny_models import tiny_encoder
 
 pytestmark = pytest.mark.slow
 
@@ -38,10 +40,11 @@ from pathlib import Path
 import semcbir.index.merge as merge
 import semcbir.index.run as run
 from semcbir import Index
+from semcbir.features import Deep
 from semcbir.index.catalog import Catalog
 
 run.BATCH_IMAGES, run.BATCH_SECONDS, merge.FANOUT = 3, 0.0, 3
-photos, town, place, model, notes = map(Path, sys.argv[1:])
+photos, town, place, model, encoder, notes = map(Path, sys.argv[1:])
 log = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 def note():
@@ -57,7 +60,7 @@ def noted(catalog):
     note()
 
 Catalog.changes = noted
-index = Index.build(photos, place, model=model)
+index = Index.build(photos, place, model=model, features=[Deep(encoder)])
 index.remove(photos / "beach" / "0.jpg")
 (photos / "beach" / "1.jpg").rename(photos / "beach" / "moved.jpg")
 index.add(town)
@@ -76,12 +79,13 @@ class Life:
     town: Path
     index: Path
     model: Path
+    encoder: Path
     notes: Path
     expected: dict[str, Signatures]
 
     def command(self) -> list[str]:
         """Return the command that runs LIFE."""
-        places = (self.photos, self.town, self.index, self.model, self.notes)
+        places = (self.photos, self.town, self.index, self.model, self.encoder, self.notes)
         return [sys.executable, "-c", LIFE, *map(str, places)]
 
     def noted(self) -> list[Held]:
@@ -104,10 +108,12 @@ def life(photo_folder: Path, tiny_model: Path, tmp_path: Path) -> Life:
     photos, town = photo_folder, tmp_path / "town"
     (photos / "town").rename(town)
     files = sorted(path for folder in (photos, town) for path in folder.rglob("*") if path.is_file())
-    expected = {str(file): one for file, one in zip(files, Extractor(tiny_model).extract(files), strict=True)}
+    encoder = tiny_encoder(tmp_path / "encoder.onnx")
+    extractor = Extractor(tiny_model, features=[Deep(encoder)])
+    expected = {str(file): one for file, one in zip(files, extractor.extract(files), strict=True)}
     expected[str(photos / "beach" / "moved.jpg")] = expected[str(photos / "beach" / "1.jpg")]
     (tmp_path / "disk").mkdir()
-    return Life(photos, town, tmp_path / "disk" / "index", tiny_model, tmp_path / "notes", expected)
+    return Life(photos, town, tmp_path / "disk" / "index", tiny_model, encoder, tmp_path / "notes", expected)
 
 
 def put(root: Path, left: Left) -> None:
@@ -137,7 +143,7 @@ def assert_survives(life: Life, possible: list[Held], *, created: bool) -> None:
     """The index holds one of ``possible``, and is right; going on makes it whole."""
     if not (life.index / "catalog.sqlite").exists():
         assert not created
-        opened = Index.build(life.photos, life.index, model=life.model)
+        opened = Index.build(life.photos, life.index, model=life.model, features=[Deep(life.encoder)])
     else:
         opened = Index.open(life.index)
         before = {record.id: str(record.path) for record in opened}
@@ -169,7 +175,7 @@ def test_power_cut_at_any_storage_call(life: Life, tmp_path: Path) -> None:
     assert disk.cut(rng, 1).items() <= disk.cut(rng, 0).items(), "something was never synced"
     assert len(notes) >= 10
     assert calls > 200
-    states = {repr((done, sorted(left.items()))): (done, left) for done, left in seen}
+    states = {(done, digest(left)): (done, left) for done, left in seen}
     chosen = rng.sample(list(states.values()), min(STATES, len(states)))
     for done, left in chosen:
         put(disk.root, left)
