@@ -67,6 +67,8 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Index.build": {
         "model": {"None", "text"},
         "features": {"None"},
+        "encoder": {"None"},
+        "weighting": {"None"},
         "long_side": {"None", "3"},
         "threads": {"None", "3"},
         "inference": {"None"},
@@ -90,6 +92,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     "Index.__getitem__": {"image": {"3", "-1", "huge"}},
     "Extractor": {
         "model": {"None", "text"},
+        "features": {"None"},
         "long_side": {"None", "3"},
         "threads": {"None", "3"},
         "inference": {"None"},
@@ -290,6 +293,7 @@ class Cases:
             kind = getattr(semcbir, name)
             self.calls[name] = (kind, {})
             self.calls[f"{name}.detect_and_compute"] = (kind().detect_and_compute, grey)
+            self.calls[f"{name}.with_weighting"] = (kind().with_weighting, {"weighting": "share"})
 
 
 @pytest.fixture(scope="module")

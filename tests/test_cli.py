@@ -810,7 +810,7 @@ def test_encoders_and_weightings_are_chosen(
     whole = next(line for line in lines if line.startswith("whole image"))
     assert len(whole.split()) == 5  # its name, what it adds, its share in per cent: it has no proportions
     wrong = run(*made, "kaze", "--encoder", encoder)
-    assert (wrong.code, "--encoder: only feature deep has an encoder" in wrong.err) == (2, True)
+    assert (wrong.code, "error: --encoder: expected feature deep" in wrong.err) == (1, True)
     missing = run(*made, "deep", "--encoder", tmp_path / "missing.onnx")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
 
@@ -847,7 +847,7 @@ def test_a_folders_first_search_may_name_an_encoder(run: Run, photo_folder: Path
     command = ["search", query, photo_folder, "--model", tiny_model, "--encoder", encoder]
     refused = run(*command, "--features", "kaze")
     assert (refused.code, one_line(refused.err)) == (1, True)
-    assert "encoder: expected None, only feature deep has one, got features kaze" in refused.err
+    assert "error: --encoder: expected feature deep, as no other has one, got kaze" in refused.err
     assert not (photo_folder / ".semcbir").exists()
     done = run(*command, "--features", "kaze,deep")
     assert done.code == 0
@@ -863,4 +863,59 @@ def test_an_index_without_deep_has_no_use_for_an_encoder(run: Run, index: Path, 
     for command in (("search", photo_folder / "beach" / "0.jpg", index), ("refresh", index)):
         refused = run(*command, "--encoder", encoder)
         assert (refused.code, one_line(refused.err)) == (1, True)
-        assert "encoder: expected None, the index has no deep feature" in refused.err
+        assert "error: --encoder: expected an index with feature deep" in refused.err
+
+
+def test_a_folder_without_photos_gets_no_index(run: Run, photo_folder: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    query = photo_folder / "beach" / "0.jpg"
+    refused = run("search", query, wrong)
+    assert (refused.code, refused.out, one_line(refused.err)) == (1, "", True)
+    assert f"there are no photos in {wrong}, so it gets no index" in refused.err
+    (wrong / "a.nef").touch()
+    assert f"only 1 other, in {wrong}" in run("search", query, wrong).err
+    assert [file.name for file in wrong.iterdir()] == ["a.nef"]
+
+
+def test_a_folders_first_search_says_what_it_decides(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    query, place = photo_folder / "beach" / "0.jpg", photo_folder / ".semcbir"
+    command = ["search", query, photo_folder, "--model", tiny_model]
+    chosen = run(*command, "--feature", "kaze").err
+    assert f"the folder's index holds kaze from now on; delete {place} to choose again\n" in chosen
+    assert "from now on" not in run(*command, "--feature", "kaze").err
+    shutil.rmtree(place)
+    assert "from now on" not in run(*command).err  # nobody chose
+
+
+def test_a_search_of_an_emptied_index_says_how_photos_come_back(
+    run: Run, photo_folder: Path, tiny_model: Path
+) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    run("index", photo_folder, "--model", tiny_model, "--features", "kaze")
+    run("remove", photo_folder, *range(12))
+    searched = run("search", query, photo_folder)
+    assert (searched.code, "--restore` brings those of a folder back" in searched.err) == (0, True)
+
+
+def test_drop_without_a_filter_is_noted(run: Run, photo_folder: Path, index: Path) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    unfiltered = run("search", query, index, "--drop", "--epsilon", "none")
+    assert (unfiltered.code, "--drop leaves out what the semantic filter" in unfiltered.err) == (0, True)
+    assert "--drop" not in run("search", query, index, "--drop").err
+
+
+def test_errors_name_the_option(run: Run, photo_folder: Path, index: Path) -> None:
+    searched = run("search", photo_folder / "beach" / "0.jpg", index, "--feature", "surf")
+    assert (searched.code, "error: --feature: expected 'kaze' or 'hog'" in searched.err) == (1, True)
+    searched = run("search", photo_folder / "beach" / "0.jpg", index, "-k", 0)
+    assert (searched.code, "error: -k: expected an integer" in searched.err) == (2, True)
+
+
+def test_compact_tells_programs(run: Run, photo_folder: Path, index: Path) -> None:
+    shutil.copy(photo_folder / "beach" / "0.jpg", photo_folder / "new.jpg")
+    run("refresh", index)
+    done = run("compact", index, "--json").json
+    assert done["index"] == str(index)
+    assert [len(done["segments_before"]), len(done["segments"])] == [2, 1]
+    assert sum(done["segments"]) < sum(done["segments_before"])

@@ -65,7 +65,7 @@ def test_signatures_are_those_of_the_grids(photo_folder: Path, tiny_model: Path,
     np.testing.assert_allclose(squares, 1, atol=1e-6)  # a^2 + b^2, as every pixel has a label
     bare = Extractor(tiny_model, Deep(deep.source, weighting="none")).extract(files)
     assert columns(bare) == columns(plain)
-    assert bare.recipe.differences(found.recipe) == ["features.deep.weighting: nothing / 'share'"]
+    assert bare.recipe.differences(found.recipe) == ["features.deep.weighting: 'none' / 'share'"]
 
 
 def test_many_threads_and_batches_give_the_same_bits(

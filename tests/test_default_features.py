@@ -11,7 +11,7 @@ import pytest
 
 from semcbir import KAZE, Extractor, Index, RecipeMismatchError, search
 from semcbir.cli.app import app
-from semcbir.features import Deep
+from semcbir.features import Deep, parse_features
 from tiny_models import tiny_encoder
 from tiny_models import tiny_model as write_tiny_model
 
@@ -75,13 +75,56 @@ def test_what_is_named_must_be_what_the_index_holds(photo_folder: Path, tiny_mod
     with pytest.raises(RecipeMismatchError, match="model"):
         Index.build(photo_folder, place, model="default")
     assert command("index", photo_folder, "-o", place, "--features", "deep") == 1
-    assert command("index", photo_folder, "-o", place, "--weighting", "share") == 1  # of deep
+    with pytest.raises(RecipeMismatchError, match=r"features\.kaze\.weighting: 'none' / 'share'"):
+        Index.build(photo_folder, place, weighting="share")
+    with pytest.raises(ValueError, match="^encoder: expected feature deep"):
+        Index.build(photo_folder, place, encoder="default")
+    assert command("index", photo_folder, "-o", place, "--weighting", "share") == 1
     assert Index.open(place).features == ("kaze",)
 
 
 def test_an_encoder_alone_means_deep(photo_folder: Path, tiny_model: Path, tmp_path: Path):
     encoder, place = tiny_encoder(tmp_path / "e.onnx"), tmp_path / "index"
     options = ("-o", place, "--model", tiny_model, "--encoder", encoder)
-    assert command("index", photo_folder, *options, "--features", "kaze") == 2
+    assert command("index", photo_folder, *options, "--features", "kaze") == 1
     assert command("index", photo_folder, *options) == 0
     assert Index.open(place).recipe.feature("deep").encoder["name"] == "tiny-encoder"
+
+
+def test_options_change_what_an_index_holds_and_names_repeat_it(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    encoder, place = tiny_encoder(tmp_path / "e.onnx"), tmp_path / "index"
+    held = [Deep(encoder, whole_share=0.4), KAZE(threshold=0.002, weighting="share")]
+    made = Index.build(photo_folder / "beach", place, model=tiny_model, features=held)
+    repetitions: list[dict[str, object]] = [
+        {},
+        {"features": "deep,kaze"},
+        {"weighting": "share"},
+        {"encoder": encoder},
+        {"features": ["deep", "kaze"], "encoder": encoder, "weighting": "share"},
+        {"features": [held[0], "kaze"]},
+    ]
+    for named in repetitions:
+        assert Index.build(photo_folder, place, **named).recipe == made.recipe  # type: ignore[arg-type]
+    options = ("--features", "deep,kaze", "--encoder", encoder, "--weighting", "share")
+    assert command("index", photo_folder, "-o", place, *options) == 0
+    with pytest.raises(RecipeMismatchError, match="order of features: deep, kaze / kaze, deep"):
+        Index.build(photo_folder, place, features="kaze,deep")
+    with pytest.raises(RecipeMismatchError, match=r"features\.deep\.encoder\.size\.length: 48 / 40"):
+        other = tiny_encoder(tmp_path / "o.onnx", size={"rule": "squash", "length": 40})
+        Index.build(photo_folder, place, encoder=other)
+
+
+def test_features_given_as_objects_have_their_own_options(tmp_path: Path):
+    encoder = tiny_encoder(tmp_path / "e.onnx")
+    with pytest.raises(ValueError, match="^weighting: expected features given by name"):
+        parse_features([KAZE()], weighting="share")
+    with pytest.raises(ValueError, match="^encoder: expected feature deep"):
+        parse_features([Deep(encoder)], encoder=encoder)
+    deep, kaze = parse_features([Deep(encoder), "kaze"], weighting="share")
+    assert (deep.weighting, kaze) == ("share", KAZE(weighting="share"))
+    plain = Deep(encoder, whole_share=0.2).with_weighting("none")
+    assert plain == Deep(encoder, whole_share=0.2, weighting="none")
+    with pytest.raises(ValueError, match="weighting"):
+        plain.with_weighting("most")

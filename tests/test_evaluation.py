@@ -399,7 +399,7 @@ def test_the_command_prints_tables_and_writes_json(
         (["--features", "kaze,brisk"], "brisk"),
         (["--model", "nowhere.onnx"], "nowhere.onnx"),
         (["--features", "hog", "--smooth", "-1"], "smooth: expected an integer from 0 to 1000"),
-        (["--features", "hog", "--encoder", "efficientnet-lite0"], "encoder: only feature deep has one"),
+        (["--features", "hog", "--encoder", "efficientnet-lite0"], "encoder: expected feature deep"),
         (["--features", "hog", "--distractors", "nowhere"], "nowhere: there is no such folder"),
     ],
 )

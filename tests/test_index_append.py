@@ -175,7 +175,7 @@ def test_signatures_must_fit_the_index(
             RecipeMismatchError,
             "index .*half: the signatures of kaze .* kaze / hog",
         ),
-        (other, RecipeMismatchError, "the signatures of kaze were made differently"),
+        (other, RecipeMismatchError, "the signatures of kaze are made differently"),
         ({"kaze": kaze, "hog": bare}, RecipeMismatchError, "the signatures of hog carry no recipe"),
     ):
         with pytest.raises(error, match=message):

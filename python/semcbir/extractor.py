@@ -23,7 +23,6 @@ from semcbir.building import build_grid_signatures, build_signatures
 from semcbir.encoding.encoder import Encoder, Grid
 from semcbir.errors import ImageError, SemcbirError
 from semcbir.features import (
-    DEFAULT_FEATURES,
     Deep,
     Feature,
     LocalFeature,
@@ -108,10 +107,10 @@ class Extractor:
 
     ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
     models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
-    deep, kaze, surf, sift, hog (names, or objects with parameters); ``long_side`` is the bound in pixels on
-    the longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are processed at
-    once (None: every usable CPU); ``inference`` is how they go through a model that gives logits (see
-    Segmenter); ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit).
+    deep, kaze, surf, sift, hog (names, or objects with parameters; None: deep); ``long_side`` is the bound
+    in pixels on the longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are
+    processed at once (None: every usable CPU); ``inference`` is how they go through a model that gives logits
+    (see Segmenter); ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit).
 
     A missing model or card raises ModelError at once, a wrong argument ValueError or TypeError. The model is
     loaded when it is first needed, or by ``load``; only then does a model that is unusable or does not fit
@@ -121,7 +120,7 @@ class Extractor:
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
-        features: str | Iterable[str | Feature] = DEFAULT_FEATURES,
+        features: str | Iterable[str | Feature] | None = None,
         *,
         long_side: int | None = LONG_SIDE,
         device: str = "auto",

@@ -129,13 +129,14 @@ class Recipe:
         """
         check_instance("other", other, Recipe)
         mine, theirs = _flat(self), _flat(other)
-        names = [", ".join(feature.name for feature in recipe.features) for recipe in (self, other)]
+        names = [[feature.name for feature in recipe.features] for recipe in (self, other)]
         if names[0] != names[1]:
             # The names of the features say more than all the parameters of a feature that only one has.
             mine, theirs = (
                 {k: v for k, v in flat.items() if "features." not in k} for flat in (mine, theirs)
             )
-            mine["features"], theirs["features"] = names
+            key = "features" if sorted(names[0]) != sorted(names[1]) else "order of features"
+            mine[key], theirs[key] = map(", ".join, names)
         absent = "nothing"
         return [
             f"{key}: {mine.get(key, absent)} / {theirs.get(key, absent)}"
@@ -183,13 +184,14 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
     named = "; ".join(differences[:4])
     if len(differences) > 4:
         named += f"; and {len(differences) - 4} more differences"
-    raise RecipeMismatchError(f"{what} were made differently (expected / got): {named}")
+    raise RecipeMismatchError(f"{what} are made differently from the index's (its / these): {named}")
 
 
 def _flat(recipe: Recipe) -> dict[str, str]:
     data = recipe.to_dict()
     data["model"] = {key: value for key, value in data["model"].items() if key != "name"}
-    data["features"] = {feature["name"]: feature for feature in data["features"]}
+    # "none" is not stored: older indexes know no other.
+    data["features"] = {one["name"]: {"weighting": "none", **one} for one in data["features"]}
     return dict(_leaves("", data))
 
 

@@ -9,9 +9,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ParamSpec
+from typing import ParamSpec, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from semcbir._files import display_path
 from semcbir._streams import make_output_safe
@@ -44,7 +45,9 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             if isinstance(error, KeyboardInterrupt) or interrupted():
                 note("interrupted; committed work is kept, and the same command continues from there")
                 code = INTERRUPTED
-            elif isinstance(error, (SemcbirError, ValueError, OSError, MemoryError)):
+            elif isinstance(error, ValueError):
+                code = _failed(ValueError(_as_option(str(error), function)))
+            elif isinstance(error, (SemcbirError, OSError, MemoryError)):
                 code = _failed(error)
             else:
                 raise
@@ -68,6 +71,16 @@ def one_line_errors() -> Iterator[None]:
 def _failed(error: BaseException) -> int:
     note(f"error: {_message(error)}")
     return ERROR
+
+
+def _as_option(said: str, command: Callable[..., object]) -> str:
+    """Return an error about a Python argument as one about the option of ``command`` that gave it."""
+    name, colon, rest = said.partition(": ")
+    for option in getattr(get_type_hints(command, include_extras=True).get(name), "__metadata__", ()):
+        if isinstance(option, OptionInfo):
+            flag = option.param_decls[0] if option.param_decls else f"--{name.replace('_', '-')}"
+            return f"{flag}{colon}{rest}"
+    return said
 
 
 def _message(error: BaseException) -> str:

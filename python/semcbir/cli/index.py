@@ -46,7 +46,6 @@ from semcbir.inference.runtime import DEVICES
 from semcbir.networks.packaged import DEFAULT
 
 if TYPE_CHECKING:
-    from semcbir.features import Feature
     from semcbir.index.index import Index
     from semcbir.index.report import Report
 
@@ -94,7 +93,6 @@ def index(
     """
     from semcbir.index.index import Index
 
-    described = _described(features, encoder, weighting)
     if output is None:
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
@@ -104,7 +102,9 @@ def index(
             folders,
             output,
             model=model,
-            features=described,
+            features=features,
+            encoder=encoder,
+            weighting=weighting,
             long_side=long_side,
             device=device,
             threads=threads,
@@ -114,18 +114,6 @@ def index(
         if restore and built.report.left_out:
             built.report.added += built.add(folders, on_progress=meter).added
     return _tell(built, built.report, meter.seconds, as_json)
-
-
-def _described(names: str | None, encoder: str | None, weighting: str | None) -> tuple[Feature, ...] | None:
-    """Return the features that options name, or None if none of them is given."""
-    from semcbir.features import DEFAULT_FEATURES, parse_features
-
-    if names is encoder is weighting is None:
-        return None
-    names = names or DEFAULT_FEATURES
-    if encoder is not None and "deep" not in names.split(","):
-        raise typer.BadParameter("only feature deep has an encoder", param_hint="'--encoder'")
-    return parse_features(names, encoder=encoder, weighting=weighting)
 
 
 @command
@@ -219,7 +207,7 @@ def remove(
 
 
 @command
-def compact(place: Place) -> None:
+def compact(place: Place, as_json: Json = False) -> None:
     """Make an index as small as it can be.
 
     Merges its segments into one and drops what removed photos left behind.
@@ -228,6 +216,9 @@ def compact(place: Place) -> None:
     before = segment_sizes(opened)
     opened.compact()
     after = segment_sizes(opened)
+    if as_json:
+        write_json({"index": opened.path, "segments_before": before, "segments": after})
+        return
     was = f"{counted(len(before), 'segment')} of {size(sum(before))}"
     print(f"{display_path(opened.path)}: {was}, now {counted(len(after), 'segment')} of {size(sum(after))}")
 

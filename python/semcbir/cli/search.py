@@ -113,6 +113,8 @@ def search(
         print(hits_text(results))
     if not len(opened):
         note(f"there are no photos in {display_path(target)}")
+    elif bound is None and drop:
+        note("--drop leaves out what the semantic filter penalises, and there is none; --epsilon sets one")
     elif bound is not None:
         note(f"{results.kept} of {len(opened)} images pass the semantic filter")
     if sheet:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semcbir._files import absolute
+from semcbir._files import absolute, display_path
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.text import left_out_lines, run_text, trouble_lines
@@ -54,6 +54,9 @@ def ready_index(
     if ready.stale:
         note(ready.stale)
     code = _note_run(ready.index, ready.report, meter.seconds) if ready.report else 0
+    if ready.made and (features or feature):
+        held, where = " and ".join(ready.index.features), display_path(ready.index.path)
+        note(f"the folder's index holds {held} from now on; delete {where} to choose again")
     return ready.index, ready.extractor, code
 
 
@@ -68,8 +71,10 @@ def _import_numpy() -> None:
 
 def _note_run(opened: Index, report: Report, seconds: float) -> int:
     """Write what a run changed, if anything, to stderr; return the exit code."""
-    if report.added or report.updated or report.removed or report.moved or report.skipped:
+    changed = report.added or report.updated or report.removed or report.moved or report.skipped
+    if changed:
         note(run_text(opened, report, seconds))
+    if changed or not len(opened):
         for line in left_out_lines(report, opened.path):
             note(line)
     for line in trouble_lines(report, opened.path):

@@ -25,7 +25,6 @@ from semcbir.evaluation.finding import find_originals
 from semcbir.evaluation.measuring import evaluate
 from semcbir.evaluation.tables import copies_markdown, markdown
 from semcbir.extractor import LONG_SIDE
-from semcbir.features import Feature, parse_features
 from semcbir.features.base import WEIGHTINGS
 from semcbir.index.index import Index
 from semcbir.index.report import Progress
@@ -168,19 +167,14 @@ def _index(folders: Sequence[Path], scratch: Path, options: argparse.Namespace) 
             folders,
             options.index or scratch / "index",
             model=options.model,
-            features=_features(options),
+            features=options.features,
+            encoder=options.encoder,
+            weighting=options.weighting,
             long_side=options.long_side,
             device=options.device,
             threads=options.threads,
             on_progress=show,
         )
-
-
-def _features(options: argparse.Namespace) -> tuple[Feature, ...]:
-    features = parse_features(options.features, encoder=options.encoder, weighting=options.weighting)
-    if options.encoder is not None and all(feature.name != "deep" for feature in features):
-        raise ValueError("encoder: only feature deep has one")
-    return features
 
 
 def _summary(index: Index, options: argparse.Namespace) -> dict[str, Any]:

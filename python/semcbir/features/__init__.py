@@ -47,20 +47,27 @@ DEFAULT_FEATURES = Deep.name
 
 
 def parse_features(
-    features: str | Feature | Iterable[str | Feature],
+    features: str | Feature | Iterable[str | Feature] | None = None,
     *,
     encoder: str | os.PathLike[str] | None = None,
     weighting: str | None = None,
+    held: Iterable[Feature] = (),
 ) -> tuple[Feature, ...]:
     """Return features, given as "kaze,hog", as names, or as features; in the order given.
 
-    Of those given by name, "deep" has this ``encoder``, and all have this ``weighting``; None: the default.
+    A name means the feature of that name among ``held``, those of an index, or else one with its defaults;
+    None means all of ``held``, or else the default one. ``encoder``, of "deep", and ``weighting`` change
+    what was not given as a feature; None: they stay.
 
     Raises:
-        ValueError: an unknown name, the same kind twice, or no feature at all.
+        ValueError: an unknown name, the same kind twice, no feature at all, or an ``encoder`` or
+            ``weighting`` that none of the features takes.
         TypeError: something that is neither a name nor a feature.
         SemcbirError: a feature that this computer cannot compute.
     """
+    known = {feature.name: feature for feature in held}
+    if features is None:
+        features = tuple(known) or DEFAULT_FEATURES
     if isinstance(features, str):
         features = features.split(",")
     elif isinstance(features, Feature):
@@ -68,12 +75,20 @@ def parse_features(
     elif isinstance(features, Mapping):  # of something by feature
         features = tuple(features)
     many = check_many("features", features, "names or features")
-    parsed = tuple(_one(feature, encoder, weighting) for feature in many)
-    names = [feature.name for feature in parsed]
+    kinds = [feature if isinstance(feature, Feature) else _kind(feature) for feature in many]
+    names = [kind.name for kind in kinds]
     if not names:
         raise ValueError(f"features: expected at least one of {_known()}, got none")
     if len(set(names)) < len(names):
         raise ValueError(f"features: expected each once, got {', '.join(names)}")
+    if encoder is not None and Deep not in kinds:
+        raise ValueError(f"encoder: expected feature deep, as no other has one, got {', '.join(names)}")
+    if weighting is not None and all(isinstance(kind, Feature) for kind in kinds):
+        raise ValueError("weighting: expected features given by name, got features with their own")
+    parsed = tuple(
+        kind if isinstance(kind, Feature) else _made(kind, known.get(kind.name), encoder, weighting)
+        for kind in kinds
+    )
     for feature in parsed:
         feature.check_available()
     return parsed
@@ -128,14 +143,24 @@ def _name(name: str) -> str:
     return plain
 
 
-def _one(feature: object, encoder: str | os.PathLike[str] | None, weighting: str | None) -> Feature:
-    if isinstance(feature, Feature):
-        return feature
+def _kind(feature: object) -> type[Feature]:
     if not isinstance(feature, str):
         raise TypeError(f"features: expected names or features, got {shown(feature)}")
-    kind = FEATURES[_name(feature)]
-    options: dict[str, Any] = {} if weighting is None else {"weighting": weighting}
-    return kind(encoder, **options) if issubclass(kind, Deep) else kind(**options)
+    return FEATURES[_name(feature)]
+
+
+def _made(
+    kind: type[Feature],
+    held: Feature | None,
+    encoder: str | os.PathLike[str] | None,
+    weighting: str | None,
+) -> Feature:
+    """Return ``held``, or a feature of ``kind``, with ``encoder`` and ``weighting`` where they are given."""
+    if held is None:
+        held = Deep(encoder) if issubclass(kind, Deep) else kind()
+    elif isinstance(held, Deep) and encoder is not None:
+        held = held.with_encoder(encoder)
+    return held if weighting is None else held.with_weighting(weighting)
 
 
 def _known() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -56,6 +56,10 @@ class Feature(ABC):
     def whole_row(self) -> bool:
         """Whether its signatures have whole rows (``Signatures.whole``)."""
         return False
+
+    def with_weighting(self, weighting: str) -> Self:
+        """Return the same feature with another ``weighting``."""
+        return replace(self, weighting=weighting)
 
     @abstractmethod
     def check_available(self) -> None:

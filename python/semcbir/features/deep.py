@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,13 @@ class Deep(Feature):
     def with_encoder(self, encoder: str | os.PathLike[str] | None) -> Deep:
         """Return the same feature with ``encoder``, as in the constructor."""
         return Deep(encoder, weighting=self.weighting, whole_share=self.whole_share)
+
+    def with_weighting(self, weighting: str) -> Self:
+        """Return the same feature with another ``weighting``."""
+        feature = copy.copy(self)  # its encoder is not looked for again
+        assign(feature, "weighting", weighting)
+        choice(feature, "weighting", WEIGHTINGS)
+        return feature
 
     @property
     def dim(self) -> int:

@@ -19,7 +19,7 @@ from semcbir._files import PathLike, absolute, display_path
 from semcbir._validate import check_call, check_instance, counted, shown
 from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
-from semcbir.features import DEFAULT_FEATURES, Feature
+from semcbir.features import Feature, parse_features
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index import lookup
 from semcbir.index.arguments import (
@@ -137,6 +137,8 @@ class Index:
         *,
         model: PathLike | None = None,
         features: str | Iterable[str | Feature] | None = None,
+        encoder: PathLike | None = None,
+        weighting: str | None = None,
         long_side: int | None = LONG_SIDE,
         device: str = "auto",
         threads: int | None = None,
@@ -146,9 +148,14 @@ class Index:
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
 
-        ``model``, ``features``, ``long_side``, ``device``, ``threads`` and ``inference`` are Extractor's. If
-        ``path`` is already an index of the same recipe, for example from an interrupted run, what is missing
-        is added; ``model`` (with its ``inference``) and ``features`` are then its own where they are None.
+        ``model``, ``features``, ``long_side``, ``device``, ``threads`` and ``inference`` are Extractor's;
+        ``encoder``, of feature "deep", and ``weighting``, "none" or "share" (see ``weighted``), are those of
+        features given by name; None: their defaults.
+
+        If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
+        missing is added. ``model`` (with its ``inference``) and ``features`` are then its own where they are
+        None, and a feature's name means the feature with all the parameters that it has there.
+
         Images that cannot be read are recorded and skipped; ``report`` lists them. ``max_pixels`` is the
         limit on what is decoded (see ``load_image``; None: no limit); a higher one than in the run before
         tries images again that were skipped.
@@ -160,13 +167,16 @@ class Index:
         """
         folder = absolute(path)
         check_call("on_progress", on_progress)
-        if is_index(folder) and (model is None or features is None):
+        if is_index(folder):
             with read(folder) as catalog:
-                recipe = read_recipe(catalog)
-                model, features, inference = as_made(catalog, recipe, model, features, inference)
+                model, features, inference = as_made(
+                    catalog, read_recipe(catalog), model, features, encoder, weighting, inference
+                )
+        else:
+            features = parse_features(features, encoder=encoder, weighting=weighting)
         extractor = Extractor(
             model,
-            DEFAULT_FEATURES if features is None else features,
+            features,
             long_side=long_side,
             device=device,
             threads=threads,
@@ -182,7 +192,7 @@ class Index:
             extractor.load()  # An index must not be made with a model that does not work.
             create_index(folder, roots, extractor)
         index = cls(folder)
-        require_like(folder, index.recipe, extractor, "the signatures to add")
+        require_like(folder, index.recipe, extractor, "signatures with these settings")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)
         return index
 
@@ -304,7 +314,10 @@ class Index:
             return self._extractor
         deep = deep_of(self.recipe)
         if encoder is not None and deep is None:
-            raise ValueError(f"encoder: expected None, the index has no deep feature, got {shown(encoder)}")
+            raise ValueError(
+                "encoder: expected an index with feature deep, as no other has one, "
+                f"got one with {', '.join(self.features)}"
+            )
         with self._read() as catalog:
             if model is None:
                 model = find_model(catalog, MODEL, self.recipe.model)
@@ -457,7 +470,7 @@ class Index:
         check_call("on_progress", on_progress)
         if extractor is not None:
             check_instance("extractor", extractor, Extractor, "an Extractor or None")
-            require_like(self.path, self.recipe, extractor, "the signatures to add")
+            require_like(self.path, self.recipe, extractor, "the signatures of this extractor")
         with self._changing() as catalog:
             plans = make_plans(catalog)
             self.report = Report()

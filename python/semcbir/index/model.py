@@ -13,7 +13,7 @@ from typing import Any
 from semcbir._files import PathLike, absolute, display_path, read_regular
 from semcbir.errors import ModelError, RecipeMismatchError
 from semcbir.extractor import Extractor
-from semcbir.features import Deep, Feature
+from semcbir.features import Deep, Feature, parse_features
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.index.files import open_folder
@@ -125,19 +125,26 @@ def as_made(
     recipe: Recipe,
     model: PathLike | None,
     features: str | Iterable[str | Feature] | None,
+    encoder: PathLike | None,
+    weighting: str | None,
     inference: InferenceSpec | str | None,
-) -> tuple[PathLike, str | Iterable[str | Feature], InferenceSpec | str | None]:
-    """Return a model, features and inference settings; what is None is as the index was made.
+) -> tuple[PathLike, tuple[Feature, ...], InferenceSpec | str | None]:
+    """Return a model, features and inference settings; what is not named is as the index was made.
 
-    ``recipe`` is the index's. The settings belong to the model. Raises the errors of ``find_model``.
+    ``recipe`` is the index's. The settings belong to the model; features are given as to
+    ``parse_features``. Raises its errors, and those of ``find_model``.
     """
     if model is None:
         model = find_model(catalog, MODEL, recipe.model)
         inference = inference_of(recipe.model) if inference is None else inference
-    if features is None:
-        deep = deep_of(recipe)
-        features = _features(recipe, find_model(catalog, ENCODER, deep.encoder) if deep else None)
-    return model, features, inference
+    parsed = parse_features(features, encoder=encoder, weighting=weighting, held=recipe.features)
+    located = (
+        feature.with_encoder(find_model(catalog, ENCODER, feature.encoder))
+        if isinstance(feature, Deep) and feature.path is None
+        else feature
+        for feature in parsed
+    )
+    return model, tuple(located), inference
 
 
 def extractor_like(

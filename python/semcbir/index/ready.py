@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semcbir._files import PathLike, absolute, display_path
-from semcbir._validate import shown
-from semcbir.errors import IndexLockedError, RecipeMismatchError
+from semcbir._validate import counted, shown
+from semcbir.errors import ImageError, IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
-from semcbir.features import DEFAULT_FEATURES, Deep, Feature, parse_features
+from semcbir.images.find import find_images
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.create import is_building
 from semcbir.index.database import FOLDER_INDEX, is_index
@@ -33,13 +33,15 @@ class Ready:
     """An index that is ready to search.
 
     ``extractor`` makes queries for it; ``report`` is what was done to bring it up to date, None if nothing
-    had to be or could be; ``stale`` says what is not up to date, and why, if anything is not.
+    had to be or could be; ``stale`` says what is not up to date, and why, if anything is not; ``made`` says
+    that it is new.
     """
 
     index: Index
     extractor: Extractor
     report: Report | None = None
     stale: str | None = None
+    made: bool = False
 
 
 def open_place(place: Index | PathLike, name: str) -> Index:
@@ -73,9 +75,9 @@ def ready_index(
     ``feature``, or the defaults). While another process makes it, this waits, and warns once: what is in it
     so far is no answer.
 
-    Raises RecipeMismatchError if the index holds other ``features``, ValueError if it lacks ``feature``, the
-    one to compare by, or has no use for ``encoder``, and the errors of ``Index.build``, ``Index.open`` and
-    ``Index.extractor``.
+    Raises ImageError if there are no photos to make it of, RecipeMismatchError if the index holds other
+    ``features``, ValueError if it lacks ``feature``, the one to compare by, or has no use for ``encoder``,
+    and the errors of ``Index.build``, ``Index.open`` and ``Index.extractor``.
     """
     path = absolute(place, "place")
     pause = _FIRST_PAUSE
@@ -107,12 +109,14 @@ def _ready(
     on_progress: OnProgress,
 ) -> Ready:
     if not is_index(path) and not is_index(path / FOLDER_INDEX) and path.is_dir():
+        _require_photos(path)
         try:
             index = Index.build(
                 path,
                 own_place(path),
                 model=model,
-                features=_described(features or feature, encoder),
+                features=features or feature,
+                encoder=encoder,
                 device=device,
                 threads=threads,
                 max_pixels=max_pixels,
@@ -123,7 +127,7 @@ def _ready(
         extractor = index.extractor(
             model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
         )
-        return Ready(index, extractor, index.report)
+        return Ready(index, extractor, index.report, made=True)
     index = Index.open(index_place(path))
     _require_features(index, features)
     index.recipe.feature(feature)
@@ -135,17 +139,12 @@ def _ready(
     return _refreshed(index, path, extractor, on_progress)
 
 
-def _described(
-    features: str | Iterable[str] | None, encoder: PathLike | None
-) -> str | Iterable[str] | tuple[Feature, ...] | None:
-    """Return the features of a new index, the deep one with ``encoder``; ValueError if there is none."""
-    if encoder is None:
-        return features
-    parsed = parse_features(features or DEFAULT_FEATURES, encoder=encoder)
-    if not any(isinstance(feature, Deep) for feature in parsed):
-        names = ", ".join(feature.name for feature in parsed)
-        raise ValueError(f"encoder: expected None, only feature deep has one, got features {names}")
-    return parsed
+def _require_photos(folder: Path) -> None:
+    # It is likely the wrong folder, and a new index takes megabytes.
+    unread: list[str] = []
+    if not find_images(folder, on_unread=unread.append):
+        other = f" of a kind that is read here, only {counted(len(unread), 'other')}," if unread else ""
+        raise ImageError(f"there are no photos{other} in {display_path(folder)}, so it gets no index")
 
 
 def _require_features(index: Index, features: str | Iterable[str] | None) -> None:
