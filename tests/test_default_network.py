@@ -95,7 +95,7 @@ def test_scenes_find_their_kind(scenes: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_on_wang(wang_dir: Path, tmp_path: Path) -> None:
-    index = semcbir.Index.build(wang_dir, tmp_path / "index")
+    index = semcbir.Index.build(wang_dir, tmp_path / "index", features="kaze")
     scores = evaluate(index, wang(wang_dir))["kaze"]
     assert scores.protocols["last"]["ap"] >= 0.55
     assert scores.protocols["last"]["p@20 in"] >= 0.75
