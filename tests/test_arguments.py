@@ -52,7 +52,6 @@ MANY = {"list", "dict"}
 RECORDS = {
     "Analysis",
     "Explanation",
-    "Grid",
     "Hit",
     "LocalFeatures",
     "Neighbors",
@@ -262,6 +261,8 @@ class Cases:
             "Signatures.__getitem__": (batch.__getitem__, {"key": 0}),
             "build_signatures": (semcbir.build_signatures, {**image, "n_classes": 5}),
             "build_grid_signatures": (semcbir.build_grid_signatures, on_grid),
+            "Grid": (semcbir.Grid, {**vars(grid)}),
+            "Grid.over": (semcbir.Grid.over, {"cells": grid.cells, "size": (2, 2)}),
             "weighted": (semcbir.weighted, {"signatures": batch}),
             "check_index": (semcbir.check_index, {"path": place}),
             "explain": (semcbir.explain, {"query": photo, "hit": 0, "index": index}),

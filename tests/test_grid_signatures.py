@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_signatures import assert_same
-from semcbir import HOG, Grid, Recipe, Signatures, build_grid_signatures, build_signatures
+from semcbir import HOG, Encoder, Grid, Recipe, Signatures, build_grid_signatures, build_signatures
+from tiny_models import tiny_encoder
 
 Row = tuple[int, np.float32, int, npt.NDArray[np.float32]]
 
@@ -216,54 +222,110 @@ def test_ids_and_recipe_are_kept() -> None:
 
 
 GOOD = Grid(np.ones((2, 3, 4), np.float32), np.zeros(5, np.int32), np.full(6, 2, np.int32))
+OTHER = Grid.over(np.ones((2, 3, 5)), (5, 6))
+TURNED = Grid.over(np.ones((3, 2, 4)), (6, 5))
 
 
-def cells_with(value: float) -> Any:
-    cells = GOOD.cells.copy()
-    cells[1, 2, 3] = value
-    return cells
-
-
-@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_cells_that_are_not_finite_are_refused_even_in_the_padding(value: float, whole: bool) -> None:
-    cells = cells_with(0.0).astype(np.float64)
+def test_cells_that_are_not_finite_are_refused_even_in_the_padding(value: float) -> None:
+    cells = GOOD.cells.astype(np.float64)
     cells[1, 0, 3] = value
-    grids = [GOOD, replace(GOOD, cells=cells)]
-    for threads in (1, 2, 7):
-        with pytest.raises(ValueError, match="image 1: cells: .* finite values, got .* row 1, column 0"):
-            build_grid_signatures(
-                [np.zeros((5, 6), int)] * 2, grids, n_classes=2, whole=whole, threads=threads
-            )
+    for make in (lambda: replace(GOOD, cells=cells), lambda: Grid.over(cells, (5, 6))):
+        with pytest.raises(ValueError, match="^cells: .* finite numbers, got .* row 1, column 0"):
+            make()
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"cells": np.ones((2, 3))}, ValueError, r"grids.cells: image 1: .* \(h, w, 4\), got \(2, 3\)"),
-        ({"cells": np.ones((2, 3, 5))}, ValueError, r"expected shape \(h, w, 4\), got \(2, 3, 5\)"),
-        ({"cells": np.ones((0, 3, 4))}, ValueError, r"expected shape \(h, w, 4\), got \(0, 3, 4\)"),
-        ({"cells": np.ones((2, 3, 4), complex)}, TypeError, "grids.cells: image 1: .* real numbers"),
-        ({"rows": np.zeros(4, int)}, ValueError, r"grids.rows: image 1: expected shape \(5,\) .* got \(4,\)"),
-        ({"rows": np.zeros((5, 1), int)}, ValueError, r"expected shape \(5,\) .* got \(5, 1\)"),
-        ({"rows": np.zeros(5)}, TypeError, "grids.rows: image 1: expected an array of integers, got float64"),
-        ({"rows": [0, 0, 0, 0, 2]}, ValueError, "image 1: expected numbers from 0 to 1, got 0 to 2"),
-        ({"rows": [0, 0, 0, 0, -1]}, ValueError, "expected numbers from 0 to 1, got -1 to 0"),
-        ({"rows": [0, 0, 0, 0, 2**40]}, ValueError, "expected numbers from 0 to 1, got 0 to 1099511627776"),
-        ({"columns": [3] * 6}, ValueError, "grids.columns: image 1: .* from 0 to 2, got 3 to 3"),
+        ({"cells": np.ones((2, 3))}, ValueError, r"cells: expected shape \(h, w, D\) .* got \(2, 3\)"),
+        ({"cells": np.ones((0, 3, 4))}, ValueError, r"cells: expected shape .* got \(0, 3, 4\)"),
+        ({"cells": np.ones((2, 3, 0))}, ValueError, r"cells: expected shape .* got \(2, 3, 0\)"),
+        ({"cells": np.ones((2, 3, 4), complex)}, TypeError, "cells: expected .* real numbers .* complex128"),
+        ({"cells": np.ones((2, 3, 4), bool)}, TypeError, "cells: expected .* real numbers .* got bool"),
+        ({"cells": None}, TypeError, "cells: expected an array of real numbers .* got None"),
+        ({"rows": np.zeros((5, 1), int)}, ValueError, r"rows: expected shape \(H,\) .* got \(5, 1\)"),
+        ({"columns": []}, ValueError, r"columns: expected shape \(W,\) with at least one .* got \(0,\)"),
+        ({"rows": np.zeros(5)}, TypeError, "rows: expected an array of integers, .* got float64"),
+        ({"rows": [0, 0, 0, 0, 2]}, ValueError, "rows: expected numbers from 0 to 1, got 0 to 2"),
+        ({"rows": [0, 0, 0, 0, -1]}, ValueError, "rows: expected numbers from 0 to 1, got -1 to 0"),
+        ({"rows": [0, 0, 0, 0, 2**40]}, ValueError, "rows: .* from 0 to 1, got 0 to 1099511627776"),
+        ({"columns": [3] * 6}, ValueError, "columns: expected numbers from 0 to 2, got 3 to 3"),
     ],
 )  # fmt: skip
 def test_other_grids_are_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        build_grid_signatures([np.zeros((5, 6), int)] * 2, [GOOD, replace(GOOD, **change)], n_classes=2)
+        replace(GOOD, **change)
+
+
+def test_other_numbers_become_those_of_a_grid_and_nothing_writes_to_them() -> None:
+    given = np.arange(24.0).reshape(2, 3, 4), np.array([0, 0, 1, 1, 1]), [0, 1, 1, 2, 2, 2]
+    grid = Grid(*given)
+    arrays = {name: getattr(grid, name) for name in ("cells", "rows", "columns")}
+    assert [array.dtype for array in arrays.values()] == [np.float32, np.int32, np.int32]
+    for one in (grid, pickle.loads(pickle.dumps(grid)), copy.deepcopy(grid)):
+        for name, array in arrays.items():
+            assert getattr(one, name).tolist() == array.tolist()
+            assert not getattr(one, name).flags.writeable
+    cells = np.ones((2, 3, 4), np.float32)
+    rows = np.zeros(5, np.int32)
+    grid = Grid(cells, rows, np.zeros(6, np.int32))
+    cells[:], rows[:] = np.nan, 99
+    assert (grid.cells == 1).all()
+    assert not grid.rows.any()
+
+
+def test_a_grid_is_shown_short() -> None:
+    assert repr(GOOD) == "Grid(2 x 3 cells, dim=4, photo 5 x 6)"
+
+
+@settings(deadline=None, max_examples=100)
+@given(height=st.integers(1, 300), width=st.integers(1, 300), h=st.integers(1, 40), w=st.integers(1, 40))
+def test_vectors_lie_evenly_over_the_photo(height: int, width: int, h: int, w: int) -> None:
+    """Also where there are more cells than pixels: a cell is then that of the pixel's centre."""
+    cells = np.arange(h * w, dtype=np.float64).reshape(h, w, 1)
+    grid = Grid.over(cells, (height, width))
+    for side, count, found in ((height, h, grid.rows), (width, w, grid.columns)):
+        assert found.tolist() == [math.floor(Fraction(2 * i + 1, 2) * count / side) for i in range(side)]
+    assert grid.cells.tolist() == cells.tolist()
+
+
+def test_vectors_over_a_photo_are_what_an_encoder_that_squashes_gives(tmp_path: Path) -> None:
+    encoder = Encoder(tiny_encoder(tmp_path / "encoder.onnx", size={"rule": "squash", "length": 24}))
+    rng = np.random.default_rng(3)
+    for height, width in ((24, 24), (31, 17), (1, 1), (7, 500), (101, 5), (23, 240)):
+        grid = encoder.encode([rng.integers(0, 256, (height, width, 3), np.uint8)])[0]
+        assert len(set(grid.rows.tolist())) == min(height, len(grid.cells))
+        over = Grid.over(grid.cells, (height, width))
+        for name in ("cells", "rows", "columns"):
+            np.testing.assert_array_equal(getattr(over, name), getattr(grid, name))
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        ((5,), ValueError, r"size: expected \(height, width\), got \(5,\)"),
+        ((5, 6, 3), ValueError, r"size: expected \(height, width\), got \(5, 6, 3\)"),
+        (5, TypeError, r"size: expected \(height, width\), got 5"),
+        ((5, 0), ValueError, "size: expected an integer from 1 to"),
+        ((5, 2**40), ValueError, "size: expected an integer from 1 to"),
+        ((5.0, 6), TypeError, "size: expected an integer from 1 to .* got 5.0"),
+    ],
+)
+def test_other_sizes_are_refused(size: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Grid.over(GOOD.cells, size)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         ({"grids": [GOOD]}, ValueError, "grids: expected as many as label_maps, 2, got 1"),
-        ({"grids": [GOOD, None]}, TypeError, "grids: image 1: expected a Grid, got None"),
-        ({"grids": [GOOD, np.ones((2, 3, 4))]}, TypeError, "grids: image 1: expected a Grid, got array"),
+        ({"grids": [GOOD, None]}, TypeError, "grids: image 1: expected a Grid .* got None"),
+        ({"grids": [GOOD, np.ones((2, 3, 4))]}, TypeError, "grids: image 1: expected a Grid .* got array"),
+        ({"grids": [GOOD, GOOD.cells]}, TypeError, r"Grid.over makes one of an array\), got array"),
+        ({"grids": [GOOD, OTHER]}, ValueError, "grids: image 1: expected vectors of length 4, got 5"),
+        ({"grids": [GOOD, TURNED]}, ValueError, "image 1: .* a photo of 5 x 6 pixels, .* got 6 and 5"),
         ({"whole": 1}, TypeError, "whole: expected True or False, got 1"),
         ({"n_classes": 65536}, ValueError, "n_classes: expected an integer from 1 to 65535, got 65536"),
         ({"n_classes": 1}, ValueError, "image 1: label map: expected labels below n_classes = 1, got 1"),

@@ -10,7 +10,8 @@ from semcbir._core import __version__
 
 if TYPE_CHECKING:
     from semcbir.building import build_grid_signatures, build_signatures
-    from semcbir.encoding.encoder import Encoder, Grid
+    from semcbir.encoding.encoder import Encoder
+    from semcbir.encoding.grid import Grid
     from semcbir.errors import (
         DeviceError,
         ImageError,
@@ -86,7 +87,8 @@ __all__ = [
 
 _NAMES = {
     "building": ("build_grid_signatures", "build_signatures"),
-    "encoding.encoder": ("Encoder", "Grid"),
+    "encoding.encoder": ("Encoder",),
+    "encoding.grid": ("Grid",),
     "errors": (
         "DeviceError",
         "ImageError",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from semcbir import _core
 from semcbir._columns import as_array, as_reals
 from semcbir._validate import check_flag, check_instance, check_integer, check_many, counted
-from semcbir.encoding.encoder import Grid
+from semcbir.encoding.grid import Grid
 from semcbir.recipe import Recipe
 from semcbir.signatures import MAX_CLASSES, Signatures, with_ids
 from semcbir.threads import check_threads
@@ -77,15 +77,16 @@ def build_grid_signatures(
 ) -> Signatures:
     """Build the signatures of many images from their label maps and grids of descriptors (Algorithm 1).
 
-    For each image: a label map, integers (H, W), and a grid as an Encoder gives it. Every labelled pixel is a
-    keypoint whose descriptor is that of its cell, so a class's row is the mean of the cells' descriptors,
-    weighted by its pixels in each, and its count those pixels; a cell without pixels describes nothing. With
-    ``whole`` each image has a whole row, too: the mean of all cells that hold a pixel, and as count all
-    pixels. Sums are in double, cells row by row; ``docs/definitions.md`` has the exact order. ``void`` is a
-    label that does not count. Any ``threads`` gives the same bits.
+    For each image: a label map, integers (H, W), and a grid as an Encoder gives it, or ``Grid.over`` for an
+    array of vectors: ``Grid.over(vectors, label_map.shape)``. Every labelled pixel is a keypoint whose
+    descriptor is that of its cell, so a class's row is the mean of the cells' descriptors, weighted by its
+    pixels in each, and its count those pixels; a cell without pixels describes nothing. With ``whole`` each
+    image has a whole row, too: the mean of all cells that hold a pixel, and as count all pixels. Sums are in
+    double, cells row by row; ``docs/definitions.md`` has the exact order. ``void`` is a label that does not
+    count. Any ``threads`` gives the same bits.
 
-    Raises TypeError or ValueError, naming the image by its number, for arrays of the wrong kind or shape,
-    labels of ``n_classes`` or more, rows and columns outside the grid, and cells that are NaN or infinite.
+    Raises TypeError or ValueError, naming the image by its number, for label maps of the wrong kind or shape,
+    labels of ``n_classes`` or more, and grids of another photo's size or with vectors of another length.
     """
     maps = check_many("label_maps", label_maps, "an array for each image")
     many = check_many("grids", grids, "a grid for each image")
@@ -93,15 +94,12 @@ def build_grid_signatures(
     if len(many) != len(maps):
         raise ValueError(f"grids: expected as many as label_maps, {len(maps)}, got {len(many)}")
     maps = [_check_label_map(i, label_map) for i, label_map in enumerate(maps)]
-    checked: list[_Checked] = []
     for i, (grid, label_map) in enumerate(zip(many, maps, strict=True)):
-        checked.append(_check_grid(i, grid, label_map.shape, checked[0][0].shape[2] if checked else None))
-    dim = checked[0][0].shape[2] if checked else 1
-    columns = _core.build_grid_signatures(maps, checked, dim, n_classes, void, whole, check_threads(threads))
+        _check_grid(i, grid, label_map.shape, many[0])
+    dim = many[0].dim if many else 1
+    parts = [(grid.cells, grid.rows, grid.columns) for grid in many]
+    columns = _core.build_grid_signatures(maps, parts, dim, n_classes, void, whole, check_threads(threads))
     return _wrapped(columns, n_classes, ids, recipe, whole)
-
-
-_Checked = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
 def _check_labels(
@@ -156,24 +154,11 @@ def _check_features(i: int, name: str, value: object, columns: int | None) -> np
     return np.ascontiguousarray(array)
 
 
-def _check_grid(i: int, grid: Grid, photo: tuple[int, ...], dim: int | None) -> _Checked:
-    """Return cells, rows and columns of the grid of a ``photo`` of that many rows and columns of pixels."""
-    check_instance(f"grids: image {i}", grid, Grid)
-    cells = as_reals(f"grids.cells: image {i}", grid.cells)
-    if cells.ndim != 3 or cells.size == 0 or (dim is not None and cells.shape[2] != dim):
-        expected = "(h, w, D) with at least one cell" if dim is None else f"(h, w, {dim})"
-        raise ValueError(f"grids.cells: image {i}: expected shape {expected}, got {cells.shape}")
-    rows = _check_lines(f"grids.rows: image {i}", grid.rows, photo[0], cells.shape[0])
-    columns = _check_lines(f"grids.columns: image {i}", grid.columns, photo[1], cells.shape[1])
-    return np.ascontiguousarray(cells), rows, columns
-
-
-def _check_lines(name: str, value: object, count: int, cells: int) -> npt.NDArray[np.int32]:
-    array = as_array(name, value, "iu", "an array of integers")
-    if array.shape != (count,):
-        raise ValueError(f"{name}: expected shape ({count},) like the label map, got {array.shape}")
-    if array.min() < 0 or array.max() >= cells:
-        raise ValueError(
-            f"{name}: expected numbers from 0 to {cells - 1}, got {array.min()} to {array.max()}"
-        )
-    return np.ascontiguousarray(array, np.int32)
+def _check_grid(i: int, grid: Grid, photo: tuple[int, ...], first: Grid) -> None:
+    """Raise TypeError or ValueError unless ``grid`` fits a ``photo`` of that shape, and the ``first`` grid."""
+    check_instance(f"grids: image {i}", grid, Grid, "a Grid (Grid.over makes one of an array)")
+    if grid.dim != first.dim:
+        raise ValueError(f"grids: image {i}: expected vectors of length {first.dim}, got {grid.dim}")
+    if (came := (len(grid.rows), len(grid.columns))) != photo:
+        expected = f"the rows and columns of a photo of {photo[0]} x {photo[1]} pixels, as the label map"
+        raise ValueError(f"grids: image {i}: expected {expected}, got {came[0]} and {came[1]}")

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from semcbir._files import reason
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
 from semcbir.building import build_grid_signatures, build_signatures
-from semcbir.encoding.encoder import Encoder, Grid
+from semcbir.encoding.encoder import Encoder
+from semcbir.encoding.grid import Grid
 from semcbir.errors import ImageError, SemcbirError
 from semcbir.features import (
     Deep,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Encoders: photos in, grids of vectors out.
 
-- ``encoder``: Encoder, which runs an ONNX encoder with its card, and Grid, what it gives
+- ``encoder``: Encoder, which runs an ONNX encoder with its card
+- ``grid``: Grid, what it gives for a photo
 - ``network``: its graph
 """

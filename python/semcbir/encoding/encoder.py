@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._columns import frozen
 from semcbir._validate import check_flag
+from semcbir.encoding.grid import Grid
 from semcbir.encoding.network import EncoderNetwork
 from semcbir.inference.canvas import Image, Placement
 from semcbir.inference.model_file import ModelFile
@@ -20,22 +21,6 @@ from semcbir.inference.photo_model import PhotoModel, check_images
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.names import resolve_encoder
 from semcbir.threads import check_threads
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """What an encoder gives for a photo of H x W pixels.
-
-    - ``cells``: float32 (h, w, D), C-contiguous and finite: the vectors of the cells, which divide the canvas
-      evenly
-    - ``rows``, ``columns``: int32 (H,) and (W,), non-decreasing: the row, or column, of the grid whose cell
-      contains the centres of the photo's pixels of that row, or column; a centre on a border between two
-      cells is in the second. No pixel is in a cell that lies wholly in the padding.
-    """
-
-    cells: npt.NDArray[np.float32]
-    rows: npt.NDArray[np.int32]
-    columns: npt.NDArray[np.int32]
 
 
 class Encoder(PhotoModel):
@@ -105,4 +90,4 @@ class Encoder(PhotoModel):
             raise self._network.failure("gave descriptors that are not finite")
         placement = Placement.of(image, self.card.size)
         rows, columns = placement.cells((cells.shape[0], cells.shape[1]))
-        return Grid(cells, rows, columns)
+        return Grid(frozen(cells), frozen(rows), frozen(columns))
