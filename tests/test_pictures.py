@@ -6,13 +6,16 @@ import dataclasses
 import io
 import re
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from semcbir import Hit, Index, Results, explain
-from semcbir.pictures.draw import ALARM, class_colours, label_overlay, shortened, thumbnail, widest_place
+from semcbir import Analysis, Hit, Index, Results, explain
+from semcbir.pictures.colours import VOID, class_colours, picture_colours
+from semcbir.pictures.draw import ALARM, GAP, MARGIN, label_overlay, shortened, thumbnail, widest_place
 from semcbir.pictures.explanation import MAX_ROWS, explanation_picture, percent
 from semcbir.pictures.sheet import MAX_HITS, contact_sheet
 from semcbir.results import results_html
@@ -124,9 +127,11 @@ def test_an_explanation_shows_each_class_in_its_colour(index: Index, photo_folde
     picture = explanation_picture(why)
     present = {row.label for row in why.rows}
     assert len(present) > 1
-    for label in range(5):
-        red, green, blue = class_colours()[label].tolist()
-        assert has_colour(picture, (red, green, blue)) == (label in present)
+    colours = picture_colours(row.label for row in why.rows)
+    for label in present:
+        assert has_colour(picture, colours[label])
+    for colour in map(tuple, class_colours().tolist()):
+        assert has_colour(picture, colour) == (colour in colours.values())
 
 
 def test_an_explanation_without_the_hits_file_keeps_its_numbers(index: Index, photo_folder: Path) -> None:
@@ -147,17 +152,74 @@ def test_an_explanations_legend_has_an_end(index: Index, photo_folder: Path) -> 
     assert heights[0] < heights[1] < heights[2] == heights[3]
 
 
-def test_an_overlay_paints_labels_where_they_are_and_void_grey() -> None:
+def test_an_overlay_paints_labels_where_they_are() -> None:
     photo = Image.new("RGB", (40, 20), (0, 0, 0))
     labels = np.zeros((10, 20), np.uint16)
     labels[:, 10:] = 300
     labels[:, 15:] = 65535
-    paint = np.asarray(label_overlay(photo, labels, 65535)).astype(int)
-    colours = class_colours().astype(int)
-    for column, colour in ((10, colours[0]), (25, colours[300 % 256]), (35, np.array([128, 128, 128]))):
-        assert np.abs(paint[10, column] - 0.65 * colour).max() <= 1
+    colours = {0: (250, 10, 10), 300: (10, 250, 10), 65535: VOID, 7: (1, 2, 3)}
+    paint = np.asarray(label_overlay(photo, labels, colours)).astype(int)
+    for column, label in ((10, 0), (25, 300), (35, 65535)):
+        assert np.abs(paint[10, column] - 0.65 * np.array(colours[label])).max() <= 1
     for column in (20, 30):
         assert (paint[:, column] == 255).all()
+
+
+def test_a_class_has_its_colour_in_both_label_maps_and_void_is_grey(index: Index, photo_folder: Path) -> None:
+    """Also a class that only one map has, and the legend does not know: the photo changed since."""
+    why = explain(photo_folder / "beach" / "1.jpg", photo_folder / "beach" / "2.jpg", index)
+    black = np.zeros((330, 440, 3), np.uint8)
+    one, other = np.full((330, 440), 1, np.uint8), np.full((330, 440), 255, np.uint8)
+    one[:, 220:], other[:, 220:] = 200, 1
+    recipe = dataclasses.replace(why.recipe, model={**why.recipe.model, "void": 255})
+    changed = dataclasses.replace(
+        why,
+        recipe=recipe,
+        query_analysis=Analysis(black, one, {}),
+        hit_analysis=Analysis(black, other, {}),
+    )
+    picture = np.asarray(explanation_picture(changed)).astype(int)
+    colours = picture_colours([*(row.label for row in why.rows), 1, 200, 255]) | {255: VOID}
+    y = MARGIN + 28 + 330 + GAP + 20
+    for left, labels in ((MARGIN, (1, 200)), (MARGIN + 440 + GAP, (255, 1))):
+        for x, label in zip((left + 20, left + 420), labels, strict=True):
+            assert np.abs(picture[y, x] - 0.65 * np.array(colours[label])).max() <= 1
+
+
+def cielab(rgb: Any) -> Any:
+    """sRGB 0..255 (n, 3) as CIE L*a*b* (D65), by OpenCV."""
+    return cv2.cvtColor(np.float32([rgb]) / 255, cv2.COLOR_RGB2Lab)[0]
+
+
+def nearest_pair(colours: Any) -> float:
+    lab = cielab(colours)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)
+    return float(apart[~np.eye(len(lab), dtype=bool)].min())
+
+
+def test_the_classes_of_one_picture_differ_clearly() -> None:
+    """In CIE L*a*b*, where 2.3 can just be seen; and from the grey of void pixels."""
+    rng = np.random.default_rng(5)
+    for _ in range(1000):
+        labels = rng.choice(rng.choice([20, 158, 400, 65536]), rng.integers(1, 13), replace=False).tolist()
+        colours = picture_colours(labels)
+        assert list(colours) == labels
+        assert nearest_pair([*colours.values(), VOID]) > 15
+        assert picture_colours(iter(labels)) == colours
+
+
+def test_sea_and_building_are_not_both_green() -> None:
+    building, sea = 1, 26
+    colours = picture_colours([building, sea])
+    assert nearest_pair(list(colours.values())) > 30
+    assert nearest_pair([class_colours()[building], class_colours()[sea]]) < 25
+
+
+def test_a_class_keeps_its_colour_where_no_other_is_like_it() -> None:
+    for label in (0, 1, 2, 3, 256, 65536 + 1):
+        assert picture_colours([label]) == {label: tuple(class_colours()[label % 256].tolist())}
+        assert picture_colours([4, label])[label] == picture_colours([label])[label]
+    assert len(set(picture_colours(range(200)).values())) > 150
 
 
 def test_class_colours_are_many_and_far_apart() -> None:

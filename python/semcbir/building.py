@@ -155,10 +155,10 @@ def _check_features(i: int, name: str, value: object, columns: int | None) -> np
 
 
 def _check_grid(i: int, grid: Grid, photo: tuple[int, ...], first: Grid) -> None:
-    """Raise TypeError or ValueError unless ``grid`` fits a ``photo`` of that shape, and the ``first`` grid."""
+    """Raise TypeError or ValueError unless ``grid`` is of a photo of that shape, and like the ``first``."""
     check_instance(f"grids: image {i}", grid, Grid, "a Grid (Grid.over makes one of an array)")
     if grid.dim != first.dim:
         raise ValueError(f"grids: image {i}: expected vectors of length {first.dim}, got {grid.dim}")
     if (came := (len(grid.rows), len(grid.columns))) != photo:
-        expected = f"the rows and columns of a photo of {photo[0]} x {photo[1]} pixels, as the label map"
+        expected = f"the rows and columns of a photo of {photo[0]} x {photo[1]} pixels"
         raise ValueError(f"grids: image {i}: expected {expected}, got {came[0]} and {came[1]}")

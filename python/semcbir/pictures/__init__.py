@@ -3,5 +3,6 @@
 
 - ``sheet``: a query and its hits
 - ``explanation``: why two photos are near or far
+- ``colours``: those of classes
 - ``draw``: what both are drawn with
 """

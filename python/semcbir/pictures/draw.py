@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Text, photos and class colours on Pillow images."""
+"""Text, photos and label maps on Pillow images."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import os
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from semcbir.errors import ImageError
 from semcbir.images.decode import as_image, load_image
+from semcbir.pictures.colours import Colour
 
 Photo = str | os.PathLike[str] | npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 INK: Colour = (32, 33, 36)
@@ -24,7 +24,6 @@ FAINT: Colour = (112, 117, 122)
 ALARM: Colour = (190, 30, 45)
 PAPER: Colour = (255, 255, 255)
 LINE: Colour = (218, 220, 224)
-VOID: Colour = (128, 128, 128)
 MARGIN, GAP = 24, 16
 ELLIPSIS = "…"
 _WIDE_FONTS = (
@@ -135,15 +134,18 @@ def place_photo(
     return place
 
 
-def label_overlay(photo: Image.Image, label_map: npt.NDArray[np.uint16], void: int | None) -> Image.Image:
-    """Return ``photo`` under the colours of its label map (H, W) of any size, white where classes meet."""
+def label_overlay(
+    photo: Image.Image, label_map: npt.NDArray[np.uint16], colours: Mapping[int, Colour]
+) -> Image.Image:
+    """Return ``photo`` under the colours of its label map (H, W) of any size, white where classes meet.
+
+    ``colours`` has a colour for every label that occurs.
+    """
     size = (photo.width, photo.height)
     # OpenCV's nearest neighbour keeps labels as they are, but cannot resize every integer type.
     labels = cv2.resize(label_map.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    colours = class_colours()
-    paint = colours[labels % len(colours)]
-    if void is not None:
-        paint[labels == void] = VOID
+    present, places = np.unique(labels, return_inverse=True)
+    paint = np.array([colours[int(label)] for label in present])[places.reshape(labels.shape)]
     mixed = np.rint(0.35 * np.asarray(photo) + 0.65 * paint)
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -158,31 +160,3 @@ def widest_place(mask: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(inside.argmax()), inside.shape)
     return int(x), int(y), float(inside[y, x])
-
-
-@functools.cache
-def class_colours() -> npt.NDArray[np.uint8]:
-    """Return 256 colours (256, 3) for labels: the same in every picture, each far from those before it."""
-    levels = np.arange(8, 256, 24)
-    rgb = np.array(list(itertools.product(levels, repeat=3)))
-    lab = _oklab(rgb)
-    chroma = np.hypot(lab[:, 1], lab[:, 2])
-    usable = (lab[:, 0] > 0.35) & (lab[:, 0] < 0.9) & (chroma > 0.04)
-    rgb, lab = rgb[usable], lab[usable]
-    chosen = [int(chroma[usable].argmax())]
-    distance = np.full(len(lab), np.inf)
-    while len(chosen) < 256:
-        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
-        chosen.append(int(distance.argmax()))
-    return rgb[chosen].astype(np.uint8)
-
-
-def _oklab(rgb: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return sRGB 0..255 (n, 3) as OKLab (n, 3), where distances are about what the eye sees."""
-    share = rgb / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    to_lms = [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696],
-              [0.08830246, 0.28171884, 0.6299787]]  # fmt: skip
-    to_lab = [[0.21045426, 0.79361779, -0.00407205], [1.9779985, -2.42859221, 0.45059371],
-              [0.02590404, 0.78277177, -0.80867577]]  # fmt: skip
-    return np.asarray(np.cbrt(linear @ np.transpose(to_lms)) @ np.transpose(to_lab))

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from semcbir._files import short_name
 from semcbir.explanation import percent, proportions, remark
+from semcbir.pictures.colours import VOID, Colour, picture_colours
 from semcbir.pictures.draw import (
     FAINT,
     GAP,
@@ -19,7 +20,6 @@ from semcbir.pictures.draw import (
     LINE,
     MARGIN,
     PAPER,
-    class_colours,
     fitted,
     label_overlay,
     place_photo,
@@ -45,16 +45,19 @@ _LED_TO = 8
 def explanation_picture(explanation: Explanation) -> Image.Image:
     """Return both photos, their label maps over them, and each class's part, as one RGB picture.
 
-    A class has the same colour in every picture, and the number of its row in the legend (the largest share
-    of the squared distance first). If the hit's file is gone, a placeholder stands for it. The legend has at
-    most MAX_ROWS classes.
+    A class has one colour, in both label maps and the legend, that differs clearly from the others' (see
+    ``picture_colours``), and the number of its row in the legend (the largest share of the squared distance
+    first). If the hit's file is gone, a placeholder stands for it. The legend has at most MAX_ROWS classes.
     """
     rows = explanation.rows[:MAX_ROWS]
     left_out = len(explanation.rows) - len(rows)
     n_classes = explanation.recipe.n_classes  # the label of the whole row, and perhaps of void pixels
     numbers = {row.label: number for number, row in enumerate(explanation.rows, 1) if row.label != n_classes}
+    colours = _colours(explanation)
+    void = explanation.recipe.void
+    on_maps = colours if void is None else {**colours, void: VOID}
     sides = [
-        _views(analysis, numbers, explanation.recipe.void)
+        _views(analysis, numbers, on_maps)
         for analysis in (explanation.query_analysis, explanation.hit_analysis)
     ]
     view = max(photo.height for photo, _ in sides)
@@ -69,10 +72,18 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
         place_photo(picture, photo, (left, MARGIN + 28), (_VIEW[0], view))
         place_photo(picture, overlay, (left, MARGIN + 28 + view + GAP), (_VIEW[0], view))
     _distances(draw, (MARGIN, table - 28), explanation)
-    _legend(draw, table, width, rows)
+    _legend(draw, table, width, rows, colours)
     if left_out:
         write(draw, (MARGIN + 50, height - MARGIN - 20), f"and {left_out} more", fill=FAINT)
     return picture
+
+
+def _colours(explanation: Explanation) -> dict[int, Colour]:
+    """Return the colour of each class in the legend, and then of those in the label maps alone."""
+    analyses = [explanation.query_analysis, explanation.hit_analysis]
+    maps = [analysis.label_map for analysis in analyses if analysis is not None]
+    seen = sorted({int(label) for label_map in maps for label in np.unique(label_map)})
+    return picture_colours([*(row.label for row in explanation.rows), *seen])
 
 
 def _titles(explanation: Explanation) -> tuple[str, str]:
@@ -81,13 +92,13 @@ def _titles(explanation: Explanation) -> tuple[str, str]:
 
 
 def _views(
-    analysis: Analysis | None, numbers: dict[int, int], void: int | None
+    analysis: Analysis | None, numbers: dict[int, int], colours: dict[int, Colour]
 ) -> tuple[Image.Image, Image.Image]:
     """Return a photo, and the photo under its label map with the classes' numbers."""
     if analysis is None:
         return placeholder(_VIEW), placeholder(_VIEW)
     photo = fitted(analysis.image, _VIEW)
-    overlay = label_overlay(photo, analysis.label_map, void)
+    overlay = label_overlay(photo, analysis.label_map, colours)
     _number_regions(overlay, analysis.label_map, numbers)
     return photo, overlay
 
@@ -130,7 +141,13 @@ def _distances(draw: ImageDraw.ImageDraw, place: tuple[int, int], explanation: E
     write(draw, place, text, size=16)
 
 
-def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, rows: Sequence[ClassShare]) -> None:
+def _legend(
+    draw: ImageDraw.ImageDraw,
+    top: int,
+    width: int,
+    rows: Sequence[ClassShare],
+    colours: dict[int, Colour],
+) -> None:
     """Draw a table: number and colour, class, its proportions, its share of the squared distance."""
     bar = 150
     columns = [width - MARGIN - (bar + GAP) * n + GAP for n in (3, 2, 1)]
@@ -141,14 +158,14 @@ def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, rows: Sequence[Clas
         base = top + 30 + _ROW * (number - 1)
         middle = base + _ROW // 2
         draw.line((MARGIN, base, width - MARGIN, base), fill=LINE)
-        red, green, blue = class_colours()[row.label % 256].tolist()
-        draw.rectangle((MARGIN, base + 3, MARGIN + 40, base + _ROW - 3), fill=(red, green, blue))
+        colour = colours[row.label]
+        draw.rectangle((MARGIN, base + 3, MARGIN + 40, base + _ROW - 3), fill=colour)
         _disc(draw, (MARGIN + 20, middle), number)
         room = columns[0] - MARGIN - 50 - GAP
         write(draw, (MARGIN + 50, middle), _named(row), fill=INK, width=room, anchor="lm")
         for left, value in zip(columns, (*proportions(row), row.share), strict=True):
             if value is not None:
-                _bar(draw, (left, middle), bar, value, (red, green, blue))
+                _bar(draw, (left, middle), bar, value, colour)
 
 
 def _named(row: ClassShare) -> str:
