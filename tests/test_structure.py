@@ -32,7 +32,7 @@ ROOMS = (
     ("searcher", "smoothing"),
     ("extractor",),
     ("index",),
-    ("pictures.draw",),
+    ("pictures.colours", "pictures.draw"),
     ("results",),
     ("query", "explanation"),
     ("pictures",),

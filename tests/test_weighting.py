@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from core_reference import LANES
 from made_signatures import assert_same, made_signatures, with_whole_rows
-from semcbir import HOG, Recipe, Searcher, Signatures, weighted
+from semcbir import HOG, KAZE, SURF, Recipe, RecipeMismatchError, Searcher, Signatures, weighted
+from semcbir.features import Deep, Feature
+from tiny_models import tiny_encoder
 
 Doubles = npt.NDArray[np.float64]
 
@@ -160,11 +163,68 @@ def test_a_speck_counts_little() -> None:
     assert Searcher(one).search(other, epsilon=None).distances[0, 0] ** 2 <= 0.008 + 1e-7
 
 
-def test_the_recipe_is_the_given_one() -> None:
-    recipe = Recipe({"name": "m", "sha256": "0", "classes": [str(i) for i in range(20)]}, (HOG(),), 512)
-    signatures = Signatures(**{**vars(made_signatures(3)), "recipe": recipe})
-    assert weighted(signatures).recipe is None
+CLASSES = [str(i) for i in range(20)]
+
+
+def of_recipe(signatures: Signatures, *features: Feature) -> Signatures:
+    recipe = Recipe({"name": "m", "sha256": "0", "classes": CLASSES}, features, 512)
+    return Signatures(**{**vars(signatures), "recipe": recipe})
+
+
+def test_the_recipe_says_that_they_are_weighted_or_is_the_given_one() -> None:
+    signatures = of_recipe(made_signatures(3), HOG(n_bins=8))
+    recipe = of_recipe(made_signatures(3), KAZE()).recipe
     assert weighted(signatures, recipe=recipe).recipe is recipe
+    assert weighted(made_signatures(3)).recipe is None
+    expected = of_recipe(made_signatures(3), HOG(n_bins=8, weighting="share")).recipe
+    assert weighted(signatures).recipe == expected
+    assert weighted(weighted(signatures)).recipe == expected
+    assert signatures.recipe == of_recipe(made_signatures(3), HOG(n_bins=8)).recipe
+    two = of_recipe(made_signatures(3), SURF(), HOG())
+    assert weighted(two).recipe == of_recipe(two, SURF(weighting="share"), HOG()).recipe
+
+
+def test_weighted_signatures_are_not_compared_with_others() -> None:
+    signatures = of_recipe(made_signatures(3), KAZE())
+    found = weighted(signatures)
+    assert Searcher(found).search(found, k=1).ids[:, 0].tolist() == found.ids.tolist()
+    for one, other in ((signatures, found), (found, signatures)):
+        with pytest.raises(RecipeMismatchError, match="features.kaze.weighting"):
+            Searcher(one).search(other)
+    with pytest.raises(ValueError, match="the same recipe"):
+        Signatures.concatenate([signatures, found], ids=range(6))
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Deep:
+    return Deep(tiny_encoder(tmp_path / "encoder.onnx"), weighting="none", whole_share=0.25)
+
+
+def test_the_share_is_the_features_or_the_default(deep: Deep) -> None:
+    plain = made(5, 4, 3, whole=True)
+    assert_same(weighted(plain), weighted(plain, 0.7))
+    assert_same(
+        Signatures(**{**vars(weighted(of_recipe(plain, deep))), "recipe": None}), weighted(plain, 0.25)
+    )
+
+
+def test_the_recipe_of_deep_has_the_share(deep: Deep) -> None:
+    plain = of_recipe(made(5, 4, 3, whole=True), deep)
+    assert weighted(plain).recipe == of_recipe(plain, Deep(deep.path, whole_share=0.25)).recipe
+    assert weighted(plain, 0.5).recipe == of_recipe(plain, Deep(deep.path, whole_share=0.5)).recipe
+    assert (deep.weighting, deep.whole_share) == ("none", 0.25)
+    with pytest.raises(RecipeMismatchError, match="whole_share"):
+        Searcher(weighted(plain, 0.5)).search(weighted(plain, 0.25))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_weighting_twice_is_the_second_weighting(whole: bool) -> None:
+    """Only directions count; what is null stays null."""
+    plain = made(30, 16, 4, whole)
+    first, second = (0.2, 0.7) if whole else (0, 0)
+    np.testing.assert_allclose(
+        weighted(weighted(plain, first), second).centroids, weighted(plain, second).centroids, atol=2e-7
+    )
 
 
 def test_empty_batches() -> None:
@@ -176,7 +236,6 @@ def test_empty_batches() -> None:
 @pytest.mark.parametrize(
     ("whole", "arguments", "error", "message"),
     [
-        (True, {}, ValueError, "whole_share: expected a number from 0 to 1 for .* whole rows, got None"),
         (False, {"whole_share": 0.5}, ValueError, "whole_share: expected None or 0 .* without .* got 0.5"),
         (True, {"whole_share": 1.5}, ValueError, "whole_share: expected a number from 0 to 1, got 1.5"),
         (True, {"whole_share": -0.5}, ValueError, "whole_share: expected a number from 0 to 1, got -0.5"),

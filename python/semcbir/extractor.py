@@ -76,6 +76,11 @@ class Analysis:
     features: dict[str, LocalFeatures | Grid]
     damage: str | None = None
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        damage = "" if self.damage is None else f", damage={self.damage!r}"
+        return f"Analysis({height} x {width} pixels, features={','.join(self.features)!r}{damage})"
+
 
 class Extraction(dict[str, Signatures]):
     """An image's signatures: a batch of one per feature name. ``damage`` is as in Analysis."""
@@ -108,7 +113,8 @@ class Extractor:
 
     ``model`` is a segmentation model: an ONNX file with its card beside it, a card, a name that ``semcbir
     models list`` shows, or None for the model that ships with the package. ``features`` are one or more of
-    deep, kaze, surf, sift, hog (names, or objects with parameters; None: deep); ``long_side`` is the bound
+    deep, kaze, surf, sift, hog: names, or objects with parameters, such as ``KAZE(weighting="share")``, whose
+    rows count by their class's share of the photo (see ``weighted``); None: deep. ``long_side`` is the bound
     in pixels on the longer side; ``device`` is "auto", "cuda" or "cpu"; ``threads`` is how many images are
     processed at once (None: every usable CPU); ``inference`` is how they go through a model that gives logits
     (see Segmenter); ``max_pixels`` is the limit on what is decoded (see ``load_image``; None: no limit).

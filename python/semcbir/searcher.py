@@ -40,6 +40,10 @@ class Neighbors:
     histogram_distances: npt.NDArray[np.float32]
     kept: npt.NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        queries, k = self.ids.shape
+        return f"Neighbors({queries} {'query' if queries == 1 else 'queries'}, k={k})"
+
 
 class Searcher:
     """Searches a batch of signatures, or several batches as one, exactly.

@@ -49,8 +49,10 @@ def smoothed(signatures: Signatures, k: int = 10, *, threads: int | None = None)
     1, its r-th neighbour 1 - r / (k + 1); sums are divided by the sum of the weights of those that are there.
     An image gets the classes of all of them: a class that one lacks has proportion 0 and the null vector
     there. Proportions and centroids are averaged, in double and rounded once to float32; counts are summed,
-    up to 2^32 - 1. Ids and recipe stay: they do not tell smoothed signatures from others. ``k`` 0 changes
-    nothing. The bits are the same for any ``threads``.
+    up to 2^32 - 1. ``k`` 0 changes nothing. The bits are the same for any ``threads``.
+
+    Ids and recipe stay, so nothing tells smoothed signatures from others: smoothing them again, here or with
+    ``search(..., smooth=k)``, averages averages, and no error says so. ``weighted`` comes first, if at all.
 
     Every image is compared with every other. Raises TypeError or ValueError for a wrong argument: ``k`` is
     from 0 to 1000, and an id that ``signatures`` holds twice is refused.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from semcbir._validate import counted
 from semcbir.features.parameters import choice
 
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -32,13 +33,16 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def __repr__(self) -> str:
+        return f"LocalFeatures({counted(len(self), 'keypoint')}, dim={self.descriptors.shape[1]})"
+
 
 @dataclass(frozen=True)
 class Feature(ABC):
     """A kind of feature with its parameters. Subclasses are frozen dataclasses, and thread-safe.
 
-    ``weighting``: how the rows of a signature count in a distance. "none": as Algorithm 1 gives them;
-    "share": by the share of their class (see ``weighted``).
+    ``weighting``, a keyword of every kind, says how the rows of a signature count in a distance. "none": as
+    Algorithm 1 gives them; "share": by the share of their class (see ``semcbir.weighted``).
     """
 
     name: ClassVar[str]

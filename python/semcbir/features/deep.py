@@ -28,8 +28,9 @@ class Deep(Feature):
 
     Every labelled pixel is a keypoint whose descriptor is its cell's; the mean of all cells is the *whole
     row*. ``encoder`` is a name of ``semcbir models list``, an ``.onnx`` file with its card beside it, the
-    card, or None for the default encoder. ``weighting`` is "share", or "none" for rows as Algorithm 1 gives
-    them; ``whole_share`` is a^2 in 0..1, what whole rows count for beside class rows.
+    card, or None for the default encoder. ``weighting`` is "share", rows as long as their class's share of
+    the photo says (see ``semcbir.weighted``), or "none" for rows as Algorithm 1 gives them; ``whole_share``
+    is a^2 in 0..1, what whole rows count for beside class rows, WHOLE_SHARE (0.7) by default.
 
     Attributes: ``encoder``, what decides its vectors, as its card says; ``source``, how it was named, and
     ``path`` of its ONNX file, both None in a recipe that was read. ModelError if the encoder or its
@@ -58,20 +59,26 @@ class Deep(Feature):
 
     def _set(self, card: EncoderCard, weighting: str, whole_share: float) -> None:
         assign(self, "encoder", card.preprocessing_dict())
+        self._set_weighting(weighting, whole_share)
+
+    def _set_weighting(self, weighting: str, whole_share: float) -> None:
         assign(self, "weighting", weighting)
         assign(self, "whole_share", whole_share)
         choice(self, "weighting", WEIGHTINGS)
         fractions(self, "whole_share")
 
+    def __repr__(self) -> str:
+        encoder = f"{self.encoder['name']!r}, dim={self.dim}"
+        return f"Deep({encoder}, weighting={self.weighting!r}, whole_share={self.whole_share:g})"
+
     def with_encoder(self, encoder: str | os.PathLike[str] | None) -> Deep:
         """Return the same feature with ``encoder``, as in the constructor."""
         return Deep(encoder, weighting=self.weighting, whole_share=self.whole_share)
 
-    def with_weighting(self, weighting: str) -> Self:
-        """Return the same feature with another ``weighting``."""
+    def with_weighting(self, weighting: str, whole_share: float | None = None) -> Self:
+        """Return the same feature with another ``weighting``, and another ``whole_share`` unless it is None."""
         feature = copy.copy(self)  # its encoder is not looked for again
-        assign(feature, "weighting", weighting)
-        choice(feature, "weighting", WEIGHTINGS)
+        feature._set_weighting(weighting, self.whole_share if whole_share is None else whole_share)
         return feature
 
     @property

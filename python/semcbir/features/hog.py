@@ -22,6 +22,9 @@ class HOG(LocalFeature):
     left corner. Its keypoint is the block's centre: (8 bx + 7.5, 8 by + 7.5) by default. Blocks without
     gradients count, with the null vector. An image smaller than a block has no keypoints; one of too many
     blocks for the memory or the time is refused (ValueError).
+
+    ``HOG(weighting="share")`` makes a signature's rows count by the share of their class in the photo (see
+    ``semcbir.weighted``); by default they are as Algorithm 1 gives them.
     """
 
     name: ClassVar[str] = "hog"

@@ -16,7 +16,11 @@ from semcbir.features.parameters import choice, flags, integers, reals
 
 @dataclass(frozen=True)
 class KAZE(LocalFeature):
-    """KAZE (Alcantarilla, Bartoli, Davison 2012): blobs in a nonlinear scale space, 64-d (128-d extended)."""
+    """KAZE (Alcantarilla, Bartoli, Davison 2012): blobs in a nonlinear scale space, 64-d (128-d extended).
+
+    ``KAZE(weighting="share")`` makes a signature's rows count by the share of their class in the photo (see
+    ``semcbir.weighted``); by default they are as Algorithm 1 gives them.
+    """
 
     name: ClassVar[str] = "kaze"
     extended: bool = False

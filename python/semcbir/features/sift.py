@@ -16,7 +16,11 @@ from semcbir.features.parameters import integers, reals
 
 @dataclass(frozen=True)
 class SIFT(LocalFeature):
-    """SIFT (Lowe 2004), 128-d."""
+    """SIFT (Lowe 2004), 128-d.
+
+    ``SIFT(weighting="share")`` makes a signature's rows count by the share of their class in the photo (see
+    ``semcbir.weighted``); by default they are as Algorithm 1 gives them.
+    """
 
     name: ClassVar[str] = "sift"
     n_features: int = 0

@@ -26,6 +26,9 @@ class SURF(LocalFeature):
     Two implementations, each with its own parameters and so its own recipes: "mahotas" (from PyPI) and
     "opencv" (nonfree, only in builds of your own). "auto" becomes "opencv" where that works and
     "mahotas" elsewhere, at once, so that the recipe says which. None becomes the implementation's default.
+
+    ``SURF(weighting="share")`` makes a signature's rows count by the share of their class in the photo (see
+    ``semcbir.weighted``); by default they are as Algorithm 1 gives them.
     """
 
     name: ClassVar[str] = "surf"

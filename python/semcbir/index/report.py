@@ -60,6 +60,11 @@ class Report:
     unreadable: list[Path] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Return the numbers that are not 0; of lists how long they are, which may be thousands of files."""
+        numbers = {name: len(v) if isinstance(v, list) else v for name, v in vars(self).items()}
+        return f"Report({', '.join(f'{name}={value}' for name, value in numbers.items() if value)})"
+
     def count(self, task: Task) -> None:
         """Count a file whose signature is in the index now."""
         fresh = task.known is None or task.known.state != "indexed"

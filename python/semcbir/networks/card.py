@@ -60,6 +60,9 @@ class ModelCard(Card):
         self._check_inference()
         self._check_work()
 
+    def __repr__(self) -> str:
+        return f"ModelCard({self.name!r}, n_classes={self.n_classes})"
+
     def _check_classes(self) -> None:
         if not 1 <= len(sequence("classes", self.classes)) <= MAX_CLASSES:
             raise ValueError(f"classes: expected 1 to {MAX_CLASSES} names, got {len(self.classes)}")

@@ -49,6 +49,9 @@ class EncoderCard(Card):
         if self.output is not None:
             text("output", self.output)
 
+    def __repr__(self) -> str:
+        return f"EncoderCard({self.name!r}, dim={self.dim})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON values: dicts, lists, text, numbers and None only."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
