@@ -20,6 +20,8 @@ from semcbir.networks.specs import PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
     from semcbir.export.options import ExportOptions
+    from semcbir.networks.card import ModelCard
+    from semcbir.networks.encoder_card import EncoderCard
     from semcbir.networks.published import Published
 
 app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
@@ -42,6 +44,13 @@ def parse_folder(text: str) -> Path:
 
 
 Name = Annotated[str, typer.Argument(help="A name of `semcbir models list`.", metavar="NAME")]
+NameOrPath = Annotated[
+    str,
+    typer.Argument(
+        help="A name of `semcbir models list`, an .onnx file with its card (.json) beside it, or a card.",
+        metavar="NAME-or-FILE",
+    ),
+]
 OfPrecision = Annotated[
     Any,
     choice_option("--precision", PRECISIONS, "fp32; fp16 for CUDA; int8 for the CPU, with --calibration."),
@@ -99,16 +108,15 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 @command
-def show(name: Name, as_json: Json = False) -> None:
+def show(name: NameOrPath, as_json: Json = False) -> None:
     """Show what is known about a model.
 
-    What it was trained on, its classes, how it wants its photos, where it is published, on what terms.
+    What it was trained on, its classes, how it wants its photos, where it is published, on what terms. Of
+    your own files, what the card says.
     """
     from semcbir.cli.model_facts import card_text, text_of, values_of
-    from semcbir.networks.names import resolve, resolve_encoder
 
-    if name == DEFAULT or name in PACKAGED:
-        _, card = resolve() if name == DEFAULT else resolve_encoder(name)
+    if (card := _card(name)) is not None:
         if as_json:
             write_json(card.to_dict())
         else:
@@ -119,6 +127,15 @@ def show(name: Name, as_json: Json = False) -> None:
         write_json(values_of(model))
     else:
         print(text_of(model))
+
+
+def _card(name: str) -> ModelCard | EncoderCard | None:
+    """Return the card of a model that comes with the package, or of a file; None for a published model."""
+    from semcbir.networks.names import card_at, resolve, resolve_encoder
+
+    if name == DEFAULT:
+        return resolve()[1]
+    return resolve_encoder(name)[1] if name in PACKAGED else card_at(name)
 
 
 def _model(name: str) -> Published:

@@ -100,12 +100,7 @@ class Card(ABC):
     def load(cls, path: PathLike) -> Self:
         """Read the card at ``path``; ModelError, which names it, if it is missing, unreadable or wrong."""
         path = expanded(path)
-        try:
-            data = json.loads(read_regular(path, LARGEST_CARD).decode())
-        except OSError as error:
-            raise ModelError(f"{path}: cannot read the model card: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ModelError(f"{path}: not a model card: not JSON ({error})") from error
+        data = _json_at(path)
         try:
             return cls.from_dict(data)
         except ModelError as error:
@@ -127,6 +122,27 @@ class Card(ABC):
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
         require_digest(self, digest, path)
+
+
+def card_kind(path: PathLike) -> ModelKind:
+    """Return of what kind the card at ``path`` is; ModelError as in ``Card.load``, or if it is of none."""
+    path = expanded(path)
+    data = _json_at(path)
+    kind = data.get("kind", "segmentation") if isinstance(data, Mapping) else "segmentation"
+    for known in MODEL_KINDS:
+        if kind == known:
+            return known
+    expected = " or ".join(map(repr, MODEL_KINDS))
+    raise ModelError(f"{path}: not a usable model card: kind: expected {expected}, got {shown(kind)}")
+
+
+def _json_at(path: str) -> Any:
+    try:
+        return json.loads(read_regular(path, LARGEST_CARD).decode())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model card: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not a model card: not JSON ({error})") from error
 
 
 def require_digest(card: Card, digest: str, path: str | Path) -> None:

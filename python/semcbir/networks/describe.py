@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from semcbir.networks.card import ModelCard
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.specs import InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
-LONG = 12
-"""Groups and lists with more values than this are counted instead of listed."""
+GROUPS, FIGURES = 4, 3
+"""How many groups of figures are shown of what was measured, and how many figures of each."""
 
 
 def card_facts(card: ModelCard | EncoderCard) -> list[tuple[str, str]]:
@@ -29,7 +29,7 @@ def card_facts(card: ModelCard | EncoderCard) -> list[tuple[str, str]]:
         ("source", card.source),
         ("notes", card.notes),
         ("sha256", card.sha256),
-        *(("measured", f"{name}: {value}") for name, value in measured_words(card.measured)),
+        *(("measured", line) for line in main_figures(card.measured)),
         ("classes", ", ".join(card.labels) if isinstance(card, ModelCard) else ""),
     ]
     return [(key, value) for key, value in facts if value]
@@ -93,21 +93,23 @@ def inference_words(spec: InferenceSpec) -> str:
     return ", ".join(parts)
 
 
-def measured_words(measured: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (name, value) for every plain figure in ``measured``, and the lengths of long lists.
+def main_figures(measured: Mapping[str, Any]) -> list[str]:
+    """Return the main figures of a card's ``measured``: a line for each group, and one if that is not all.
 
-    Names are the keys, joined with dots.
+    These are the first FIGURES plain numbers of each of the first GROUPS groups that have any. Texts, lists
+    and groups in groups are left to JSON.
     """
-    for key, value in measured.items():
-        name = f"{above}{key}"
-        if isinstance(value, Mapping) and len(value) <= LONG:
-            yield from measured_words(value, f"{name}.")
-        elif isinstance(value, list) and len(value) <= LONG and all(map(_is_plain, value)):
-            yield name, "; ".join(map(_plain, value))
-        elif isinstance(value, Mapping | list):
-            yield name, f"{len(value)} values (--json has them)"
+    lines: list[str] = []
+    more = False
+    for name, value in measured.items():
+        group = value if isinstance(value, Mapping) else {"": value}
+        numbers = [f"{key} {_plain(figure)}".strip() for key, figure in group.items() if _is_number(figure)]
+        if numbers and len(lines) < GROUPS:
+            lines.append(f"{name}: {', '.join(numbers[:FIGURES])}")
+            more = more or len(group) > len(numbers[:FIGURES])
         else:
-            yield name, _plain(value)
+            more = True
+    return [*lines, "more, with what it means: --json"] if more else lines
 
 
 def _void(card: ModelCard) -> str:
@@ -117,12 +119,12 @@ def _void(card: ModelCard) -> str:
     return card.labels[label] if label < card.n_classes else f"label {label}"
 
 
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, Mapping | list)
-
-
 def _plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -11,7 +11,7 @@ from semcbir._files import expanded, file_kind
 from semcbir.errors import ModelError
 from semcbir.networks.cache import cache_folder, exported_file, exports, parse_name
 from semcbir.networks.card import ModelCard
-from semcbir.networks.card_file import Card, ModelKind, a_model
+from semcbir.networks.card_file import Card, ModelKind, a_model, card_kind
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.packaged import DEFAULT, DEFAULT_ENCODER, PACKAGED, PackagedEncoder
 
@@ -69,6 +69,22 @@ def resolve_encoder(
     if packaged := PACKAGED.get(str(encoder)):
         return _packaged(packaged)
     return _fetched(EncoderCard, str(encoder))
+
+
+def card_at(model: str) -> ModelCard | EncoderCard | None:
+    """Return the card of the model or encoder at the path ``model``, of whatever kind; None if it is a name.
+
+    A path is as for ``resolve``. Raises ModelError if a file is missing, or the card is wrong.
+    """
+    if is_name(model):
+        return None
+    path = Path(expanded(model, "model") if model else "")
+    beside = path.with_suffix(".json")
+    if beside.is_file() and path.suffix.lower() in (".onnx", ".json") and card_kind(beside) == "encoder":
+        found: tuple[Path, ModelCard | EncoderCard] | None = _at_path(EncoderCard, model, "model")
+    else:
+        found = _at_path(ModelCard, model, "model")
+    return found[1] if found else None
 
 
 def cached(kind: type[Card], sha256: str) -> Path | None:
