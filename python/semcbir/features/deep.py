@@ -76,7 +76,7 @@ class Deep(Feature):
         return Deep(encoder, weighting=self.weighting, whole_share=self.whole_share)
 
     def with_weighting(self, weighting: str, whole_share: float | None = None) -> Self:
-        """Return the same feature with another ``weighting``, and another ``whole_share`` unless it is None."""
+        """Return the same feature with another ``weighting``, and ``whole_share`` unless it is None."""
         feature = copy.copy(self)  # its encoder is not looked for again
         feature._set_weighting(weighting, self.whole_share if whole_share is None else whole_share)
         return feature
