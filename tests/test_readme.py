@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The README's examples run as they stand, after its first command has drawn the demo."""
+"""The examples of README and docs/python.md run as they stand, once the first command has drawn the demo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.M | re.S)
+PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+PAGE_BLOCKS = re.findall(r"^```(python)\n(.*?)^```$", PAGE, re.M | re.S)
 COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
 
 
@@ -28,7 +30,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_example_is_about_the_demo(demo: Path) -> None:
     indented = re.findall(r"^    (?:semcbir|pip) .*$", README, re.M)
     photos = {word for text in (*COMMANDS, *indented) for word in re.findall(r"demo/photos[^\s\"']*", text)}
-    photos |= {word for _, block in BLOCKS for word in re.findall(r"demo/photos[^\s\"']*", block)}
+    photos |= {
+        word for _, block in BLOCKS + PAGE_BLOCKS for word in re.findall(r"demo/photos[^\s\"']*", block)
+    }
     assert len(photos) > 4
     assert not [photo for photo in photos if not (demo / photo).exists()]
     # Any other folder or picture that an example reads would not be there.
@@ -38,7 +42,7 @@ def test_every_example_is_about_the_demo(demo: Path) -> None:
     assert not [word for word in words if not word.startswith("demo/photos")]
 
 
-@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "python"])
+@pytest.mark.parametrize("block", [block for language, block in BLOCKS + PAGE_BLOCKS if language == "python"])
 def test_python(block: str, demo: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", block], cwd=demo, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
