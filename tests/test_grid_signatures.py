@@ -325,7 +325,7 @@ def test_other_sizes_are_refused(size: Any, error: type[Exception], message: str
         ({"grids": [GOOD, np.ones((2, 3, 4))]}, TypeError, "grids: image 1: expected a Grid .* got array"),
         ({"grids": [GOOD, GOOD.cells]}, TypeError, r"Grid.over makes one of an array\), got array"),
         ({"grids": [GOOD, OTHER]}, ValueError, "grids: image 1: expected vectors of length 4, got 5"),
-        ({"grids": [GOOD, TURNED]}, ValueError, "image 1: .* a photo of 5 x 6 pixels, .* got 6 and 5"),
+        ({"grids": [GOOD, TURNED]}, ValueError, "image 1: .* over 5 x 6 pixels, .* got one over 6 x 5"),
         ({"whole": 1}, TypeError, "whole: expected True or False, got 1"),
         ({"n_classes": 65536}, ValueError, "n_classes: expected an integer from 1 to 65535, got 65536"),
         ({"n_classes": 1}, ValueError, "image 1: label map: expected labels below n_classes = 1, got 1"),

@@ -160,5 +160,5 @@ def _check_grid(i: int, grid: Grid, photo: tuple[int, ...], first: Grid) -> None
     if grid.dim != first.dim:
         raise ValueError(f"grids: image {i}: expected vectors of length {first.dim}, got {grid.dim}")
     if (came := (len(grid.rows), len(grid.columns))) != photo:
-        expected = f"the rows and columns of a photo of {photo[0]} x {photo[1]} pixels"
-        raise ValueError(f"grids: image {i}: expected {expected}, got {came[0]} and {came[1]}")
+        expected = f"a grid over {photo[0]} x {photo[1]} pixels, like its label map"
+        raise ValueError(f"grids: image {i}: expected {expected}, got one over {came[0]} x {came[1]}")
