@@ -12,7 +12,7 @@
 namespace semcbir {
 
 /// Numbers in a sketch.
-constexpr std::size_t kSketch = 16;
+constexpr std::size_t kSketch = 32;
 
 /// A sketch of a signature: sums of its entries with pseudo-random signs, by entry number modulo kSketch, and
 /// of its proportions likewise. Alike signatures have alike sketches; nothing else may be concluded from

@@ -9,12 +9,14 @@
 
 namespace semcbir {
 
-/// Rows of a class in a block of a screen.
-struct ScreenTile {
+/// Rows of a class in a block of a screen, and which of its 256 images have one; see PartView.
+struct ScreenRows {
   const std::uint8_t* entries;
-  std::size_t stride;
+  std::size_t width;
   const float* scales;
-  const std::uint16_t* norms;
+  const std::uint16_t* present;
+  const std::uint8_t* before;
+  const std::uint16_t* norms;  ///< by image
 };
 
 /// A row of a query, and what its products with rows of a screen are multiplied by.
@@ -32,18 +34,25 @@ struct Kernels {
   /// kernels_impl.hpp.
   double (*squared_distance)(const ImageRows& q, const ImageRows& x, std::size_t dim);
 
-  /// What up to 16 rows of a tile change a bound by, once they are multiplied with a query:
-  /// terms[r] = (dot(r) * product + off) * scales[r] + norm * norms[r],
-  /// dot(r) = sum over d of (tile(r, d) - 128) query[d].
-  /// Group g of a row is four bytes, unsigned, at tile + g * stride + 4 * r. 64 bytes may be read at each
-  /// tile + g * stride, and 16 scales and norms; rows beyond those that are there get any value.
-  void (*tile_terms)(const ScreenTile& tile, const ScreenRow& query, std::size_t groups, float terms[16]);
+  /// products[i] = sum over d < width of rows[numbers[i] * width + d] * query[d], for each i < n; width is
+  /// 16, 32 or a multiple of 64. The sums stay below 2^31.
+  void (*row_products)(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                       std::size_t n, const std::int8_t* query, std::int32_t* products);
 
-  /// sums[i] += min(column[i], value), n a multiple of 16. The sums stay below 2^16.
-  void (*add_minima)(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value, std::size_t n);
+  /// least[i] += ((p - query.sum) * query.product + query.off) * scale + query.norm * norm for the images i
+  /// whose bit i % 16 of alive[i / 16] is set and that have a row; p is the row's product with the query.
+  /// Clears the bits of those whose least[i] is then above `most`; NaN is not.
+  void (*add_row_terms)(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
+                        float* least);
 
-  /// sums[i] += factor * column[i], n a multiple of 16.
-  void (*add_products)(float* sums, const std::uint16_t* column, float factor, std::size_t n);
+  /// sums[i] += min(columns[c][i], values[c]) for each c < count; n a multiple of 16. The sums stay below
+  /// 2^16.
+  void (*add_minima)(std::uint16_t* sums, const std::uint16_t* const* columns, const std::uint16_t* values,
+                     std::size_t count, std::size_t n);
+
+  /// sums[i] += factors[c] * columns[c][i] for each c < count, one after the other; n a multiple of 16.
+  void (*add_products)(float* sums, const std::uint16_t* const* columns, const float* factors,
+                       std::size_t count, std::size_t n);
 
   /// Bit i % 16 of masks[i / 16]: whether values[i] >= least; n a multiple of 16.
   void (*at_least)(const std::uint16_t* values, std::uint16_t least, std::size_t n, std::uint16_t* masks);

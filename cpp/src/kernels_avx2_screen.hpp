@@ -7,77 +7,100 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "kernels.hpp"
+#include "screen_rows_impl.hpp"
 
 namespace semcbir {
 namespace {
 
-constexpr std::size_t kGroup = 4;
-constexpr std::size_t kTile = 16;
-
 struct Avx2Screen {
-  /// Eight rows of a tile: the products of two pairs of entries each, in 32 bits.
-  struct Pairs {
-    __m256i low;   // rows 0, 1, 4, 5
-    __m256i high;  // rows 2, 3, 6, 7
-  };
-
-  static Pairs add_group(const Pairs& sums, const std::uint8_t* entries, __m256i query) {
-    const __m256i rows = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries));
-    const __m256i zero = _mm256_setzero_si256();
-    const __m256i low = _mm256_madd_epi16(_mm256_unpacklo_epi8(rows, zero), query);
-    const __m256i high = _mm256_madd_epi16(_mm256_unpackhi_epi8(rows, zero), query);
-    return {_mm256_add_epi32(sums.low, low), _mm256_add_epi32(sums.high, high)};
+  /// The sums of the entries of each of four.
+  static __m128i sums(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
   }
 
-  /// The terms of eight rows.
-  static void store_terms(__m256i dots, const ScreenTile& tile, const ScreenRow& query, std::size_t first,
-                          float* terms) {
-    const __m256 dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots, _mm256_set1_epi32(query.sum)));
-    const __m256 term =
-        _mm256_add_ps(_mm256_mul_ps(dot, _mm256_set1_ps(query.product)), _mm256_set1_ps(query.off));
-    const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile.norms + first));
-    const __m256 norms =
-        _mm256_mul_ps(_mm256_set1_ps(query.norm), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(narrow)));
-    const __m256 scaled = _mm256_mul_ps(term, _mm256_loadu_ps(tile.scales + first));
-    _mm256_storeu_ps(terms + first, _mm256_add_ps(scaled, norms));
+  static __m256i add_products(__m256i sum, const std::uint8_t* row, __m256i query) {
+    const __m256i entries = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(entries, query));
   }
 
-  static void tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t groups,
-                         float terms[kTile]) {
-    const __m256i zero = _mm256_setzero_si256();
-    Pairs first{zero, zero};
-    Pairs second{zero, zero};
-    for (std::size_t g = 0; g < groups; ++g) {
-      std::int32_t packed;
-      std::memcpy(&packed, query.entries + g * kGroup, sizeof(packed));
-      const __m256i four = _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(packed)));
-      first = add_group(first, tile.entries + g * tile.stride, four);
-      second = add_group(second, tile.entries + g * tile.stride + 32, four);
-    }
-    store_terms(_mm256_hadd_epi32(first.low, first.high), tile, query, 0, terms);
-    store_terms(_mm256_hadd_epi32(second.low, second.high), tile, query, 8, terms);
-  }
-
-  static void add_minima(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value,
-                         std::size_t n) {
-    const __m256i v = _mm256_set1_epi16(static_cast<short>(value));
-    for (std::size_t i = 0; i < n; i += 16) {
-      auto* out = reinterpret_cast<__m256i*>(sums + i);
-      const __m256i one = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(column + i));
-      _mm256_storeu_si256(out, _mm256_add_epi16(_mm256_loadu_si256(out), _mm256_min_epu16(one, v)));
+  static void row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                           std::size_t n, const std::int8_t* query, std::int32_t* products) {
+    for (std::size_t i = 0; i < n; i += 4) {
+      const std::uint8_t* row[4];
+      for (std::size_t r = 0; r < 4; ++r) row[r] = rows + numbers[i + r < n ? i + r : i] * width;
+      __m256i sum[4] = {};
+      for (std::size_t d = 0; d < width; d += 16) {
+        const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query + d)));
+        for (std::size_t r = 0; r < 4; ++r) sum[r] = add_products(sum[r], row[r] + d, q);
+      }
+      const __m128i four = sums(sum[0], sum[1], sum[2], sum[3]);
+      if (i + 4 <= n) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(products + i), four);
+        continue;
+      }
+      std::int32_t last[4];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(last), four);
+      for (std::size_t r = i; r < n; ++r) products[r] = last[r - i];
     }
   }
 
-  static void add_products(float* sums, const std::uint16_t* column, float factor, std::size_t n) {
-    const __m256 f = _mm256_set1_ps(factor);
-    for (std::size_t i = 0; i < n; i += 8) {
-      const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(column + i));
-      const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(narrow));
-      _mm256_storeu_ps(sums + i, _mm256_add_ps(_mm256_loadu_ps(sums + i), _mm256_mul_ps(f, x)));
+  static void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
+                            float* least) {
+    semcbir::add_row_terms(rows, query, most, alive, least, row_products);
+  }
+
+  /// add_minima for `Width` times 16 of the sums, which stay in registers.
+  template <std::size_t Width>
+  static void minima(std::uint16_t* sums, const std::uint16_t* const* columns, const std::uint16_t* values,
+                     std::size_t count, std::size_t first) {
+    __m256i total[Width];
+    for (std::size_t w = 0; w < Width; ++w) {
+      total[w] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + first + 16 * w));
     }
+    for (std::size_t c = 0; c < count; ++c) {
+      const __m256i v = _mm256_set1_epi16(static_cast<short>(values[c]));
+      for (std::size_t w = 0; w < Width; ++w) {
+        const auto* column = reinterpret_cast<const __m256i*>(columns[c] + first + 16 * w);
+        total[w] = _mm256_add_epi16(total[w], _mm256_min_epu16(_mm256_loadu_si256(column), v));
+      }
+    }
+    for (std::size_t w = 0; w < Width; ++w) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + first + 16 * w), total[w]);
+    }
+  }
+
+  static void add_minima(std::uint16_t* sums, const std::uint16_t* const* columns,
+                         const std::uint16_t* values, std::size_t count, std::size_t n) {
+    std::size_t i = 0;
+    for (; i + 128 <= n; i += 128) minima<8>(sums, columns, values, count, i);
+    for (; i < n; i += 16) minima<1>(sums, columns, values, count, i);
+  }
+
+  /// add_products for `Width` times 8 of the sums, which stay in registers.
+  template <std::size_t Width>
+  static void products(float* sums, const std::uint16_t* const* columns, const float* factors,
+                       std::size_t count, std::size_t first) {
+    __m256 total[Width];
+    for (std::size_t w = 0; w < Width; ++w) total[w] = _mm256_loadu_ps(sums + first + 8 * w);
+    for (std::size_t c = 0; c < count; ++c) {
+      const __m256 f = _mm256_set1_ps(factors[c]);
+      for (std::size_t w = 0; w < Width; ++w) {
+        const auto* column = reinterpret_cast<const __m128i*>(columns[c] + first + 8 * w);
+        const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(column)));
+        total[w] = _mm256_add_ps(total[w], _mm256_mul_ps(f, x));
+      }
+    }
+    for (std::size_t w = 0; w < Width; ++w) _mm256_storeu_ps(sums + first + 8 * w, total[w]);
+  }
+
+  static void add_products(float* sums, const std::uint16_t* const* columns, const float* factors,
+                           std::size_t count, std::size_t n) {
+    std::size_t i = 0;
+    for (; i + 64 <= n; i += 64) products<8>(sums, columns, factors, count, i);
+    for (; i < n; i += 16) products<2>(sums, columns, factors, count, i);
   }
 
   static void at_least(const std::uint16_t* values, std::uint16_t least, std::size_t n,

@@ -25,13 +25,17 @@ constexpr std::uint32_t kProportionSteps = 32767;
 /// are below 4 (|q|^2 + |x|^2); float has 24 bits. See docs/search.md.
 inline double relative_slack(std::size_t rows) { return std::ldexp(static_cast<double>(rows) + 4.0, -19); }
 
-/// The largest float that is at most x.
+/// A float that is at most x, and next to it.
 inline float rounded_down(double x) {
   const auto y = static_cast<float>(x);
-  return static_cast<double>(y) <= x ? y : std::nextafter(y, -std::numeric_limits<float>::infinity());
+  if (!(static_cast<double>(y) > x)) return y;
+  if (std::isinf(y)) return std::numeric_limits<float>::max();
+  // Once or twice the distance to the next float, or the smallest there is; std::nextafter takes long.
+  return y - std::max(std::fabs(y) * std::numeric_limits<float>::epsilon(),
+                      std::numeric_limits<float>::denorm_min());
 }
 
-/// The smallest float that is at least x.
+/// A float that is at least x, and next to it.
 inline float rounded_up(double x) { return -rounded_down(-x); }
 
 /// A share in steps of a screen, rounded up; 0 for what is no share.

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -24,7 +26,7 @@ constexpr std::size_t kJudged = 512;
 constexpr double kShareWeight = 1.5;
 constexpr double kLargestNormStep = 65000;
 constexpr int kLargestEntry = 127;
-constexpr std::uint8_t kZeroEntry = 128;
+constexpr int kZeroEntry = 128;
 // Rows whose largest entry is smaller, but not 0, have no scale that a float holds well.
 constexpr float kSmallestEntry = 1e-18F;
 
@@ -46,6 +48,14 @@ double typical_length(const SignatureView& view, std::size_t dim) {
   return *middle;
 }
 
+/// A class of a block that was built.
+struct BuiltClass {
+  std::uint16_t label = 0;
+  std::uint16_t largest_share = 0;
+  std::uint16_t largest_norm = 0;
+  ScreenPart part;
+};
+
 /// Builds one block after another; each thread has its own.
 class Builder {
  public:
@@ -55,35 +65,28 @@ class Builder {
   double entry_error = 0;
   double entry_norm = 0;
 
-  void build(std::size_t first, std::size_t last, ScreenBlock& block) {
+  /// Returns the block's classes, labels ascending.
+  std::vector<BuiltClass> build(std::size_t first, std::size_t last, ScreenBlock& block) {
     block.first = first;
     block.images = last - first;
-    block.unsure.assign(kMasks, 0);
-    block.lengths.assign(kBlockImages, std::numeric_limits<float>::infinity());
+    lengths_.assign(kBlockImages, std::numeric_limits<float>::infinity());
     gather(first, block);
-    std::size_t rows = 0;
-    std::size_t columns = 0;
+    std::vector<BuiltClass> classes;
+    std::size_t size = lengths_.size() * sizeof(float);
     for (const std::uint16_t label : labels_) {
-      ScreenClass c{};
+      BuiltClass c;
       c.label = label;
-      c.rows = static_cast<std::uint16_t>(rows_of_[label].size());
-      c.first = static_cast<std::uint32_t>(rows);
-      c.column = kNoColumn;
-      if (c.rows >= kFewestForColumn) c.column = static_cast<std::uint32_t>(columns++);
-      rows += c.rows;
-      block.classes.push_back(c);
+      c.part.rows = static_cast<std::uint16_t>(rows_of_[label].size());
+      c.part.offset = rounded_up_to(size, PartView::alignment(c.part.rows));
+      size = c.part.offset + PartView::size(c.part.rows, screen_.width);
+      classes.push_back(c);
     }
-    block.places.resize(rows);
-    block.proportions.resize(rows);
-    // A class's last tile is read as if it were full.
-    block.norms.resize(rows + kTileRows);
-    block.scales.resize(rows + kTileRows);
-    block.columns.assign(2 * columns * kBlockImages, 0);
-    const std::size_t row_bytes = screen_.groups * kTileGroup;
-    block.entries.assign(rows * row_bytes + kTileRows * kTileGroup, kZeroEntry);
-    for (ScreenClass& c : block.classes) store(first, block, c);
+    block.memory = AlignedBytes(size);
+    std::memcpy(block.memory.data(), lengths_.data(), lengths_.size() * sizeof(float));
+    for (BuiltClass& c : classes) store(block, c);
     for (const std::uint16_t label : labels_) rows_of_[label].clear();
     labels_.clear();
+    return classes;
   }
 
  private:
@@ -105,50 +108,49 @@ class Builder {
       }
       plain = plain && squared < kLargestSquare;
       const double rounding = squared * relative_slack(image.count);
-      block.lengths[place] =
-          plain ? rounded_down(squared - rounding) : -std::numeric_limits<float>::infinity();
-      block.shortest = std::min(block.shortest, block.lengths[place]);
+      lengths_[place] = plain ? rounded_down(squared - rounding) : -std::numeric_limits<float>::infinity();
+      block.shortest = std::min(block.shortest, lengths_[place]);
       if (plain) block.slack = std::max(block.slack, rounded_up(2 * rounding + 1e-6 * squared));
-      if (!sums_to_one(image)) block.unsure[place / kTileRows] |= bit(place);
+      if (!sums_to_one(image)) block.unsure[place / kMaskBits] |= bit(place);
     }
     std::sort(labels_.begin(), labels_.end());
   }
 
-  void store(std::size_t first, ScreenBlock& block, ScreenClass& c) {
+  void store(ScreenBlock& block, BuiltClass& c) {
     const std::vector<std::uint8_t>& places = rows_of_[c.label];
-    std::uint16_t* column = c.column == kNoColumn ? nullptr : &block.columns[2 * c.column * kBlockImages];
-    for (std::size_t r = 0; r < c.rows; ++r) {
+    const PartView part(block.memory.data(), c.part);
+    for (std::size_t r = 0; r < places.size(); ++r) {
       const std::size_t place = places[r];
-      const ImageRows image = rows(first + place);
+      const ImageRows image = rows(block.first + place);
       const auto* found = std::lower_bound(image.classes, image.classes + image.count, c.label);
       const auto i = static_cast<std::size_t>(found - image.classes);
-      const std::uint16_t steps = proportion_steps_up(image.proportions[i]);
+      const std::uint16_t share = proportion_steps_up(image.proportions[i]);
       const float* row = image.centroids + i * screen_.dim;
-      const bool plain = block.lengths[place] > -std::numeric_limits<float>::infinity();
+      const bool plain = lengths_[place] > -std::numeric_limits<float>::infinity();
       const std::uint16_t norm =
           plain ? norm_steps(std::sqrt(squared_norm(row, screen_.dim))) : std::uint16_t{0};
-      block.places[c.first + r] = static_cast<std::uint8_t>(place);
-      block.proportions[c.first + r] = steps;
-      block.norms[c.first + r] = norm;
-      if (column != nullptr) {
-        column[place] = steps;
-        column[kBlockImages + place] = norm;
+      const float scale = plain ? store_row(row, writable(part.entries()) + r * screen_.width) : 0.0F;
+      const std::size_t at = part.has_columns() ? place : r;
+      writable(part.shares())[at] = share;
+      writable(part.norms())[at] = norm;
+      writable(part.scales())[r] = scale;
+      if (part.has_columns()) {
+        const std::size_t mask = place / kMaskBits;
+        writable(part.present())[mask] |= bit(place);
+        for (std::size_t m = mask + 1; m < kMasks; ++m) ++writable(part.before())[m];
+      } else {
+        writable(part.places())[r] = static_cast<std::uint8_t>(place);
       }
-      c.largest_proportion = std::max(c.largest_proportion, steps);
+      c.largest_share = std::max(c.largest_share, share);
       c.largest_norm = std::max(c.largest_norm, norm);
-      const float scale = plain ? store_row(row, block, c, r) : 0.0F;
-      block.scales[c.first + r] = scale;
-      c.largest_scale = std::max(c.largest_scale, scale);
+      c.part.largest_scale = std::max(c.part.largest_scale, scale);
     }
   }
 
   /// Stores a row as multiples of a scale, which is returned.
-  float store_row(const float* row, ScreenBlock& block, const ScreenClass& c, std::size_t r) {
+  float store_row(const float* row, std::uint8_t* out) {
     const float scale = largest_entry(row, screen_.dim) / static_cast<float>(kLargestEntry);
     if (scale == 0) return 0;
-    const std::size_t tile = r / kTileRows;
-    const std::size_t width = std::min(kTileRows, c.rows - tile * kTileRows);
-    std::uint8_t* out = &block.entries[screen_.tile_start(c, tile)] + r % kTileRows * kTileGroup;
     double error = 0;
     double squares = 0;
     for (std::size_t d = 0; d < screen_.dim; ++d) {
@@ -157,7 +159,7 @@ class Builder {
       const double off = x - static_cast<double>(scale) * z;
       error += off * off;
       squares += x * x;
-      out[d / kTileGroup * width * kTileGroup + d % kTileGroup] = static_cast<std::uint8_t>(z + kZeroEntry);
+      out[d] = static_cast<std::uint8_t>(z + kZeroEntry);
     }
     entry_error = std::max(entry_error, std::sqrt(error) / static_cast<double>(scale));
     entry_norm = std::max(entry_norm, std::sqrt(squares) / static_cast<double>(scale));
@@ -168,19 +170,26 @@ class Builder {
     return static_cast<std::uint16_t>(std::ceil(norm / static_cast<double>(screen_.norm_step) * (1 + 1e-6)));
   }
 
+  /// Views are for readers; the builder owns the memory that they show.
+  template <class T>
+  static T* writable(const T* p) {
+    return const_cast<T*>(p);
+  }
+
   ImageRows rows(std::size_t place) const { return image_rows(view_, screen_.order[place], screen_.dim); }
 
   const SignatureView& view_;
   const Screen& screen_;
   std::vector<std::vector<std::uint8_t>> rows_of_;  // places of a class's images
   std::vector<std::uint16_t> labels_;               // classes of the block
+  std::vector<float> lengths_;
 };
 
 /// Classes that fewer than one in so many blocks have are listed, not kept as columns.
 constexpr std::size_t kBlocksPerEntry = 8;
 
-/// Fills in what the screen says of its blocks.
-void summarize(Screen& screen) {
+/// Fills in what the screen says of its blocks, whose classes are given.
+void summarize(Screen& screen, const std::vector<std::vector<BuiltClass>>& classes) {
   const std::size_t padded = screen.padded_blocks();
   screen.shortest.assign(padded, std::numeric_limits<float>::infinity());
   screen.unsure.assign(padded, 0);
@@ -189,7 +198,7 @@ void summarize(Screen& screen) {
     const ScreenBlock& block = screen.blocks[b];
     screen.shortest[b] = block.shortest;
     for (const std::uint16_t u : block.unsure) screen.unsure[b] |= u != 0 ? 1 : 0;
-    for (const ScreenClass& c : block.classes) ++count[c.label];
+    for (const BuiltClass& c : classes[b]) ++count[c.label];
   }
   std::vector<std::size_t> number(kMaxClasses, 0);
   std::size_t columns = 0;
@@ -197,33 +206,32 @@ void summarize(Screen& screen) {
   for (std::size_t label = 0; label < kMaxClasses; ++label) {
     if (count[label] == 0) continue;
     number[label] = screen.summaries.size();
-    ScreenSummary summary{static_cast<std::uint16_t>(label), static_cast<std::uint32_t>(entries), 0, columns};
+    ScreenSummary summary{static_cast<std::uint16_t>(label), 0, columns};
     if (count[label] * kBlocksPerEntry >= screen.blocks.size()) {
-      columns += 3 * padded;
+      columns += padded;
     } else {
       summary.entries = count[label];
+      summary.first = entries;
       entries += count[label];
     }
     screen.summaries.push_back(summary);
   }
-  screen.summary_columns.assign(columns, 0);
-  screen.summary_entries.resize(entries);
+  screen.shares.assign(columns, 0);
+  screen.norms.assign(columns, 0);
+  screen.parts.resize(columns);
+  screen.entries.resize(entries);
   std::vector<std::uint32_t> filled(screen.summaries.size(), 0);
   for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
-    const std::vector<ScreenClass>& classes = screen.blocks[b].classes;
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-      const ScreenClass& c = classes[i];
+    for (const BuiltClass& c : classes[b]) {
       const std::size_t n = number[c.label];
       const ScreenSummary& summary = screen.summaries[n];
       if (summary.entries == 0) {
-        std::uint16_t* column = &screen.summary_columns[summary.column + b];
-        column[0] = c.largest_proportion;
-        column[padded] = c.largest_norm;
-        column[2 * padded] = static_cast<std::uint16_t>(i + 1);
+        screen.shares[summary.first + b] = c.largest_share;
+        screen.norms[summary.first + b] = c.largest_norm;
+        screen.parts[summary.first + b] = c.part;
       } else {
-        screen.summary_entries[summary.first + filled[n]++] = {static_cast<std::uint32_t>(b),
-                                                               static_cast<std::uint16_t>(i),
-                                                               c.largest_proportion, c.largest_norm};
+        screen.entries[summary.first + filled[n]++] = {static_cast<std::uint32_t>(b), c.largest_share,
+                                                       c.largest_norm, c.part};
       }
     }
   }
@@ -231,22 +239,24 @@ void summarize(Screen& screen) {
 
 }  // namespace
 
+AlignedBytes::AlignedBytes(std::size_t size)
+    : bytes_(static_cast<std::uint8_t*>(::operator new(size, std::align_val_t{kLine}))), size_(size) {
+  std::memset(bytes_.get(), 0, size);
+}
+
 std::size_t Screen::bytes() const {
   std::size_t sum = order.capacity() * sizeof(order[0]) + summaries.capacity() * sizeof(ScreenSummary) +
-                    2 * summary_columns.capacity() + sizeof(ScreenEntry) * summary_entries.capacity() +
+                    sizeof(std::uint16_t) * (shares.capacity() + norms.capacity()) +
+                    sizeof(ScreenPart) * parts.capacity() + sizeof(ScreenEntry) * entries.capacity() +
                     sizeof(float) * shortest.capacity() + unsure.capacity();
-  for (const ScreenBlock& b : blocks) {
-    sum += sizeof(b) + b.classes.capacity() * sizeof(ScreenClass) + b.lengths.capacity() * sizeof(float) +
-           b.places.capacity() + 2 * (b.proportions.capacity() + b.norms.capacity() + b.columns.capacity()) +
-           b.scales.capacity() * sizeof(float) + b.entries.capacity() + 2 * b.unsure.capacity();
-  }
+  for (const ScreenBlock& b : blocks) sum += sizeof(b) + b.memory.size();
   return sum;
 }
 
 Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Interruption& interruption) {
   Screen screen;
   screen.dim = dim;
-  screen.groups = (dim + kTileGroup - 1) / kTileGroup;
+  screen.width = row_width(dim);
   const std::size_t chunks = (view.images + kChunk - 1) / kChunk;
   std::vector<float> sketches(view.images * kSketch);
   std::vector<double> largest(chunks, 0.0);
@@ -273,6 +283,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
   const std::size_t blocks = clusters.ends.size();
   const std::size_t tasks = std::min(blocks, 8 * static_cast<std::size_t>(threads));
   screen.blocks.resize(blocks);
+  std::vector<std::vector<BuiltClass>> classes(blocks);
   std::vector<double> errors(tasks, 0.0);
   std::vector<double> norms(tasks, 0.0);
   parallel_for(
@@ -280,7 +291,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
       [&](std::size_t task) {
         Builder builder(view, screen);
         for (std::size_t b = blocks * task / tasks; b < blocks * (task + 1) / tasks; ++b) {
-          builder.build(b == 0 ? 0 : clusters.ends[b - 1], clusters.ends[b], screen.blocks[b]);
+          classes[b] = builder.build(b == 0 ? 0 : clusters.ends[b - 1], clusters.ends[b], screen.blocks[b]);
           interruption.check(kBlockImages);
         }
         errors[task] = builder.entry_error;
@@ -291,7 +302,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
     screen.entry_error = rounded_up(*std::max_element(errors.begin(), errors.end()));
     screen.entry_norm = rounded_up(*std::max_element(norms.begin(), norms.end()));
   }
-  summarize(screen);
+  summarize(screen, classes);
   return screen;
 }
 

@@ -7,55 +7,61 @@
 #include <cstdint>
 
 #include "kernels.hpp"
+#include "screen_rows_impl.hpp"
 
 namespace semcbir {
 namespace {
 
-constexpr std::size_t kGroup = 4;
-constexpr std::size_t kTile = 16;
+void plain_row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                        std::size_t n, const std::int8_t* query, std::int32_t* products) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint8_t* row = rows + numbers[i] * width;
+    std::int32_t sum = 0;
+    for (std::size_t d = 0; d < width; ++d) sum += row[d] * query[d];
+    products[i] = sum;
+  }
+}
 
-void plain_tile_terms(const ScreenTile& tile, const ScreenRow& query, std::size_t groups,
-                      float terms[kTile]) {
-  std::int32_t dots[kTile] = {};
-  for (std::size_t g = 0; g < groups; ++g) {
-    const std::uint8_t* entries = tile.entries + g * tile.stride;
-    const std::int8_t* q = query.entries + g * kGroup;
-    for (std::size_t r = 0; r < kTile; ++r) {
-      const std::uint8_t* row = entries + r * kGroup;
-      dots[r] += row[0] * q[0] + row[1] * q[1] + row[2] * q[2] + row[3] * q[3];
+void plain_add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
+                         float* least) {
+  add_row_terms(rows, query, most, alive, least, plain_row_products);
+}
+
+void plain_add_minima(std::uint16_t* sums, const std::uint16_t* const* columns, const std::uint16_t* values,
+                      std::size_t count, std::size_t n) {
+  for (std::size_t c = 0; c < count; ++c) {
+    const std::uint16_t* column = columns[c];
+    const std::uint16_t value = values[c];
+    for (std::size_t i = 0; i < n; ++i) {
+      sums[i] = static_cast<std::uint16_t>(sums[i] + (column[i] < value ? column[i] : value));
     }
   }
-  for (std::size_t r = 0; r < kTile; ++r) {
-    const float term = static_cast<float>(dots[r] - query.sum) * query.product + query.off;
-    terms[r] = term * tile.scales[r] + query.norm * static_cast<float>(std::int32_t{tile.norms[r]});
-  }
 }
 
-void plain_add_minima(std::uint16_t* sums, const std::uint16_t* column, std::uint16_t value, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) {
-    sums[i] = static_cast<std::uint16_t>(sums[i] + (column[i] < value ? column[i] : value));
-  }
-}
-
-void plain_add_products(float* sums, const std::uint16_t* column, float factor, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) {
-    sums[i] += factor * static_cast<float>(static_cast<std::int32_t>(column[i]));
+void plain_add_products(float* sums, const std::uint16_t* const* columns, const float* factors,
+                        std::size_t count, std::size_t n) {
+  for (std::size_t c = 0; c < count; ++c) {
+    const std::uint16_t* column = columns[c];
+    const float factor = factors[c];
+    for (std::size_t i = 0; i < n; ++i) {
+      sums[i] += factor * static_cast<float>(static_cast<std::int32_t>(column[i]));
+    }
   }
 }
 
 void plain_at_least(const std::uint16_t* values, std::uint16_t least, std::size_t n, std::uint16_t* masks) {
-  for (std::size_t i = 0; i < n; i += kTile) {
+  for (std::size_t i = 0; i < n; i += kMaskBits) {
     unsigned mask = 0;
-    for (std::size_t j = 0; j < kTile; ++j) mask |= static_cast<unsigned>(values[i + j] >= least) << j;
-    masks[i / kTile] = static_cast<std::uint16_t>(mask);
+    for (std::size_t j = 0; j < kMaskBits; ++j) mask |= static_cast<unsigned>(values[i + j] >= least) << j;
+    masks[i / kMaskBits] = static_cast<std::uint16_t>(mask);
   }
 }
 
 void plain_clear_above(const float* values, float most, std::size_t n, std::uint16_t* masks) {
-  for (std::size_t i = 0; i < n; i += kTile) {
+  for (std::size_t i = 0; i < n; i += kMaskBits) {
     unsigned mask = 0;
-    for (std::size_t j = 0; j < kTile; ++j) mask |= static_cast<unsigned>(!(values[i + j] > most)) << j;
-    masks[i / kTile] = static_cast<std::uint16_t>(masks[i / kTile] & mask);
+    for (std::size_t j = 0; j < kMaskBits; ++j) mask |= static_cast<unsigned>(!(values[i + j] > most)) << j;
+    masks[i / kMaskBits] = static_cast<std::uint16_t>(masks[i / kMaskBits] & mask);
   }
 }
 

@@ -24,9 +24,6 @@ struct ScreenedSegment {
 /// A bit for each place of a screen's order: whether its image is not removed.
 std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& screen);
 
-/// Whether a query's bounds can be computed: lengths, and for a filter proportions, as real images have them.
-bool can_be_screened(const ImageRows& query, std::size_t dim, bool filtered);
-
 /// Searches like Searcher::search, for queries that can all be screened.
 void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t dim,
                      const std::vector<ImageRows>& queries, const SearchOptions& options,

@@ -17,6 +17,7 @@
 #include "kernels.hpp"
 #include "ranking.hpp"
 #include "screen.hpp"
+#include "screen_query.hpp"
 #include "screened_search.hpp"
 #include "semcbir/histogram.hpp"
 #include "semcbir/interruption.hpp"

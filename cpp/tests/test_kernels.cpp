@@ -67,53 +67,142 @@ void test_extremes(const std::string& level) {
   CHECK_IN(test::same_bits(kernels.squared_distance({}, {}, 17), 0.0), level);
 }
 
-/// The kernels of screens against plain loops: tiles of every width and length, all values of a byte.
-void test_tiles(const std::string& level) {
+/// Rows of a class in a block, of which some images have one.
+struct Rows {
+  Rows(test::Random& random, std::size_t row_width, std::uint32_t in_16)
+      : width(row_width), present(16), before(16), norms(256) {
+    std::size_t count = 0;
+    for (std::size_t place = 0; place < 256; ++place) {
+      if (place % 16 == 0) before[place / 16] = static_cast<std::uint8_t>(count);
+      norms[place] = static_cast<std::uint16_t>(random.below(65536));
+      if (random.below(16) >= in_16) continue;
+      present[place / 16] = static_cast<std::uint16_t>(present[place / 16] | 1U << place % 16);
+      ++count;
+    }
+    entries.resize(count * width);
+    for (auto& e : entries) e = static_cast<std::uint8_t>(random.below(256));
+    scales.resize(count + 16);
+    for (auto& s : scales) s = random.wide();
+    query.resize(width);
+    for (auto& q : query) q = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+  }
+
+  std::int32_t product(std::size_t row) const {
+    std::int32_t sum = 0;
+    for (std::size_t d = 0; d < width; ++d) sum += entries[row * width + d] * query[d];
+    return sum;
+  }
+
+  std::size_t width;
+  std::vector<std::uint8_t> entries;
+  std::vector<float> scales;
+  std::vector<std::uint16_t> present;
+  std::vector<std::uint8_t> before;
+  std::vector<std::uint16_t> norms;
+  std::vector<std::int8_t> query;
+};
+
+/// The kernels of screens against plain loops: rows of every width, few and many images.
+void test_rows(const std::string& level) {
   test::Random random(3);
-  for (const std::size_t groups : {1U, 2U, 3U, 16U, 33U}) {
-    for (std::size_t rows = 1; rows <= 16; ++rows) {
-      std::vector<std::uint8_t> tile(groups * rows * 4 + 64);
-      std::vector<std::int8_t> query(groups * 4);
-      std::vector<float> scales(16);
-      std::vector<std::uint16_t> norms(16);
-      for (auto& t : tile) t = static_cast<std::uint8_t>(random.below(256));
-      for (auto& q : query) q = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
-      for (auto& s : scales) s = random.wide();
-      for (auto& n : norms) n = static_cast<std::uint16_t>(random.below(65536));
-      float terms[16];
-      semcbir::active_kernels().tile_terms({tile.data(), rows * 4, scales.data(), norms.data()},
-                                           {query.data(), 128 * 7, -0.3F, -0.7F, 0.01F}, groups, terms);
-      for (std::size_t r = 0; r < rows; ++r) {
-        std::int32_t dot = -128 * 7;
-        for (std::size_t d = 0; d < groups * 4; ++d) {
-          dot += tile[d / 4 * rows * 4 + r * 4 + d % 4] * query[d];
+  const semcbir::Kernels& kernels = semcbir::active_kernels();
+  for (const std::size_t width : {16U, 32U, 64U, 128U, 1024U}) {
+    for (const std::uint32_t in_16 : {1U, 4U, 15U, 16U}) {
+      const Rows rows(random, width, in_16);
+      const std::size_t count = rows.entries.size() / width;
+      for (std::size_t n = 0; n <= count; n += n < 9 ? 1 : 37) {
+        std::vector<std::uint8_t> numbers(n);
+        for (auto& number : numbers)
+          number = static_cast<std::uint8_t>(random.below(static_cast<std::uint32_t>(count)));
+        std::vector<std::int32_t> products(n + 1, 77);
+        kernels.row_products(rows.entries.data(), width, numbers.data(), n, rows.query.data(),
+                             products.data());
+        for (std::size_t i = 0; i < n; ++i) CHECK_IN(products[i] == rows.product(numbers[i]), level);
+        CHECK_IN(products[n] == 77, level);
+      }
+      for (const std::uint32_t alive_in_16 : {0U, 1U, 8U, 16U}) {
+        std::vector<std::uint16_t> alive(16);
+        std::vector<float> least(256);
+        for (std::size_t place = 0; place < 256; ++place) {
+          const unsigned in = random.below(16) < alive_in_16 ? 1U : 0U;
+          alive[place / 16] = static_cast<std::uint16_t>(alive[place / 16] | in << place % 16);
+          least[place] = random.wide();
         }
-        const float term = static_cast<float>(dot) * -0.3F + -0.7F;
-        const float expected = term * scales[r] + 0.01F * static_cast<float>(norms[r]);
-        CHECK_IN(terms[r] == expected, level);
+        least[7] = std::numeric_limits<float>::quiet_NaN();
+        least[8] = -std::numeric_limits<float>::infinity();
+        std::vector<std::uint16_t> expected_alive = alive;
+        std::vector<float> expected = least;
+        const float most = least[0];
+        std::size_t row = 0;
+        for (std::size_t place = 0; place < 256; ++place) {
+          if ((rows.present[place / 16] >> place % 16 & 1) == 0) continue;
+          if ((alive[place / 16] >> place % 16 & 1) != 0) {
+            const float term = static_cast<float>(rows.product(row) - 128 * 7) * -0.3F + -0.7F;
+            expected[place] += term * rows.scales[row] + 0.01F * static_cast<float>(rows.norms[place]);
+            if (expected[place] > most) {
+              expected_alive[place / 16] =
+                  static_cast<std::uint16_t>(expected_alive[place / 16] & ~(1U << place % 16));
+            }
+          }
+          ++row;
+        }
+        kernels.add_row_terms({rows.entries.data(), width, rows.scales.data(), rows.present.data(),
+                               rows.before.data(), rows.norms.data()},
+                              {rows.query.data(), 128 * 7, -0.3F, -0.7F, 0.01F}, most, alive.data(),
+                              least.data());
+        CHECK_IN(alive == expected_alive, level);
+        for (std::size_t place = 0; place < 256; ++place) {
+          CHECK_IN(least[place] == expected[place] || (place == 7 && std::isnan(least[place])), level);
+        }
       }
     }
   }
 }
 
-void test_columns(const std::string& level) {
+/// Sums over columns, of numbers of every length that kernels take in pieces of their own.
+void test_columns(const std::string& level, std::size_t n, std::size_t count) {
   test::Random random(4);
-  constexpr std::size_t n = 64;
-  std::vector<std::uint16_t> column(n);
+  std::vector<std::vector<std::uint16_t>> columns(count, std::vector<std::uint16_t>(n));
+  std::vector<const std::uint16_t*> pointers;
+  std::vector<std::uint16_t> values;
+  std::vector<float> factors;
+  for (auto& column : columns) {
+    for (auto& x : column) x = static_cast<std::uint16_t>(random.below(65536));
+    column[5] = 32767;
+    column[6] = 32768;
+    pointers.push_back(column.data());
+    values.push_back(static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(32768 / count))));
+    factors.push_back(random.wide());
+  }
   std::vector<std::uint16_t> sums(n);
   std::vector<float> products(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    column[i] = static_cast<std::uint16_t>(random.below(65536));
-    sums[i] = static_cast<std::uint16_t>(random.below(30000));
-    products[i] = random.wide();
+  for (auto& sum : sums) sum = static_cast<std::uint16_t>(random.below(32767));
+  for (auto& sum : products) sum = random.wide();
+  std::vector<std::uint16_t> expected = sums;
+  std::vector<float> expected_products = products;
+  for (std::size_t c = 0; c < count; ++c) {
+    for (std::size_t i = 0; i < n; ++i) {
+      expected[i] = static_cast<std::uint16_t>(expected[i] + std::min(columns[c][i], values[c]));
+      expected_products[i] += factors[c] * static_cast<float>(columns[c][i]);
+    }
   }
-  column[5] = 32767;
-  column[6] = 32768;
-  const std::vector<std::uint16_t> before = sums;
-  const std::vector<float> products_before = products;
   const semcbir::Kernels& kernels = semcbir::active_kernels();
-  kernels.add_minima(sums.data(), column.data(), 32767, n);
-  kernels.add_products(products.data(), column.data(), -0.37F, n);
+  kernels.add_minima(sums.data(), pointers.data(), values.data(), count, n);
+  kernels.add_products(products.data(), pointers.data(), factors.data(), count, n);
+  CHECK_IN(sums == expected, level);
+  CHECK_IN(products == expected_products, level);
+}
+
+void test_comparisons(const std::string& level) {
+  test::Random random(5);
+  constexpr std::size_t n = 64;
+  std::vector<std::uint16_t> sums(n);
+  std::vector<float> products(n);
+  for (auto& sum : sums) sum = static_cast<std::uint16_t>(random.below(65536));
+  for (auto& product : products) product = random.wide();
+  sums[3] = 40000;
+  sums[4] = 39999;
+  const semcbir::Kernels& kernels = semcbir::active_kernels();
   std::vector<std::uint16_t> masks(n / 16, 0xffff);
   std::vector<std::uint16_t> below(n / 16, 0xffff);
   products[9] = std::numeric_limits<float>::quiet_NaN();
@@ -123,10 +212,6 @@ void test_columns(const std::string& level) {
   below[3] = 0x0ff0;
   kernels.clear_above(products.data(), products[12], n, below.data());
   for (std::size_t i = 0; i < n; ++i) {
-    CHECK_IN(sums[i] == before[i] + std::min<int>(column[i], 32767), level);
-    if (i < 9 || i > 11) {
-      CHECK_IN(products[i] == products_before[i] + -0.37F * static_cast<float>(column[i]), level);
-    }
     const bool may = i / 16 != 3 || (i % 16 >= 4 && i % 16 < 12);
     CHECK_IN((masks[i / 16] >> (i % 16) & 1) == (sums[i] >= 40000 ? 1 : 0), level);
     CHECK_IN((below[i / 16] >> (i % 16) & 1) == (may && !(products[i] > products[12]) ? 1 : 0), level);
@@ -142,8 +227,11 @@ int main() {
     test_random_pairs(name);
     test_each_entry(name);
     test_extremes(name);
-    test_tiles(name);
-    test_columns(name);
+    test_rows(name);
+    for (const std::size_t n : {16U, 64U, 128U, 240U, 256U, 592U}) {
+      for (const std::size_t count : {1U, 2U, 9U}) test_columns(name, n, count);
+    }
+    test_comparisons(name);
   }
   return test::result();
 }

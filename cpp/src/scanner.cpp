@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#include "scanner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "exact.hpp"
+#include "ranking.hpp"
+#include "rounding.hpp"
+#include "semcbir/histogram.hpp"
+
+namespace semcbir {
+namespace {
+
+/// Stands for shares of 1 where they are not known.
+constexpr std::uint16_t kAnyShare = 0xffff;
+constexpr std::size_t kColumnBytes = sizeof(std::uint16_t) * kBlockImages;
+
+}  // namespace
+
+Scanner::Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options,
+                 const Kernels& kernels)
+    : segments_(segments),
+      k_(options.k),
+      filtered_(options.epsilon < kEverything),
+      epsilon_(options.epsilon),
+      kernels_(kernels) {
+  if (!filtered_) return;
+  const double least = 1.0 - options.epsilon / 2.0;  // of the sum of minima, where proportions sum to 1
+  const double steps = static_cast<double>(kProportionSteps);
+  possible_ = static_cast<std::uint16_t>(std::max(0.0, std::ceil((least - 1.1 * kProportionsOff) * steps)));
+  certain_ = static_cast<std::size_t>(std::max(0.0, std::ceil((least + 1.1 * kProportionsOff) * steps)));
+}
+
+std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& query, float* least,
+                                     std::uint16_t* shares) {
+  const Screen& screen = *segments_[segment].screen;
+  const std::size_t n = screen.padded_blocks();
+  for (std::size_t b = 0; b < n; ++b) least[b] = screen.shortest[b] + query.length;
+  if (filtered_) std::fill(shares, shares + n, std::uint16_t{0});
+  std::vector<Common> common;
+  std::size_t i = 0;
+  for (std::size_t c = 0; c < screen.summaries.size() && i < query.rows.count;) {
+    const std::uint16_t label = query.rows.classes[i];
+    const std::uint16_t summary = screen.summaries[c].label;
+    if (summary == label) common.push_back({&screen.summaries[c], i});
+    c += summary <= label ? 1 : 0;
+    i += label <= summary ? 1 : 0;
+  }
+  columns_.clear();
+  values_.clear();
+  factors_.clear();
+  for (const Common& one : common) {
+    if (one.summary->entries != 0) {
+      add_entries(screen, one, query, least, shares);
+      continue;
+    }
+    columns_.push_back(&screen.norms[one.summary->first]);
+    factors_.push_back(-2.0F * query.norms[one.row] * screen.norm_step);
+    values_.push_back(query.shares[one.row]);
+  }
+  kernels_.add_products(least, columns_.data(), factors_.data(), columns_.size(), n);
+  if (filtered_) {
+    for (const std::uint16_t*& column : columns_)
+      column = &screen.shares[static_cast<std::size_t>(column - screen.norms.data())];
+    kernels_.add_minima(shares, columns_.data(), values_.data(), columns_.size(), n);
+  }
+  // Every class is rounded twice, to no more than this.
+  const double steps = 2.0 * 65535.0 * static_cast<double>(screen.norm_step);
+  double largest = static_cast<double>(query.length);
+  for (const float norm : query.norms) largest += steps * static_cast<double>(norm);
+  const double slack = relative_slack(query.rows.count);
+  for (std::size_t b = 0; b < n; ++b) {
+    const double length = std::fabs(static_cast<double>(screen.shortest[b]));
+    if (length < kLargestSquare)
+      least[b] = rounded_down(static_cast<double>(least[b]) - slack * (largest + length));
+    if (filtered_ && screen.unsure[b] != 0) shares[b] = kAnyShare;
+  }
+  std::stable_sort(common.begin(), common.end(),
+                   [&](const Common& a, const Common& b) { return query.norms[a.row] > query.norms[b.row]; });
+  return common;
+}
+
+void Scanner::add_entries(const Screen& screen, const Common& common, const ScreenQuery& query, float* least,
+                          std::uint16_t* shares) const {
+  const std::uint16_t p = query.shares[common.row];
+  const float factor = -2.0F * query.norms[common.row] * screen.norm_step;
+  const ScreenSummary& summary = *common.summary;
+  for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
+    const ScreenEntry& entry = screen.entries[e];
+    if (filtered_) {
+      std::uint16_t& share = shares[entry.block];
+      share = static_cast<std::uint16_t>(share + std::min(p, entry.largest_share));
+    }
+    least[entry.block] += factor * static_cast<float>(entry.largest_norm);
+  }
+}
+
+void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector<Common>& common,
+                      Visit& visit) const {
+  const Screen& screen = *segments_[segment].screen;
+  const std::uint8_t* memory = screen.blocks[number].memory.data();
+  visit.segment = segment;
+  visit.block = number;
+  visit.shared.clear();
+  for (const Common& one : common) {
+    const ScreenSummary& summary = *one.summary;
+    const ScreenPart* part = nullptr;
+    if (summary.entries == 0) {
+      part = &screen.parts[summary.first + number];
+      if (part->rows == 0) continue;
+    } else {
+      const ScreenEntry* first = &screen.entries[summary.first];
+      const ScreenEntry* last = first + summary.entries;
+      const ScreenEntry* entry = std::lower_bound(
+          first, last, number, [](const ScreenEntry& e, std::size_t block) { return e.block < block; });
+      if (entry == last || entry->block != number) continue;
+      part = &entry->part;
+    }
+    visit.shared.push_back({{memory, *part}, one.row, part->largest_scale});
+  }
+  if (!filtered_) fetch_norms(visit);
+  for (const Shared& s : visit.shared) {
+    if (filtered_) prefetch(s.part.shares(), s.part.has_columns() ? kColumnBytes : kLine);
+  }
+}
+
+void Scanner::scan(const Visit& visit, bool far, const ScreenQuery& query, Wanted wanted, SharedBound& bound,
+                   Found& found) {
+  if (!passing(visit, query, wanted, found) || far) return;
+  if (!estimate(visit, query, bound.get())) return;
+  refine(visit, query, bound);
+  collect(visit, query, bound, found);
+}
+
+/// Sums the smaller of the two shares over the classes that query and block share, for each image.
+void Scanner::sum_shares(const Visit& visit, const ScreenQuery& query, std::uint16_t* sums) {
+  columns_.clear();
+  values_.clear();
+  for (const Shared& s : visit.shared) {
+    const std::uint16_t p = query.shares[s.row];
+    if (s.part.has_columns()) {
+      columns_.push_back(s.part.shares());
+      values_.push_back(p);
+      continue;
+    }
+    const std::uint8_t* places = s.part.places();
+    for (std::size_t r = 0; r < s.part.rows(); ++r) {
+      std::uint16_t& sum = sums[places[r]];
+      sum = static_cast<std::uint16_t>(sum + std::min(s.part.shares()[r], p));
+    }
+  }
+  kernels_.add_minima(sums, columns_.data(), values_.data(), columns_.size(), kBlockImages);
+}
+
+/// Finds the images of the block that are wanted; false if there are none.
+bool Scanner::passing(const Visit& visit, const ScreenQuery& query, Wanted wanted, Found& found) {
+  const ScreenedSegment& segment = segments_[visit.segment];
+  std::memcpy(alive_.masks, &segment.live[visit.block * kMasks], sizeof(alive_.masks));
+  if (!filtered_) return alive_.any();
+  const ScreenBlock& block = this->block(visit);
+  std::uint16_t sums[kBlockImages] = {};
+  sum_shares(visit, query, sums);
+  Alive may{};
+  Alive does{};
+  kernels_.at_least(sums, possible_, kBlockImages, may.masks);
+  const std::size_t certain = certain_ + visit.shared.size();
+  if (certain <= 0xffff)
+    kernels_.at_least(sums, static_cast<std::uint16_t>(certain), kBlockImages, does.masks);
+  Alive ask{};
+  for (std::size_t m = 0; m < kMasks; ++m) {
+    const std::uint16_t unsure = block.unsure[m];
+    ask.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & ((may.masks[m] & ~does.masks[m]) | unsure));
+    does.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & does.masks[m] & ~unsure);
+  }
+  const Screen& screen = *segment.screen;
+  ask.for_each([&](std::size_t place) {
+    const std::uint32_t image = screen.order[block.first + place];
+    const double h = histogram_distance(query.rows, image_rows(*segment.view, image, screen.dim));
+    if (h <= epsilon_) does.masks[place / kMaskBits] |= bit(place);
+  });
+  if (wanted == Wanted::kept) {
+    found.kept += does.count();
+    alive_ = does;
+  } else {
+    for (std::size_t m = 0; m < kMasks; ++m) {
+      alive_.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & ~does.masks[m]);
+    }
+  }
+  return alive_.any();
+}
+
+/// Has memory fetch what `estimate` reads, and which images have the classes.
+void Scanner::fetch_norms(const Visit& visit) const {
+  prefetch(block(visit).lengths(), sizeof(float) * kBlockImages);
+  for (const Shared& s : visit.shared) {
+    prefetch(s.part.norms(), s.part.has_columns() ? kColumnBytes + kLine : kLine);
+  }
+}
+
+/// Bounds all distances by norms: |q|^2 + |x|^2 - 2 sum of |q_c| |x_c|. False if no image is left.
+bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound) {
+  if (filtered_) fetch_norms(visit);
+  const float* lengths = block(visit).lengths();
+  for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = lengths[i] + query.length;
+  columns_.clear();
+  factors_.clear();
+  for (const Shared& s : visit.shared) {
+    const float factor = -2.0F * query.norms[s.row] * screen(visit).norm_step;
+    if (s.part.has_columns()) {
+      columns_.push_back(s.part.norms());
+      factors_.push_back(factor);
+      continue;
+    }
+    for (std::size_t r = 0; r < s.part.rows(); ++r) {
+      least_[s.part.places()[r]] += factor * static_cast<float>(s.part.norms()[r]);
+    }
+  }
+  kernels_.add_products(least_, columns_.data(), factors_.data(), columns_.size(), kBlockImages);
+  kernels_.clear_above(least_, bound, kBlockImages, alive_.masks);
+  return alive_.any();
+}
+
+/// Replaces norms by products of entries, class by class, while images are left.
+void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound) {
+  const Screen& screen = this->screen(visit);
+  for (const Shared& s : visit.shared) {
+    const PartView& part = s.part;
+    const ScreenRow row{&query.entries[s.row * screen.width], 128 * query.sums[s.row],
+                        -2.0F * query.scales[s.row], -2.0F * query.offs[s.row],
+                        2.0F * query.norms[s.row] * screen.norm_step};
+    const float most = bound.get();
+    if (part.has_columns()) {
+      const ScreenRows rows{part.entries(), screen.width,  part.scales(),
+                            part.present(), part.before(), part.norms()};
+      kernels_.add_row_terms(rows, row, most, alive_.masks, least_);
+    } else {
+      add_few(part, screen.width, row, most);
+    }
+    if (!alive_.any()) return;
+  }
+}
+
+/// Kernels::add_row_terms for a class without columns.
+void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& row, float most) {
+  std::uint8_t numbers[kFewestForColumn] = {};
+  std::size_t count = 0;
+  for (std::size_t r = 0; r < part.rows(); ++r) {
+    if (alive_.has(part.places()[r])) numbers[count++] = static_cast<std::uint8_t>(r);
+  }
+  std::int32_t products[kFewestForColumn];
+  kernels_.row_products(part.entries(), width, numbers, count, row.entries, products);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t r = numbers[i];
+    const std::size_t place = part.places()[r];
+    const float term = static_cast<float>(products[i] - row.sum) * row.product + row.off;
+    least_[place] += term * part.scales()[r] + row.norm * static_cast<float>(part.norms()[r]);
+    if (least_[place] > most) alive_.clear(place);
+  }
+}
+
+/// Notes the images that are left, and lowers the bound.
+void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const {
+  const ScreenBlock& block = this->block(visit);
+  double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
+  for (const Shared& s : visit.shared) {
+    slack += 4.0 * static_cast<double>(query.offs[s.row]) * static_cast<double>(s.largest_scale);
+  }
+  const std::uint32_t* order = &screen(visit).order[block.first];
+  alive_.for_each([&](std::size_t place) {
+    const float least = least_[place];
+    if (least > bound.get()) return;
+    found.possible.push_back({least, static_cast<std::uint32_t>(visit.segment), order[place]});
+    if (!std::isfinite(least)) return;
+    const float most = rounded_up(static_cast<double>(least) + slack);
+    if (found.bounds.size() < k_) {
+      found.bounds.push_back(most);
+      std::push_heap(found.bounds.begin(), found.bounds.end());
+    } else if (most < found.bounds.front()) {
+      std::pop_heap(found.bounds.begin(), found.bounds.end());
+      found.bounds.back() = most;
+      std::push_heap(found.bounds.begin(), found.bounds.end());
+    } else {
+      return;
+    }
+    if (found.bounds.size() == k_) bound.lower(found.bounds.front());
+  });
+}
+
+}  // namespace semcbir
