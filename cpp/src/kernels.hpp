@@ -26,6 +26,7 @@ struct ScreenRow {
   float product;
   float off;
   float norm;
+  float spread;
 };
 
 /// What is written once per instruction set.
@@ -41,9 +42,10 @@ struct Kernels {
 
   /// least[i] += ((p - query.sum) * query.product + query.off) * scale + query.norm * norm for the images i
   /// whose bit i % 16 of alive[i / 16] is set and that have a row; p is the row's product with the query.
-  /// Clears the bits of those whose least[i] is then above `most`; NaN is not.
+  /// Adds query.spread * scale to their spread[i], and clears the bits of those whose least[i] is then above
+  /// `most`; NaN is not.
   void (*add_row_terms)(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                        float* least);
+                        float* least, float* spread);
 
   /// sums[i] += min(columns[c][i], values[c]) for each c < count; n a multiple of 16. The sums stay below
   /// 2^16.

@@ -48,8 +48,8 @@ struct Avx2Screen {
   }
 
   static void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                            float* least) {
-    semcbir::add_row_terms(rows, query, most, alive, least, row_products);
+                            float* least, float* spread) {
+    semcbir::add_row_terms(rows, query, most, alive, least, spread, row_products);
   }
 
   /// add_minima for `Width` times 16 of the sums, which stay in registers.

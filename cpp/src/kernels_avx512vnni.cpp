@@ -40,7 +40,7 @@ void row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_
 }
 
 void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                   float* least) {
+                   float* least, float* spread) {
   // Branches would be guessed wrong as often as not: an image takes part or does not.
   const __m256i wanted = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(alive)),
                                           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.present)));
@@ -79,6 +79,10 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
     const __m512 before = _mm512_loadu_ps(out);
     const __m512 after = _mm512_mask_add_ps(before, both, before, change);
     _mm512_storeu_ps(out, after);
+    float* widths = spread + m * kMaskBits;
+    const __m512 wider = _mm512_mul_ps(scales, _mm512_set1_ps(query.spread));
+    const __m512 width = _mm512_loadu_ps(widths);
+    _mm512_storeu_ps(widths, _mm512_mask_add_ps(width, both, width, wider));
     const __mmask16 above = _mm512_mask_cmp_ps_mask(both, after, _mm512_set1_ps(most), _CMP_GT_OQ);
     alive[m] = static_cast<std::uint16_t>(alive[m] & ~above);
   }

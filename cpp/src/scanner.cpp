@@ -121,7 +121,7 @@ void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector
       if (entry == last || entry->block != number) continue;
       part = &entry->part;
     }
-    visit.shared.push_back({{memory, *part}, one.row, part->largest_scale});
+    visit.shared.push_back({{memory, *part}, one.row});
   }
   if (!filtered_) fetch_norms(visit);
   for (const Shared& s : visit.shared) {
@@ -228,16 +228,20 @@ bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound
 /// Replaces norms by products of entries, class by class, while images are left.
 void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound) {
   const Screen& screen = this->screen(visit);
+  std::fill(spread_, spread_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
     const PartView& part = s.part;
-    const ScreenRow row{&query.entries[s.row * screen.width], 128 * query.sums[s.row],
-                        -2.0F * query.scales[s.row], -2.0F * query.offs[s.row],
-                        2.0F * query.norms[s.row] * screen.norm_step};
+    const ScreenRow row{&query.entries[s.row * screen.width],
+                        128 * query.sums[s.row],
+                        -2.0F * query.scales[s.row],
+                        -2.0F * query.offs[s.row],
+                        2.0F * query.norms[s.row] * screen.norm_step,
+                        4.0F * query.offs[s.row]};
     const float most = bound.get();
     if (part.has_columns()) {
       const ScreenRows rows{part.entries(), screen.width,  part.scales(),
                             part.present(), part.before(), part.norms()};
-      kernels_.add_row_terms(rows, row, most, alive_.masks, least_);
+      kernels_.add_row_terms(rows, row, most, alive_.masks, least_, spread_);
     } else {
       add_few(part, screen.width, row, most);
     }
@@ -259,6 +263,7 @@ void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& 
     const std::size_t place = part.places()[r];
     const float term = static_cast<float>(products[i] - row.sum) * row.product + row.off;
     least_[place] += term * part.scales()[r] + row.norm * static_cast<float>(part.norms()[r]);
+    spread_[place] += row.spread * part.scales()[r];
     if (least_[place] > most) alive_.clear(place);
   }
 }
@@ -266,17 +271,18 @@ void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& 
 /// Notes the images that are left, and lowers the bound.
 void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const {
   const ScreenBlock& block = this->block(visit);
-  double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
-  for (const Shared& s : visit.shared) {
-    slack += 4.0 * static_cast<double>(query.offs[s.row]) * static_cast<double>(s.largest_scale);
-  }
-  const std::uint32_t* order = &screen(visit).order[block.first];
+  const double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
+  // Sums of so many floats are off by less.
+  const double spread = 1.0 + 1e-6 * static_cast<double>(visit.shared.size() + 2);
+  const auto segment = static_cast<std::uint32_t>(visit.segment);
+  const auto first = static_cast<std::uint32_t>(block.first);
   alive_.for_each([&](std::size_t place) {
     const float least = least_[place];
     if (least > bound.get()) return;
-    found.possible.push_back({least, static_cast<std::uint32_t>(visit.segment), order[place]});
+    found.possible.push_back({least, segment, first + static_cast<std::uint32_t>(place)});
     if (!std::isfinite(least)) return;
-    const float most = rounded_up(static_cast<double>(least) + slack);
+    const float most =
+        rounded_up(static_cast<double>(least) + spread * static_cast<double>(spread_[place]) + slack);
     if (found.bounds.size() < k_) {
       found.bounds.push_back(most);
       std::push_heap(found.bounds.begin(), found.bounds.end());

@@ -20,7 +20,7 @@ namespace semcbir {
 struct Possible {
   float least;
   std::uint32_t segment;
-  std::uint32_t image;
+  std::uint32_t at;  ///< in the screen's order
 };
 
 /// What one query has found in one shard.
@@ -56,7 +56,6 @@ struct Common {
 struct Shared {
   PartView part;
   std::size_t row;  ///< of the query
-  float largest_scale;
 };
 
 /// A block that a query is to be compared with, and the classes that they share.
@@ -111,6 +110,7 @@ class Scanner {
   const Kernels& kernels_;
   Alive alive_{};
   float least_[kBlockImages];
+  float spread_[kBlockImages];  // how far bounds from above are above these
   // Reused, so that blocks cost no allocations.
   std::vector<const std::uint16_t*> columns_;
   std::vector<std::uint16_t> values_;

@@ -143,7 +143,6 @@ class Builder {
       }
       c.largest_share = std::max(c.largest_share, share);
       c.largest_norm = std::max(c.largest_norm, norm);
-      c.part.largest_scale = std::max(c.part.largest_scale, scale);
     }
   }
 

@@ -41,7 +41,6 @@ class AlignedBytes {
 /// Where a class's columns and rows are in a block's memory.
 struct ScreenPart {
   std::size_t offset = 0;
-  float largest_scale = 0;
   std::uint16_t rows = 0;  ///< 0: the block lacks the class
 };
 

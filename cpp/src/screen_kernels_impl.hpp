@@ -23,8 +23,8 @@ void plain_row_products(const std::uint8_t* rows, std::size_t width, const std::
 }
 
 void plain_add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                         float* least) {
-  add_row_terms(rows, query, most, alive, least, plain_row_products);
+                         float* least, float* spread) {
+  add_row_terms(rows, query, most, alive, least, spread, plain_row_products);
 }
 
 void plain_add_minima(std::uint16_t* sums, const std::uint16_t* const* columns, const std::uint16_t* values,

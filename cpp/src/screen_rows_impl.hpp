@@ -35,7 +35,7 @@ void find_rows(const ScreenRows& rows, const std::uint16_t* alive, FoundRows& fo
 /// Kernels::add_row_terms, given Kernels::row_products.
 template <class Products>
 void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                   float* least, const Products& row_products) {
+                   float* least, float* spread, const Products& row_products) {
   FoundRows found;
   find_rows(rows, alive, found);
   std::int32_t products[kBlockImages];
@@ -45,6 +45,7 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
     const float term = static_cast<float>(products[i] - query.sum) * query.product + query.off;
     const auto norm = static_cast<float>(std::int32_t{rows.norms[place]});
     least[place] += term * rows.scales[found.numbers[i]] + query.norm * norm;
+    spread[place] += query.spread * rows.scales[found.numbers[i]];
     const auto out = static_cast<unsigned>(least[place] > most);
     alive[place / kMaskBits] =
         static_cast<std::uint16_t>(alive[place / kMaskBits] & ~(out << place % kMaskBits));

@@ -30,7 +30,7 @@ constexpr std::size_t kQueriesAtOnce = 256;
 constexpr std::size_t kTasksPerThread = 4;
 constexpr std::size_t kFewestBlocksPerShard = 16;
 // A group's queries first look at that many blocks each, those likeliest to hold their neighbours.
-constexpr std::size_t kSeeds = 3;
+constexpr std::size_t kSeeds = 12;
 // Bytes of an image's rows that are asked for ahead; memory goes on by itself after that.
 constexpr std::size_t kMostPrefetched = 4096;
 
@@ -232,10 +232,11 @@ class ScreenedSearch {
       if (i + 2 < possible.size()) prefetch_offsets(possible[i + 2]);
       if (i + 1 < possible.size()) prefetch_rows(possible[i + 1]);
       const SignatureView& view = *segments_[p.segment].view;
-      const ImageRows image = image_rows(view, p.image, dim_);
+      const std::size_t number = image_of(p);
+      const ImageRows image = image_rows(view, number, dim_);
       const double squared = nan_to_infinity(kernels_.squared_distance(queries_[q].rows, image, dim_));
       if (full && squared > heap.front().squared) continue;
-      const Candidate candidate{wanted == Wanted::penalized, squared, view.ids[p.image],
+      const Candidate candidate{wanted == Wanted::penalized, squared, view.ids[number],
                                 nan_to_infinity(histogram_distance(queries_[q].rows, image))};
       if (full && !(candidate < heap.front())) continue;
       if (full) {
@@ -252,12 +253,14 @@ class ScreenedSearch {
     return kept;
   }
 
+  std::size_t image_of(const Possible& p) const { return segments_[p.segment].screen->order[p.at]; }
+
   void prefetch_offsets(const Possible& p) const {
-    prefetch(&segments_[p.segment].view->offsets[p.image], sizeof(std::int64_t));
+    prefetch(&segments_[p.segment].view->offsets[image_of(p)], sizeof(std::int64_t));
   }
 
   void prefetch_rows(const Possible& p) const {
-    const ImageRows image = image_rows(*segments_[p.segment].view, p.image, dim_);
+    const ImageRows image = image_rows(*segments_[p.segment].view, image_of(p), dim_);
     prefetch(image.classes, sizeof(std::uint16_t) * image.count);
     prefetch(image.proportions, sizeof(float) * image.count);
     prefetch(image.centroids, std::min(kMostPrefetched, sizeof(float) * image.count * dim_));

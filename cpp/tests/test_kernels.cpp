@@ -132,6 +132,8 @@ void test_rows(const std::string& level) {
         least[8] = -std::numeric_limits<float>::infinity();
         std::vector<std::uint16_t> expected_alive = alive;
         std::vector<float> expected = least;
+        std::vector<float> spread(256, 0.5F);
+        std::vector<float> expected_spread = spread;
         const float most = least[0];
         std::size_t row = 0;
         for (std::size_t place = 0; place < 256; ++place) {
@@ -139,6 +141,7 @@ void test_rows(const std::string& level) {
           if ((alive[place / 16] >> place % 16 & 1) != 0) {
             const float term = static_cast<float>(rows.product(row) - 128 * 7) * -0.3F + -0.7F;
             expected[place] += term * rows.scales[row] + 0.01F * static_cast<float>(rows.norms[place]);
+            expected_spread[place] += 0.02F * rows.scales[row];
             if (expected[place] > most) {
               expected_alive[place / 16] =
                   static_cast<std::uint16_t>(expected_alive[place / 16] & ~(1U << place % 16));
@@ -148,9 +151,10 @@ void test_rows(const std::string& level) {
         }
         kernels.add_row_terms({rows.entries.data(), width, rows.scales.data(), rows.present.data(),
                                rows.before.data(), rows.norms.data()},
-                              {rows.query.data(), 128 * 7, -0.3F, -0.7F, 0.01F}, most, alive.data(),
-                              least.data());
+                              {rows.query.data(), 128 * 7, -0.3F, -0.7F, 0.01F, 0.02F}, most, alive.data(),
+                              least.data(), spread.data());
         CHECK_IN(alive == expected_alive, level);
+        CHECK_IN(spread == expected_spread, level);
         for (std::size_t place = 0; place < 256; ++place) {
           CHECK_IN(least[place] == expected[place] || (place == 7 && std::isnan(least[place])), level);
         }
