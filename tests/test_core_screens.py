@@ -170,3 +170,44 @@ def test_screens_take_less_than_the_signatures(n_classes: int):
     names = ("offsets", "classes", "proportions", "centroids", "ids")
     held = sum(getattr(images, name).nbytes for name in names)
     assert searcher.screen_bytes < 0.6 * held
+
+
+def test_searchers_of_the_same_rows_share_screens():
+    images, more = make_columns(1, 600, 11, 8), make_columns(2, 40, 11, 8)
+    queries = joined(make_columns(3, 8, 11, 8), images.part(0, 4))
+    first = _core.Searcher([images.segment], 8)
+    first.search(*queries.query, 20, 0.9, False, 1, True)
+    fewer = with_removed(images, 3)  # the same rows
+    segments = [fewer.segment, more.segment]
+    second = _core.Searcher(segments, 8, [first.screens[0], None])
+    assert second.screen_bytes == first.screen_bytes > 0
+    del first
+    expected = _core.Searcher(segments, 8).search(*queries.query, 20, 0.9, False, 1, False)
+    for found in (second.search(*queries.query, 20, 0.9, False, 2, True) for _ in range(2)):
+        for name, a, b in zip(COLUMNS, found, expected, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    again = _core.Searcher(segments, 8, second.screens)
+    assert again.screen_bytes == second.screen_bytes
+
+
+def test_what_was_asked_of_a_segment_is_remembered():
+    images, more = make_columns(1, 3000, 11, 8), make_columns(2, 40, 11, 8)
+    queries = make_columns(3, 40, 11, 8)
+    first = _core.Searcher([images.segment], 8)
+    first.search(*queries.query, 20, 0.9, False, 1)
+    second = _core.Searcher([images.segment, more.segment], 8, [*first.screens, None])
+    before = second.screen_bytes
+    second.search(*queries.part(0, 1).query, 20, 0.9, False, 1)
+    assert second.screen_bytes > before  # of the new segment alone, as it is small
+
+
+def test_screens_of_other_segments_are_refused():
+    images = make_columns(1, 20, 11, 8)
+    screens = _core.Searcher([images.segment], 8).screens
+    for segment, dim in ((images.part(0, 19), 8), (make_columns(1, 20, 11, 9), 9)):
+        with pytest.raises(ValueError, match=r"^screens: expected that of (19|20) images with dim [89]"):
+            _core.Searcher([segment.segment], dim, screens)
+    with pytest.raises(ValueError, match="screens: expected one for each of 1 segments, got 2"):
+        _core.Searcher([images.segment], 8, [*screens, None])
+    with pytest.raises(TypeError):
+        _core.SegmentScreen()

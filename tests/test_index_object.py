@@ -217,3 +217,23 @@ def test_open_files_are_no_images(photo_folder: Path, tiny_model: Path):
             with pytest.raises(TypeError, match=r"query: .* got an open file; pass what its read\(\) gives"):
                 search(query, index)
         assert search(file.read(), index)[0].path == photo
+
+
+def test_what_searches_know_of_a_segment_outlives_changes(index: Index, photo_folder: Path):
+    def ask(screened: bool) -> list[np.ndarray]:
+        columns = (query.offsets, query.classes, query.proportions, query.centroids)
+        return list(index.searcher()._core.search(*columns, 5, None, False, 1, screened))
+
+    query = index.signatures(ids=[3, 4])
+    ask(screened=True)
+    built = index.searcher()._core.screen_bytes
+    assert built > 0
+    (photo_folder / "new.jpg").write_bytes((photo_folder / "town" / "0.jpg").read_bytes())
+    index.refresh()
+    index.remove(4)
+    assert (len(index), index.searcher()._core.screen_bytes) == (12, built)
+    for found, expected in zip(ask(screened=True), ask(screened=False), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert index.searcher()._core.screen_bytes > built
+    index.compact()  # into a segment that is new
+    assert index.searcher()._core.screen_bytes == 0

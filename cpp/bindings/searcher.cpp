@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,12 +25,26 @@ namespace py = pybind11;
 
 namespace {
 
+/// What the core knows of a segment, for other searchers.
+struct PySegmentScreen {
+  std::shared_ptr<semcbir::SegmentScreen> core;
+};
+
+/// By segment; None: nothing is known.
+using Screens = std::vector<std::optional<PySegmentScreen>>;
+
+std::vector<std::shared_ptr<semcbir::SegmentScreen>> known(const Screens& screens) {
+  std::vector<std::shared_ptr<semcbir::SegmentScreen>> found;
+  for (const auto& screen : screens) found.push_back(screen ? screen->core : nullptr);
+  return found;
+}
+
 /// The core's searcher and the arrays that it reads.
 class PySearcher {
  public:
   // A tuple, since another thread may change a list while it is read.
-  PySearcher(const py::list& segments, py::ssize_t dim)
-      : arrays_(), core_(own_segments(py::tuple(segments), dim)) {}
+  PySearcher(const py::list& segments, py::ssize_t dim, const std::optional<Screens>& screens)
+      : arrays_(), core_(own_segments(py::tuple(segments), dim, screens.value_or(Screens()))) {}
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
@@ -58,19 +73,24 @@ class PySearcher {
     return *screened ? semcbir::Screening::always : semcbir::Screening::never;
   }
 
+  std::vector<PySegmentScreen> screens() const {
+    std::vector<PySegmentScreen> found;
+    for (const auto& screen : core_.screens()) found.push_back({screen});
+    return found;
+  }
   std::size_t screen_bytes() const { return core_.screen_bytes(); }
   py::ssize_t dim() const { return static_cast<py::ssize_t>(core_.dim()); }
   std::size_t size() const { return core_.size(); }
 
  private:
-  semcbir::Searcher own_segments(const py::tuple& segments, py::ssize_t dim) {
+  semcbir::Searcher own_segments(const py::tuple& segments, py::ssize_t dim, const Screens& screens) {
     if (dim < 1) throw py::value_error("dim: expected at least 1, got " + std::to_string(dim));
     std::vector<semcbir::SignatureView> views;
     for (std::size_t i = 0; i < segments.size(); ++i) {
       const std::string prefix = "segment " + std::to_string(i) + ": ";
       views.push_back(own_segment(segments[i], dim, prefix));
     }
-    return {std::move(views), static_cast<std::size_t>(dim)};
+    return {std::move(views), static_cast<std::size_t>(dim), known(screens)};
   }
 
   semcbir::SignatureView own_segment(py::handle segment, py::ssize_t dim, const std::string& prefix) {
@@ -97,11 +117,15 @@ class PySearcher {
 }  // namespace
 
 void register_searcher(py::module_& m) {
+  py::class_<PySegmentScreen>(
+      m, "SegmentScreen", py::is_final(),
+      "What a Searcher knows of a segment; another one of the same rows may share it.");
   py::class_<PySearcher>(
       m, "Searcher", py::is_final(),
       "Exact search over segments (offsets, classes, proportions, centroids, ids), which are not\n"
       "copied. A negative id marks a removed image.")
-      .def(py::init<const py::list&, py::ssize_t>(), py::arg("segments"), py::arg("dim"))
+      .def(py::init<const py::list&, py::ssize_t, const std::optional<Screens>&>(), py::arg("segments"),
+           py::arg("dim"), py::arg("screens") = py::none())
       .def("__len__", &PySearcher::size, "Number of images that are not removed.")
       .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
       .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
@@ -109,6 +133,8 @@ void register_searcher(py::module_& m) {
            py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
            "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
            "screened: with narrow copies, which are built first; None: once that pays.")
+      .def_property_readonly("screens", &PySearcher::screens,
+                             "Of each segment, for searchers over the same rows.")
       .def_property_readonly("screen_bytes", &PySearcher::screen_bytes,
                              "Bytes of the narrow copies, 0 before they are built.");
 }

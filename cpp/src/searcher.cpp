@@ -19,6 +19,7 @@
 #include "screen.hpp"
 #include "screen_query.hpp"
 #include "screened_search.hpp"
+#include "segment_screen.hpp"
 #include "semcbir/histogram.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/parallel.hpp"
@@ -201,74 +202,88 @@ class Search {
 }  // namespace
 
 /// The screens of a searcher's segments, which the first search that they pay for builds.
-///
-/// A thread that finds another one building them does without: there is no lock that a forked child could
-/// inherit while it is held.
 class Searcher::Screens {
  public:
-  /// The screened segments, or null where a search for so many queries should do without.
-  const std::vector<ScreenedSegment>* get(const std::vector<SignatureView>& segments, std::size_t dim,
-                                          std::size_t queries, const SearchOptions& options,
-                                          Interruption& interruption) {
-    const Built* built = built_.load(std::memory_order_acquire);
-    if (built == nullptr) {
-      const std::size_t asked = asked_.fetch_add(queries, std::memory_order_relaxed) + queries;
-      if (options.screening == Screening::automatic && asked < kQueriesThatPay) return nullptr;
-      if (building_.exchange(true)) return nullptr;
-      try {
-        auto made = std::make_unique<Built>(segments, dim, options.threads, interruption);
-        owned_ = std::move(made);
-        built = owned_.get();
-        built_.store(built, std::memory_order_release);
-      } catch (...) {
-        building_.store(false);
-        throw;
-      }
+  explicit Screens(std::vector<std::shared_ptr<SegmentScreen>> segments) : segments_(std::move(segments)) {}
+
+  const std::vector<std::shared_ptr<SegmentScreen>>& segments() const { return segments_; }
+
+  /// The screened segments, or null where a search for so many queries should do without. A thread that finds
+  /// another one at work on them does without.
+  const std::vector<ScreenedSegment>* get(const std::vector<SignatureView>& views, std::size_t queries,
+                                          const SearchOptions& options, Interruption& interruption) {
+    std::size_t asked = 0;
+    for (const auto& segment : segments_) asked = std::max(asked, segment->add_queries(queries));
+    const Ready* ready = ready_.load(std::memory_order_acquire);
+    if (ready != nullptr) return &ready->screened;
+    if (options.screening == Screening::automatic && asked < kQueriesThatPay) return nullptr;
+    for (std::size_t s = 0; s < views.size(); ++s) {
+      if (segments_[s]->build(views[s], options.threads, interruption) == nullptr) return nullptr;
     }
-    return &built->screened;
+    if (preparing_.exchange(true)) return nullptr;
+    try {
+      owned_ = std::make_unique<const Ready>(views, segments_);
+    } catch (...) {
+      preparing_.store(false);
+      throw;
+    }
+    ready_.store(owned_.get(), std::memory_order_release);
+    return &owned_->screened;
   }
 
   std::size_t bytes() const {
-    const Built* built = built_.load(std::memory_order_acquire);
     std::size_t sum = 0;
-    if (built == nullptr) return 0;
-    for (const Screen& screen : built->screens) sum += screen.bytes();
+    for (const auto& segment : segments_) sum += segment->bytes();
     return sum;
   }
 
  private:
-  struct Built {
-    Built(const std::vector<SignatureView>& segments, std::size_t dim, int threads,
-          Interruption& interruption) {
-      for (const SignatureView& segment : segments) {
-        screens.push_back(build_screen(segment, dim, threads, interruption));
-        live.push_back(live_masks(segment, screens.back()));
-      }
-      for (std::size_t s = 0; s < segments.size(); ++s) {
-        screened.push_back({&segments[s], &screens[s], live[s].data()});
+  struct Ready {
+    Ready(const std::vector<SignatureView>& views,
+          const std::vector<std::shared_ptr<SegmentScreen>>& segments) {
+      for (std::size_t s = 0; s < views.size(); ++s)
+        live.push_back(live_masks(views[s], *segments[s]->get()));
+      for (std::size_t s = 0; s < views.size(); ++s) {
+        screened.push_back({&views[s], segments[s]->get(), live[s].data()});
       }
     }
-    std::vector<Screen> screens;
     std::vector<std::vector<std::uint16_t>> live;
     std::vector<ScreenedSegment> screened;
   };
 
-  std::atomic<std::size_t> asked_{0};
-  std::atomic<bool> building_{false};
-  std::unique_ptr<const Built> owned_;
-  std::atomic<const Built*> built_{nullptr};
+  const std::vector<std::shared_ptr<SegmentScreen>> segments_;
+  std::atomic<bool> preparing_{false};
+  std::unique_ptr<const Ready> owned_;
+  std::atomic<const Ready*> ready_{nullptr};
 };
 
-Searcher::Searcher(std::vector<SignatureView> segments, std::size_t dim)
-    : segments_(std::move(segments)), dim_(dim), screens_(std::make_unique<Screens>()) {
+Searcher::Searcher(std::vector<SignatureView> segments, std::size_t dim,
+                   std::vector<std::shared_ptr<SegmentScreen>> screens)
+    : segments_(std::move(segments)), dim_(dim) {
   if (dim < 1) throw std::invalid_argument("dim: expected at least 1, got 0");
-  for (const SignatureView& segment : segments_) {
+  if (screens.empty()) screens.resize(segments_.size());
+  if (screens.size() != segments_.size()) {
+    throw std::invalid_argument("screens: expected one for each of " + std::to_string(segments_.size()) +
+                                " segments, got " + std::to_string(screens.size()));
+  }
+  for (std::size_t s = 0; s < segments_.size(); ++s) {
+    const SignatureView& segment = segments_[s];
+    if (screens[s] == nullptr) screens[s] = std::make_shared<SegmentScreen>(segment.images, dim);
+    if (screens[s]->images() != segment.images || screens[s]->dim() != dim) {
+      throw std::invalid_argument(
+          "screens: expected that of " + std::to_string(segment.images) + " images with dim " +
+          std::to_string(dim) + " for segment " + std::to_string(s) + ", got that of " +
+          std::to_string(screens[s]->images()) + " with dim " + std::to_string(screens[s]->dim()));
+    }
     images_ += segment.images;
     largest_segment_ = std::max(largest_segment_, segment.images);
     size_ += static_cast<std::size_t>(
         std::count_if(segment.ids, segment.ids + segment.images, [](std::int64_t id) { return id >= 0; }));
   }
+  screens_ = std::make_unique<Screens>(std::move(screens));
 }
+
+const std::vector<std::shared_ptr<SegmentScreen>>& Searcher::screens() const { return screens_->segments(); }
 
 Searcher::Searcher(Searcher&&) noexcept = default;
 Searcher::~Searcher() = default;
@@ -287,7 +302,7 @@ void Searcher::search(const SignatureView& queries, const SearchOptions& options
   std::vector<ImageRows> rows;
   const std::vector<ScreenedSegment>* screens = nullptr;
   if (worth_screening(options)) {
-    screens = screens_->get(segments_, dim_, queries.images, options, interruption);
+    screens = screens_->get(segments_, queries.images, options, interruption);
   }
   for (std::size_t q = 0; q < queries.images; ++q) {
     const ImageRows query = image_rows(queries, q, dim_);

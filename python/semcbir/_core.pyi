@@ -119,20 +119,37 @@ def blend(
 class _pybind11_type(type): ...  # noqa: N801 (the metaclass of every class of pybind11)
 
 @final
+class SegmentScreen(metaclass=_pybind11_type):
+    """What a Searcher knows of a segment beside its signatures; another one of the same rows may share it."""
+
+    def __init__(self, /, *args: object, **kwargs: object) -> None:
+        """Raise TypeError: only a Searcher makes them."""
+
+@final
 class Searcher(metaclass=_pybind11_type):
     """Exact search over segments, whose arrays are not copied but kept alive.
 
     A segment is (offsets, classes, proportions, centroids (rows, dim), ids (images,)). A negative id marks a
-    removed image, which is never found and never counted.
+    removed image, which is never found and never counted. ``screens`` are, for each segment, None or what
+    another Searcher of a segment with the same rows has in ``screens``; ids may differ.
     """
 
-    def __init__(self, segments: list[tuple[_Ints, _Words, _Floats, _Floats, _Ints]], dim: int) -> None: ...
+    def __init__(
+        self,
+        segments: list[tuple[_Ints, _Words, _Floats, _Floats, _Ints]],
+        dim: int,
+        screens: list[SegmentScreen | None] | None = None,
+    ) -> None: ...
     def __len__(self) -> int:
         """Return the number of images that are not removed."""
 
     @property
     def dim(self) -> int:
         """D, the length of a centroid."""
+
+    @property
+    def screens(self) -> list[SegmentScreen]:
+        """What is known of each segment (docs/search.md), for searchers over the same rows."""
 
     @property
     def screen_bytes(self) -> int:

@@ -73,17 +73,24 @@ class Searcher:
         batches: Sequence[Signatures],
         ids: Sequence[npt.NDArray[np.int64]],
         before: Callable[[], None],
+        screens: Sequence[_core.SegmentScreen | None],
     ) -> Searcher:
         """Search stored segments under ``ids``, in which -1 marks an image that was removed.
 
         ``before`` is called before each search; it raises if the mapped values cannot be read any more.
+        ``screens`` are those of earlier searchers of the same segments, None where there was none.
         """
         searcher = cls.__new__(cls)
-        searcher._setup(batches, ids)
+        searcher._setup(batches, ids, screens)
         searcher._before = before
         return searcher
 
-    def _setup(self, batches: Sequence[Signatures], ids: Sequence[npt.NDArray[np.int64]]) -> None:
+    def _setup(
+        self,
+        batches: Sequence[Signatures],
+        ids: Sequence[npt.NDArray[np.int64]],
+        screens: Sequence[_core.SegmentScreen | None] | None = None,
+    ) -> None:
         first = batches[0]
         self.n_classes, self.dim, self.recipe = first.n_classes, first.dim, first.recipe
         self.whole = first.whole
@@ -97,6 +104,7 @@ class Searcher:
                 for batch, column in zip(batches, ids, strict=True)
             ],
             self.dim,
+            None if screens is None else list(screens),
         )
 
     def __reduce__(self) -> tuple[type[Searcher], tuple[Sequence[Signatures]]]:

@@ -32,6 +32,9 @@ struct SearchOutput {
   std::int64_t* kept = nullptr;          ///< q: how many of all images pass the filter
 };
 
+/// What a searcher knows of a segment beside its signatures; searchers of the same segment may share it.
+class SegmentScreen;
+
 /// Exact search over segments of signatures, whose memory the caller keeps alive.
 ///
 /// Order: kept images by (squared L2 distance in double, id), then penalised images likewise. Distances
@@ -39,14 +42,19 @@ struct SearchOutput {
 /// segments. A distance that is NaN, which damaged data can cause, counts as infinity.
 class Searcher {
  public:
-  /// Segments need centroids and ids and must have passed check_rows. `dim` is D.
-  Searcher(std::vector<SignatureView> segments, std::size_t dim);
+  /// Segments need centroids and ids and must have passed check_rows. `dim` is D. `screens` are none, or for
+  /// each segment null or what another searcher of a segment with the same rows has; ids may differ. Throws
+  /// std::invalid_argument for those of other segments.
+  Searcher(std::vector<SignatureView> segments, std::size_t dim,
+           std::vector<std::shared_ptr<SegmentScreen>> screens = {});
   Searcher(Searcher&&) noexcept;
   ~Searcher();
 
   std::size_t dim() const { return dim_; }
   /// Number of images that are not removed.
   std::size_t size() const { return size_; }
+  /// What it knows of its segments.
+  const std::vector<std::shared_ptr<SegmentScreen>>& screens() const;
   /// Bytes of memory that the screens take, 0 before they are built.
   std::size_t screen_bytes() const;
 

@@ -66,6 +66,7 @@ class Index:
         self.report = Report()
         """What the last ``build``, ``add`` or ``refresh`` of this object did."""
         self._extractor: Extractor | None = None
+        self._held: Snapshot | None = None
         self._reload()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Index:
         self.report = state["report"]
 
     def _reload(self) -> None:
-        self._held: Snapshot | None = load(self.path)
+        self._held = load(self.path, self._held)
 
     @property
     def _snapshot(self) -> Snapshot:

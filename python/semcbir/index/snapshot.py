@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._core import SegmentScreen
 from semcbir._files import display_path
 from semcbir._fork import Lock
 from semcbir._validate import shown
@@ -43,6 +44,11 @@ class Snapshot:
     live_ids: tuple[npt.NDArray[np.int64], ...]
     """Per segment, the ids of its images; -1 for those that are no longer in the index."""
 
+    _known: dict[tuple[str, str], SegmentScreen] = field(default_factory=dict)
+    """What searchers, earlier snapshots' too, know of segments, per feature name and name of the file.
+
+    A segment's file never changes: where another image is added, most of a search is as before.
+    """
     _searchers: dict[str, Searcher] = field(default_factory=dict)
     """The searchers made so far, per feature name."""
     _smoothed: dict[str, SmoothedSearcher] = field(default_factory=dict)
@@ -72,7 +78,12 @@ class Snapshot:
             ids = [none.ids, *self.live_ids]
             # Not a method of this object: a circle of references would keep the files mapped for a while.
             before = partial(_require_whole, self.segments)
-            self._searchers[feature] = Searcher._over_segments(batches, ids, before)
+            keys = [(feature, segment.path.name) for segment in self.segments]
+            searcher = Searcher._over_segments(
+                batches, ids, before, [None, *(self._known.get(key) for key in keys)]
+            )
+            self._known.update(zip(keys, searcher._core.screens[1:], strict=True))
+            self._searchers[feature] = searcher
         return self._searchers[feature]
 
     def smoothed_searcher(self, feature: str, k: int) -> SmoothedSearcher:
@@ -132,8 +143,10 @@ def _require_whole(segments: Iterable[Segment]) -> None:
         segment.require_whole()
 
 
-def load(folder: Path) -> Snapshot:
+def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
     """Read the catalogue of the index at ``folder`` and map its segments.
+
+    What is known of segments that were there ``before`` is taken over.
 
     Raises IndexStorageError if it is not an index or is damaged.
     """
@@ -157,7 +170,9 @@ def load(folder: Path) -> Snapshot:
             live_ids(segment.ids, dead.get(key, ()))
             for segment, (key, _) in zip(segments, files, strict=True)
         )
-        return Snapshot(folder, recipe, roots, tuple(segments), live)
+        names = {segment.path.name for segment in segments}
+        known = {key: one for key, one in before._known.items() if key[1] in names} if before else {}
+        return Snapshot(folder, recipe, roots, tuple(segments), live, known)
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 
