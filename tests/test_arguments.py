@@ -16,6 +16,7 @@ import pytest
 import semcbir
 from made_signatures import made_signatures
 from semcbir import (
+    Deep,
     Encoder,
     EncoderCard,
     Extractor,
@@ -97,6 +98,9 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "inference": {"None"},
         "max_pixels": {"None", "3", "huge"},
     },
+    "Deep": {"encoder": {"None", "text"}},
+    "Deep.with_encoder": {"encoder": {"None", "text"}},
+    "Deep.with_weighting": {"whole_share": {"None"}},
     "Extractor.analyse": {"image": {"bytes"}},
     "Extractor.extract": {"images": {"list", "bytes"}, "feature": {"None"}},
     "Extractor.extract_all": {"images": {"list", "bytes"}},
@@ -289,6 +293,10 @@ class Cases:
             "ModelCard.save": (card.save, {"path": place / "card.json"}),
             "ModelCard.check_file": (card.check_file, {"path": model}),
         }
+        deep = Deep(encoder_model)
+        self.calls["Deep"] = (Deep, {"encoder": encoder_model})
+        self.calls["Deep.with_encoder"] = (deep.with_encoder, {"encoder": encoder_model})
+        self.calls["Deep.with_weighting"] = (deep.with_weighting, {"weighting": "share"})
         grey = {"grey": np.zeros((40, 40), np.uint8)}
         for name in ("HOG", "KAZE", "SIFT", "SURF"):
             kind = getattr(semcbir, name)

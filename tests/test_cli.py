@@ -281,7 +281,9 @@ def test_nothing_is_indexed_for_a_query_that_cannot_be_read(
 def test_other_features_than_the_folders_are_refused(run: Run, photo_folder: Path, tiny_model: Path) -> None:
     search = ("search", photo_folder / "town" / "1.jpg", photo_folder, "--model", tiny_model)
     assert run(*search, "--features", "hog,kaze").code == 0
-    assert run(*search, "--features", "kaze,hog").code == 0
+    assert run(*search, "--features", "hog,kaze").code == 0
+    other = run(*search, "--features", "kaze,hog")  # of which the first is what searches compare by
+    assert (other.code, "leave out --features, or --feature chooses one of them" in other.err) == (1, True)
     failed = run(*search, "--features", "sift")
     assert failed.code == 1
     assert "holds the features hog,kaze, not sift" in failed.err
@@ -882,10 +884,52 @@ def test_a_folders_first_search_says_what_it_decides(run: Run, photo_folder: Pat
     query, place = photo_folder / "beach" / "0.jpg", photo_folder / ".semcbir"
     command = ["search", query, photo_folder, "--model", tiny_model]
     chosen = run(*command, "--feature", "kaze").err
-    assert f"the folder's index holds kaze from now on; delete {place} to choose again\n" in chosen
+    kept = f"the folder's index holds kaze, model {tiny_model} from now on; delete {place} to choose again\n"
+    assert kept in chosen
     assert "from now on" not in run(*command, "--feature", "kaze").err
     shutil.rmtree(place)
-    assert "from now on" not in run(*command).err  # nobody chose
+    assert "from now on" not in run("search", query, photo_folder).err  # nobody chose
+
+
+def test_a_folder_is_not_indexed_for_options_that_contradict_each_other(run: Run, photo_folder: Path) -> None:
+    query = photo_folder / "beach" / "0.jpg"
+    refused = run("search", query, photo_folder, "--feature", "kaze", "--features", "hog,sift")
+    assert (refused.code, one_line(refused.err)) == (1, True)
+    assert "error: --feature: expected 'hog' or 'sift', one of the features, got 'kaze'" in refused.err
+    assert not (photo_folder / ".semcbir").exists()
+
+
+@pytest.mark.parametrize("command", ["search", "index", "refresh", "info", "check", "compact", "explain"])
+def test_an_empty_path_is_not_the_current_folder(
+    run: Run, photo_folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo_folder)
+    query = photo_folder / "beach" / "0.jpg"
+    before = {"search": [query], "explain": [query, "1"]}.get(command, [])
+    refused = run(command, *before, "")
+    assert (refused.code, one_line(refused.err)) == (2, True)
+    assert "expected a path, got ''" in refused.err
+    assert not (photo_folder / ".semcbir").exists()
+
+
+def test_an_index_keeps_its_long_side(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "index"
+    made = ["index", photo_folder / "beach", "-o", place, "--model", tiny_model, "--features", "hog"]
+    assert run(*made, "--long-side", 100).code == 0
+    assert run("index", photo_folder, "-o", place).code == 0
+    assert (len(Index.open(place)), Index.open(place).recipe.long_side) == (12, 100)
+    other = run("index", photo_folder, "-o", place, "--long-side", 99)
+    assert (other.code, "long_side: 100 / 99" in other.err) == (1, True)
+
+
+def test_an_index_that_is_still_empty_says_so(run: Run, photo_folder: Path, tiny_model: Path) -> None:
+    run("index", photo_folder, "--model", tiny_model, "--features", "hog")
+    place = photo_folder / ".semcbir"
+    run("remove", photo_folder, *range(12))
+    with catalog.writer(place) as opened, opened.changes():
+        opened.remember("building", "1")
+    searched = run("search", photo_folder / "beach" / "0.jpg", place)
+    assert (searched.code, "is still being made, or was interrupted" in searched.err) == (0, True)
 
 
 def test_a_search_of_an_emptied_index_says_how_photos_come_back(

@@ -228,6 +228,7 @@ def test_what_searches_know_of_a_segment_outlives_changes(index: Index, photo_fo
     ask(screened=True)
     built = index.searcher()._core.screen_bytes
     assert built > 0
+    assert index._snapshot.screen_bytes("hog") == pytest.approx(built, rel=0.6)  # of 12 images, a block alone
     (photo_folder / "new.jpg").write_bytes((photo_folder / "town" / "0.jpg").read_bytes())
     index.refresh()
     index.remove(4)

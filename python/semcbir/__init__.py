@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from semcbir.explanation import Explanation, explain
     from semcbir.extractor import Analysis, Extractor
-    from semcbir.features import HOG, KAZE, SIFT, SURF, LocalFeatures
+    from semcbir.features import HOG, KAZE, SIFT, SURF, Deep, LocalFeatures
     from semcbir.images.decode import load_image
     from semcbir.index.check import check_index
     from semcbir.index.index import Index
@@ -46,6 +46,7 @@ __all__ = [
     "SIFT",
     "SURF",
     "Analysis",
+    "Deep",
     "DeviceError",
     "Encoder",
     "EncoderCard",
@@ -100,7 +101,7 @@ _NAMES = {
     ),
     "explanation": ("Explanation", "explain"),
     "extractor": ("Analysis", "Extractor"),
-    "features": ("HOG", "KAZE", "SIFT", "SURF", "LocalFeatures"),
+    "features": ("HOG", "KAZE", "SIFT", "SURF", "Deep", "LocalFeatures"),
     "images.decode": ("load_image",),
     "index.check": ("check_index",),
     "index.index": ("Index",),

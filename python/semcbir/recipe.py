@@ -137,6 +137,10 @@ class Recipe:
             )
             key = "features" if sorted(names[0]) != sorted(names[1]) else "order of features"
             mine[key], theirs[key] = map(", ".join, names)
+        for what in ("model", "features.deep.encoder"):
+            # Another model: that its card differs, too, says nothing.
+            if mine.get(f"{what}.sha256") != theirs.get(f"{what}.sha256"):
+                mine, theirs = (_named(flat, what) for flat in (mine, theirs))
         absent = "nothing"
         return [
             f"{key}: {mine.get(key, absent)} / {theirs.get(key, absent)}"
@@ -185,6 +189,14 @@ def require_same(expected: Recipe, came: Recipe | None, what: str) -> None:
     if len(differences) > 4:
         named += f"; and {len(differences) - 4} more differences"
     raise RecipeMismatchError(f"{what} are made differently from the index's (its / these): {named}")
+
+
+def _named(flat: Mapping[str, str], what: str) -> dict[str, str]:
+    """Return ``flat`` with the start of a model's sha256 in the place of all that its card says."""
+    rest = {key: value for key, value in flat.items() if not key.startswith(f"{what}.")}
+    if digest := flat.get(f"{what}.sha256"):
+        rest[f"{what} sha256"] = f"{digest[1:13]}..."
+    return rest
 
 
 def _flat(recipe: Recipe) -> dict[str, str]:

@@ -25,6 +25,8 @@ from semcbir.cli.options import (
     UsedEncoder,
     Weighting,
     integer_option,
+    parse_path,
+    usage,
 )
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.targets import open_index, rebase
@@ -58,6 +60,7 @@ def index(
         typer.Option(
             "-o",
             "--output",
+            parser=usage(parse_path),
             metavar="INDEX",
             help=f"Where the index goes; for a single folder FOLDER/{FOLDER_INDEX} by default.",
             show_default=False,
@@ -77,8 +80,15 @@ def index(
     encoder: Encoder = None,
     weighting: Weighting = None,
     long_side: Annotated[
-        int, integer_option("--long-side", 1, 65536, "Bound on the longer side of a photo, in pixels.")
-    ] = 512,
+        int | None,
+        integer_option(
+            "--long-side",
+            1,
+            65536,
+            "Bound on the longer side of a photo, in pixels. Default: that of the index; of a new one 512.",
+            show_default=False,
+        ),
+    ] = None,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -105,7 +115,7 @@ def index(
             features=features,
             encoder=encoder,
             weighting=weighting,
-            long_side=long_side,
+            long_side="auto" if long_side is None else long_side,
             device=device,
             threads=threads,
             max_pixels=max_pixels,

@@ -96,6 +96,13 @@ def parse_feature(text: str) -> str:
     return parse_choice(text, tuple(features.FEATURES))
 
 
+def parse_path(text: str) -> Path:
+    """Parse a path. An empty one is a variable that is not set, not the current folder."""
+    if not text:
+        raise ValueError("expected a path, got ''")
+    return Path(text)
+
+
 def parse_picture(text: str) -> Path:
     """Parse the name of a picture to write; a wrong name is reported before the work, not after."""
     from PIL import Image
@@ -114,29 +121,32 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"folder {display_path(folder)} is not there")
 
 
-Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER", readable=False)]
+_PATH = {"parser": usage(parse_path)}
+
+Folders = Annotated[list[Path], typer.Argument(help="Folders of photos.", metavar="FOLDER", **_PATH)]
 MoreFolders = Annotated[
-    list[Path] | None, typer.Argument(help="More folders to add.", metavar="FOLDER", show_default=False)
+    list[Path] | None,
+    typer.Argument(help="More folders to add.", metavar="FOLDER", show_default=False, **_PATH),
 ]
 Place = Annotated[
-    Path,
-    typer.Argument(help="An index, or a folder of photos that has its own.", metavar="INDEX", readable=False),
+    Path, typer.Argument(help="An index, or a folder of photos that has its own.", metavar="INDEX", **_PATH)
 ]
 Target = Annotated[
     Path,
     typer.Argument(
         help=f"An index, or a folder of photos, whose index is kept up to date in FOLDER/{FOLDER_INDEX}.",
         metavar="INDEX-or-FOLDER",
+        **_PATH,
     ),
 ]
-Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", readable=False)]
+Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", **_PATH)]
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="A model: its .onnx file, its card, or a name from `semcbir models list`; for the first use "
-        "of a folder, and if the index has no copy and the file has moved.",
+        help="A model: its .onnx file, its card, or a name from `semcbir models list`; for a folder's first "
+        "search, and where an index has no copy and the file has moved.",
         show_default=False,
     ),
 ]
@@ -165,8 +175,8 @@ UsedEncoder = Annotated[
     typer.Option(
         "--encoder",
         metavar="ENCODER",
-        help="An encoder: its .onnx file, its card, or a name from `semcbir models list`; for the first use "
-        "of a folder, and if the index has no copy and the file has moved.",
+        help="An encoder: its .onnx file, its card, or a name from `semcbir models list`; for a folder's "
+        "first search, and where an index has no copy and the file has moved.",
         show_default=False,
     ),
 ]

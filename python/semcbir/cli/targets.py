@@ -54,9 +54,11 @@ def ready_index(
     if ready.stale:
         note(ready.stale)
     code = _note_run(ready.index, ready.report, meter.seconds) if ready.report else 0
-    if ready.made and (features or feature):
+    if ready.made and (features or feature or model or encoder):
         held, where = " and ".join(ready.index.features), display_path(ready.index.path)
-        note(f"the folder's index holds {held} from now on; delete {where} to choose again")
+        named = {"model": model, "encoder": encoder}
+        with_these = "".join(f", {kind} {display_path(name)}" for kind, name in named.items() if name)
+        note(f"the folder's index holds {held}{with_these} from now on; delete {where} to choose again")
     return ready.index, ready.extractor, code
 
 

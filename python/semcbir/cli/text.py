@@ -233,6 +233,8 @@ def index_values(index: Index) -> dict[str, Any]:
         "roots": list(index.roots),
         "segments": len(listed.segments),
         "bytes": _bytes_below(index.path),
+        "bytes_mapped": index._snapshot.mapped_bytes(),
+        "bytes_of_screens": {name: index._snapshot.screen_bytes(name) for name in index.features},
         "recipe": index.recipe.to_dict(),
     }
 
@@ -254,11 +256,19 @@ def index_text(index: Index) -> str:
         f"long side  {bound}",
         f"segments   {len(listed.segments)}",
         f"on disk    {size(_bytes_below(index.path))}",
+        f"in memory  {_memory_words(index)}",
         f"skipped    {len(listed.skipped)}",
         f"damaged    {len(listed.damaged)}",
     ]
     lines += reason_lines("damaged", listed.damaged, index.path)
     return "\n".join([*lines, *reason_lines("skipped", listed.skipped, index.path)])
+
+
+def _memory_words(index: Index) -> str:
+    """Return what a program that searches the index may have in memory."""
+    snapshot, name = index._snapshot, index.features[0]
+    later = size(snapshot.screen_bytes(name))
+    return f"{size(snapshot.mapped_bytes())} mapped, about {later} more after 32 queries by {name}"
 
 
 def _feature_words(feature: Feature) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 import numpy as np
 
@@ -140,7 +140,7 @@ class Index:
         features: str | Iterable[str | Feature] | None = None,
         encoder: PathLike | None = None,
         weighting: str | None = None,
-        long_side: int | None = LONG_SIDE,
+        long_side: int | Literal["auto"] | None = "auto",
         device: str = "auto",
         threads: int | None = None,
         inference: InferenceSpec | str | None = None,
@@ -155,7 +155,8 @@ class Index:
 
         If ``path`` is already an index of the same recipe, for example from an interrupted run, what is
         missing is added. ``model`` (with its ``inference``) and ``features`` are then its own where they are
-        None, and a feature's name means the feature with all the parameters that it has there.
+        None, as is a ``long_side`` of "auto" (of a new index LONG_SIDE), and a feature's name means the
+        feature with all the parameters that it has there.
 
         Images that cannot be read are recorded and skipped; ``report`` lists them. ``max_pixels`` is the
         limit on what is decoded (see ``load_image``; None: no limit); a higher one than in the run before
@@ -170,15 +171,18 @@ class Index:
         check_call("on_progress", on_progress)
         if is_index(folder):
             with read(folder) as catalog:
+                recipe = read_recipe(catalog)
                 model, features, inference = as_made(
-                    catalog, read_recipe(catalog), model, features, encoder, weighting, inference
+                    catalog, recipe, model, features, encoder, weighting, inference
                 )
+            own_side = recipe.long_side
         else:
             features = parse_features(features, encoder=encoder, weighting=weighting)
+            own_side = LONG_SIDE
         extractor = Extractor(
             model,
             features,
-            long_side=long_side,
+            long_side=own_side if long_side == "auto" else long_side,
             device=device,
             threads=threads,
             inference=inference,

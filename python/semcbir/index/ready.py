@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semcbir._files import PathLike, absolute, display_path
-from semcbir._validate import counted, shown
+from semcbir._validate import counted, listed, shown
 from semcbir.errors import ImageError, IndexLockedError, RecipeMismatchError
 from semcbir.extractor import Extractor
 from semcbir.images.find import find_images
@@ -110,6 +110,7 @@ def _ready(
 ) -> Ready:
     if not is_index(path) and not is_index(path / FOLDER_INDEX) and path.is_dir():
         _require_photos(path)
+        _require_one_of(features, feature)
         try:
             index = Index.build(
                 path,
@@ -135,7 +136,7 @@ def _ready(
         model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
     )
     if is_index(path):
-        return Ready(index, extractor)
+        return Ready(index, extractor, stale=None if len(index) else _incomplete(index))
     return _refreshed(index, path, extractor, on_progress)
 
 
@@ -147,12 +148,25 @@ def _require_photos(folder: Path) -> None:
         raise ImageError(f"there are no photos{other} in {display_path(folder)}, so it gets no index")
 
 
+def _require_one_of(features: str | Iterable[str] | None, feature: str | None) -> None:
+    """Raise ValueError unless a new index with ``features`` has ``feature``: before it is made, not after."""
+    names = _names(features)
+    if names and feature is not None and feature not in names:
+        raise ValueError(f"feature: expected {listed(names)}, one of the features, got {shown(feature)}")
+
+
+def _names(features: str | Iterable[str] | None) -> list[str]:
+    return features.split(",") if isinstance(features, str) else list(features or ())
+
+
 def _require_features(index: Index, features: str | Iterable[str] | None) -> None:
-    names = features.split(",") if isinstance(features, str) else list(features or ())
-    if names and set(names) != set(index.features):
+    names = _names(features)
+    if names and names != list(index.features):
+        held = set(names) <= set(index.features)
+        advice = "--feature chooses one of them" if held else "make another index with `semcbir index`"
         raise RecipeMismatchError(
             f"index {display_path(index.path)} holds the features {','.join(index.features)}, "
-            f"not {','.join(names)}; leave out --features, or make another index with `semcbir index`"
+            f"not {','.join(names)}; leave out --features, or {advice}"
         )
 
 
@@ -174,6 +188,14 @@ def _refreshed(index: Index, folder: Path, extractor: Extractor, on_progress: On
         # Opened again: a first build may have ended after it was opened.
         return Ready(Index.open(index.path), extractor, stale=why)
     return Ready(index, extractor, report, _elsewhere(index, folder))
+
+
+def _incomplete(index: Index) -> str | None:
+    """Say that an index was not filled to the end, if so: that it is empty says nothing then."""
+    if not is_building(index.path):
+        return None
+    where = display_path(index.path)
+    return f"{where} is still being made, or was interrupted; `semcbir refresh {where}` completes it"
 
 
 def _elsewhere(index: Index, folder: Path) -> str | None:

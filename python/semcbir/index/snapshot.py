@@ -86,6 +86,19 @@ class Snapshot:
             self._searchers[feature] = searcher
         return self._searchers[feature]
 
+    def mapped_bytes(self) -> int:
+        """Return how many bytes of segments are mapped: what searches without screens may read."""
+        return sum(len(segment._mapped) for segment in self.segments)
+
+    def screen_bytes(self, feature: str) -> int:
+        """Return about how many bytes the screens of a feature take once they are built (docs/search.md)."""
+        batches = [segment.batch[feature] for segment in self.segments]
+        rows, images = sum(len(batch.classes) for batch in batches), sum(map(len, batches))
+        dim = self.recipe.feature(feature).dim
+        width = 16 if dim <= 16 else 32 if dim <= 32 else -(-dim // 64) * 64
+        # Columns over all images of a block, of which about a third have a class; lengths and the order.
+        return rows * (width + 4 + 5 * 4) + images * 8
+
     def smoothed_searcher(self, feature: str, k: int) -> SmoothedSearcher:
         """Return a searcher of smoothed signatures, in memory; it is kept until another ``k`` is asked for.
 
