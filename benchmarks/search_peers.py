@@ -3,6 +3,7 @@
 
     pip install faiss-cpu scipy hnswlib usearch
     python benchmarks/search_peers.py WANG --images 50000
+    python benchmarks/search_peers.py WANG --images 1000000 --alone  # semcbir only: others need 40 GB
 
 Signatures of WANG's photos (features kaze and deep) are resampled (workload.py); without WANG, made ones are.
 Times are for a query, k = 20: the median of some runs, each library in turn. What is exact is checked to give
@@ -78,6 +79,23 @@ def ours(timing: Timing, images: Signatures, queries: Signatures, epsilon: float
         ones=QUERIES,
     )
     return searcher.search(queries, K, epsilon)
+
+
+def alone(timing: Timing, images: Signatures, queries: Signatures) -> None:
+    """Without the others."""
+    for epsilon in (None, EPSILON):
+        ours(timing, images, queries, epsilon, f"semcbir, {f'filter {epsilon}' if epsilon else 'no filter'}")
+    searcher = Searcher(images)
+    for threads in (1, 2):
+        searcher.search(queries, K, EPSILON, threads=threads)
+        timing.row(
+            f"semcbir, filter {EPSILON}, {threads} thread{'s'[: threads - 1]}",
+            lambda threads=threads: searcher.search(queries[0], K, EPSILON, threads=threads),
+            lambda threads=threads: searcher.search(queries, K, EPSILON, threads=threads),
+        )
+    columns = ("offsets", "classes", "proportions", "centroids", "ids", "counts")
+    held = sum(getattr(images, name).nbytes for name in columns)
+    print(f"\nscreens: {searcher._core.screen_bytes / 1e6:.0f} MB, signatures: {held / 1e6:.0f} MB")
 
 
 def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
@@ -164,19 +182,23 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=50_000, help="50000")
     parser.add_argument("--workloads", default="paper,deep")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help="time semcbir only")
     options = parser.parse_args()
     try:
-        import faiss
+        if not options.alone:
+            import faiss
+
+            faiss.omp_set_num_threads(1)
     except ImportError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return 2
-    faiss.omp_set_num_threads(1)
     for name, base in bases(options.wang).items():
         if name in options.workloads.split(","):
             start = time.perf_counter()
             images, queries = resampled(base, options.images, 1), resampled(base, QUERIES, 2)
             print(f"\n{name}, {options.images} images (made in {time.perf_counter() - start:.0f} s)\n")
-            {"paper": paper, "deep": deep}[name](Timing(options.rounds), images, queries)
+            measure = alone if options.alone else {"paper": paper, "deep": deep}[name]
+            measure(Timing(options.rounds), images, queries)
     return 0
 
 
