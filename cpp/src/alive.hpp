@@ -9,12 +9,6 @@
 
 namespace semcbir {
 
-inline std::int64_t count_images(const std::uint16_t* masks, std::size_t n) {
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < n; ++i) count += count_bits(unsigned{masks[i]});
-  return static_cast<std::int64_t>(count);
-}
-
 /// Which images of a block are still in question: bit i % 16 of masks[i / 16].
 struct Alive {
   std::uint16_t masks[kMasks];
@@ -39,7 +33,11 @@ struct Alive {
     }
   }
 
-  std::int64_t count() const { return count_images(masks, kMasks); }
+  std::int64_t count() const {
+    std::size_t count = 0;
+    for (const std::uint16_t mask : masks) count += count_bits(mask);
+    return static_cast<std::int64_t>(count);
+  }
 };
 
 }  // namespace semcbir

@@ -68,7 +68,7 @@ class ScreenedSearch {
         blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b), padded_ + b});
       }
       padded_ += screen.padded_blocks();
-      live_ += count_images(segments[s].live, screen.blocks.size() * kMasks);
+      live_ += segments[s].images;
     }
   }
 

@@ -19,6 +19,7 @@ struct ScreenedSegment {
   const SignatureView* view;
   const Screen* screen;
   const std::uint16_t* live;  ///< live_masks of the two
+  std::int64_t images;        ///< that are not removed
 };
 
 /// A bit for each place of a screen's order: whether its image is not removed.

@@ -244,7 +244,9 @@ class Searcher::Screens {
       for (std::size_t s = 0; s < views.size(); ++s)
         live.push_back(live_masks(views[s], *segments[s]->get()));
       for (std::size_t s = 0; s < views.size(); ++s) {
-        screened.push_back({&views[s], segments[s]->get(), live[s].data()});
+        const std::int64_t images = std::count_if(views[s].ids, views[s].ids + views[s].images,
+                                                  [](std::int64_t id) { return id >= 0; });
+        screened.push_back({&views[s], segments[s]->get(), live[s].data(), images});
       }
     }
     std::vector<std::vector<std::uint16_t>> live;
