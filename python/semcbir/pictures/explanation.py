@@ -24,9 +24,9 @@ from semcbir.pictures.draw import (
     label_overlay,
     place_photo,
     placeholder,
-    widest_place,
     write,
 )
+from semcbir.pictures.numbers import RADIUS, number_places
 from semcbir.results import distance_words
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ MAX_ROWS = 30
 
 _VIEW = (440, 330)
 _ROW = 26
-_LED_TO = 8
-"""The most classes whose small regions get a line to their number; more lines would fill the picture."""
 
 
 def explanation_picture(explanation: Explanation) -> Image.Image:
@@ -52,7 +50,7 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
     rows = explanation.rows[:MAX_ROWS]
     left_out = len(explanation.rows) - len(rows)
     n_classes = explanation.recipe.n_classes  # the label of the whole row, and perhaps of void pixels
-    numbers = {row.label: number for number, row in enumerate(explanation.rows, 1) if row.label != n_classes}
+    numbers = {row.label: number for number, row in enumerate(rows, 1) if row.label != n_classes}
     colours = _colours(explanation)
     void = explanation.recipe.void
     on_maps = colours if void is None else {**colours, void: VOID}
@@ -104,31 +102,18 @@ def _views(
 
 
 def _number_regions(overlay: Image.Image, label_map: npt.NDArray[Any], numbers: dict[int, int]) -> None:
-    """Write each class's number where the class is widest; if that is too narrow, a line leads there."""
+    """Write each class's number on the class; if that is too narrow, a line leads to it."""
     draw = ImageDraw.Draw(overlay)
-    scale = np.array([overlay.width / label_map.shape[1], overlay.height / label_map.shape[0]])
-    discs = []
-    for label, number in reversed(numbers.items()):
-        mask = label_map == label
-        if not mask.any():
-            continue
-        x, y, radius = widest_place(mask)
-        spot = place = (np.array([x, y]) + 0.5) * scale
-        if radius * scale.min() < 11:
-            if number > _LED_TO:
-                continue
-            aside = [26 if spot[0] < overlay.width / 2 else -26, 26 if spot[1] < 40 else -26]
-            place = spot + np.array(aside)
-            draw.line((*spot, *place), fill=INK, width=2)
-        discs.append(((place[0], place[1]), number))
-    # Discs go over lines, the first class over the others.
-    for centre, number in discs:
-        _disc(draw, centre, number)
+    places = number_places(label_map, numbers, overlay.size)
+    for place in places:
+        draw.line((*place.spot, *place.centre), fill=INK, width=2)
+    for place in places:  # discs go over lines
+        _disc(draw, place.centre, place.number)
 
 
 def _disc(draw: ImageDraw.ImageDraw, place: tuple[float, float], number: int) -> None:
     x, y = place
-    draw.ellipse((x - 10, y - 10, x + 10, y + 10), fill=INK)
+    draw.ellipse((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS), fill=INK)
     write(draw, place, str(number), size=13, fill=PAPER, anchor="mm")
 
 
