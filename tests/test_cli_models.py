@@ -221,6 +221,24 @@ def test_a_misspelt_name_gets_the_right_one(run: Run, verb: str, tmp_path: Path)
     assert "did you mean hrnet-w48-cocostuff" in failed.err
 
 
+@pytest.mark.parametrize(
+    ("path", "said"), [("", "an empty name is not"), (".", "'.' is not"), ("/", "'/' is not")]
+)
+def test_show_refuses_what_is_neither_a_name_nor_a_file(run: Run, path: str, said: str) -> None:
+    failed = run("models", "show", path)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith(f"semcbir: error: {said} a model: expected an .onnx file with its card")
+    assert one_line(failed.err)
+
+
+@pytest.mark.parametrize("verb", ["fetch", "export"])
+def test_an_empty_name_is_refused_in_plain_words(run: Run, verb: str, tmp_path: Path) -> None:
+    more = ("--checkpoint", "x.pth", "-o", tmp_path / "x.onnx") if verb == "export" else ()
+    failed = run("models", verb, "", *more)
+    assert (failed.code, failed.out) == (1, "")
+    assert "expected the name of a model, got an empty one" in failed.err
+
+
 def test_a_damaged_pin_does_not_hide_the_list(run: Run, cache: Path) -> None:
     pin = checkpoint_file(cache, published.published(NAME)).with_suffix(".pth.json")
     pin.parent.mkdir(parents=True)
@@ -552,6 +570,16 @@ def test_export_checks_its_output_first(
     failed = run("models", "export", NAME, "--checkpoint", tmp_path / "own.pth", "-o", tmp_path / output)
     assert (failed.code, exporter) == (2, [])
     assert said in " ".join(failed.err.split())
+
+
+def test_export_of_the_default_says_what_can_be_exported(
+    run: Run, exporter: list[Any], tmp_path: Path
+) -> None:
+    failed = run("models", "export", "default", "--checkpoint", "X", "-o", tmp_path / "own.onnx")
+    assert (failed.code, failed.out, exporter) == (1, "", [])
+    assert one_line(failed.err)
+    assert "default comes with semcbir, not from a checkpoint; models with a checkpoint are hr" in failed.err
+    assert "did you mean" not in failed.err
 
 
 def test_export_names_a_missing_checkpoint(run: Run, exporter: list[Any], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from semcbir import Extractor, Index
+from semcbir import Encoder, Extractor, Index, Segmenter
 from semcbir.errors import ModelError
 from semcbir.networks import cache, names
 from semcbir.networks.cache import cache_folder, export_name, exported_file, exports, parse_name
@@ -93,6 +93,15 @@ def test_what_has_a_suffix_or_a_separator_is_a_path(path: str) -> None:
     assert not is_name(path)
     with pytest.raises(ModelError, match="is not a model: expected an .onnx file"):
         resolve(path)
+
+
+def test_an_empty_name_is_called_one() -> None:
+    said = r"^an empty name is not {}: expected an \.onnx file"
+    for kind in (Extractor, Segmenter):
+        with pytest.raises(ModelError, match=said.format("a model")):
+            kind("")
+    with pytest.raises(ModelError, match=said.format("an encoder")):
+        Encoder("")
 
 
 def test_an_export_without_its_card_is_named(tiny_model: Path, own_cache: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from semcbir.errors import ModelError
+from semcbir.networks.cache import parse_name
 from semcbir.networks.card import ModelCard
 from semcbir.networks.encoder_card import EncoderCard
+from semcbir.networks.packaged import PACKAGED
 from semcbir.networks.published import (
     ALIASES,
     ENCODERS,
@@ -198,6 +200,31 @@ def test_an_unknown_name_gets_all_of_them() -> None:
         ModelError, match="known are default, hrnet-w48-cocostuff, .*fcn-hr48-cityscapes.*resnet50"
     ):
         published("segformer")
+
+
+@pytest.mark.parametrize("name", ["default", *PACKAGED])
+def test_a_model_without_a_checkpoint_leads_to_those_with_one(name: str) -> None:
+    with pytest.raises(ModelError, match=f"^{name} .*, not from a checkpoint; models ") as error:
+        published(name)
+    _, _, said = str(error.value).partition(" checkpoint are ")
+    assert said.split(", ") == [*PUBLISHED, *ENCODERS]
+
+
+@pytest.mark.parametrize("name", ["default", "efficientnet-lite0", *PUBLISHED, *ENCODERS, *ALIASES])
+@pytest.mark.parametrize("ending", ["", "-fp32", "-int8", "-logits", "-logits-fp16", "-labels", "x"])
+def test_nobody_is_asked_whether_they_mean_what_they_said(name: str, ending: str) -> None:
+    try:
+        parse_name(name + ending)
+    except ModelError as error:
+        _, _, suggested = str(error).partition("did you mean ")
+        assert name + ending not in suggested.rstrip("?").split(" or ")
+
+
+def test_an_empty_name_is_refused_in_plain_words() -> None:
+    with pytest.raises(
+        ModelError, match=r"expected the name of a model, got an empty one; known are default, "
+    ):
+        published("")
 
 
 def test_a_model_with_too_few_classes_cannot_be_made() -> None:

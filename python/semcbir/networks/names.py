@@ -79,8 +79,8 @@ def card_at(model: str) -> ModelCard | EncoderCard | None:
     if is_name(model):
         return None
     path = Path(expanded(model, "model") if model else "")
-    beside = path.with_suffix(".json")
-    if beside.is_file() and path.suffix.lower() in (".onnx", ".json") and card_kind(beside) == "encoder":
+    is_file = path.suffix.lower() in (".onnx", ".json")  # an empty path, ".", "/" cannot get a suffix
+    if is_file and (beside := path.with_suffix(".json")).is_file() and card_kind(beside) == "encoder":
         found: tuple[Path, ModelCard | EncoderCard] | None = _at_path(EncoderCard, model, "model")
     else:
         found = _at_path(ModelCard, model, "model")
@@ -123,8 +123,9 @@ def _at_path(kind: type[_C], model: str | os.PathLike[str], argument: str) -> tu
         return _existing(path.parent / card.file), card
     if is_name(model):
         return None
+    named = repr(str(model)) if str(model) else "an empty name"
     raise ModelError(
-        f"{str(model)!r} is not {_WHAT[kind.kind]}: expected an .onnx file with its card (.json) beside it, "
+        f"{named} is not {_WHAT[kind.kind]}: expected an .onnx file with its card (.json) beside it, "
         "the card, or a name of `semcbir models list`"
     )
 

@@ -207,14 +207,21 @@ Published: TypeAlias = PublishedModel | PublishedEncoder
 def published(name: str) -> Published:
     """Return the model or encoder called ``name``; aliases are understood.
 
-    Raises ModelError if there is none; the message has similar names, or else all of them.
+    Raises ModelError if there is none; the message has similar names, or else all of them. For a model that
+    comes in another way than as a checkpoint it has the names of those with one.
     """
     canonical = ALIASES.get(name, name)
     if found := PUBLISHED.get(canonical) or ENCODERS.get(canonical):
         return found
-    if packaged := PACKAGED.get(name):
-        raise ModelError(f"{name} is made from the package {packaged.package}, not from a checkpoint")
+    if name == DEFAULT or name in PACKAGED:
+        way = (
+            "comes with semcbir" if name == DEFAULT else f"is made from the package {PACKAGED[name].package}"
+        )
+        having = ", ".join([*PUBLISHED, *ENCODERS])
+        raise ModelError(f"{name} {way}, not from a checkpoint; models with a checkpoint are {having}")
     known = [DEFAULT, *PUBLISHED, *PACKAGED, *ENCODERS]
+    if not name:
+        raise ModelError(f"expected the name of a model, got an empty one; known are {', '.join(known)}")
     near = difflib.get_close_matches(name.lower(), [*known, *ALIASES], n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
     raise ModelError(f"there is no model called {name!r}; {hint}")
