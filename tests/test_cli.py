@@ -420,6 +420,37 @@ def test_info_root_tells_where_the_photos_are_now(
     assert run("refresh", index, "--json").json["unchanged"] == 12
 
 
+@pytest.mark.parametrize(
+    ("root", "said"),
+    [
+        ("{tmp}", "expected OLD=NEW, where OLD is one of the index's folders ({roots}), got {tmp}"),
+        ("zz={tmp}", "'zz' is none of the index's folders, which are: {roots}"),
+        ("zz=c=d", "'zz' is none of the index's folders, which are: {roots}"),
+        ("={tmp}", "'' is none of the index's folders, which are: {roots}"),
+        ("{one}=", "expected OLD=NEW, got no NEW in {one}="),
+        ("", "expected NEW or OLD=NEW, got nothing"),
+    ],
+)
+def test_info_root_says_which_folders_there_are(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path, root: str, said: str
+) -> None:
+    one, other = photo_folder / "beach", photo_folder / "town"
+    place = tmp_path / "two"
+    assert run("index", one, other, "-o", place, "--model", tiny_model, "--features", "hog").code in (0, 3)
+    names = {"tmp": tmp_path, "one": one, "roots": f"{one}, {other}"}
+    failed = run("info", place, "--root", root.format(**names))
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == f"semcbir: error: --root: {said.format(**names)}\n"
+
+
+def test_info_root_of_one_folder_says_that_old_is_another(
+    run: Run, index: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    failed = run("info", index, "--root", f"zz={tmp_path}")
+    said = f"semcbir: error: --root: 'zz' is none of the index's folders, which are: {photo_folder}\n"
+    assert (failed.code, failed.err) == (1, said)
+
+
 def test_info_root_refuses_a_folder_without_the_photos(run: Run, index: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     before = run("info", index, "--json").json["roots"]

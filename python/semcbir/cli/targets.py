@@ -89,7 +89,20 @@ def rebase(opened: Index, root: str) -> None:
     cuts = [place for place, char in enumerate(root) if char == "="]
     for cut in cuts:
         if root[:cut] and absolute(root[:cut]) in opened.roots:
+            if not root[cut + 1 :]:
+                raise ValueError(f"--root: expected OLD=NEW, got no NEW in {display_path(root)}")
             opened.rebase(root[cut + 1 :], root[:cut])
-            break
-    else:
+            return
+    if not root:
+        raise ValueError("--root: expected NEW or OLD=NEW, got nothing")
+    if len(opened.roots) == 1 and (not cuts or absolute(root).is_dir()):
         opened.rebase(root)
+        return
+    known = ", ".join(map(display_path, opened.roots)) or "none"
+    if cuts:
+        old = display_path(root[: cuts[0]])
+        raise ValueError(f"--root: '{old}' is none of the index's folders, which are: {known}")
+    raise ValueError(
+        f"--root: expected OLD=NEW, where OLD is one of the index's folders ({known}), "
+        f"got {display_path(root)}"
+    )
