@@ -15,7 +15,7 @@ from semcbir import Index, load_image
 from semcbir.evaluation.__main__ import main
 from semcbir.evaluation.copies import COPIES, cut, inner_size, turned
 from semcbir.evaluation.datasets import DatasetError
-from semcbir.evaluation.finding import Found, find_originals, spread
+from semcbir.evaluation.finding import Found, find_originals, spread, usual_queries
 from semcbir.evaluation.tables import copies_markdown
 
 NOISE = np.random.default_rng(3).integers(0, 256, (31, 46, 3), np.uint8)
@@ -124,8 +124,21 @@ def test_queries_are_spread_evenly(index: Index):
     assert names == ["beach/0.jpg", "beach/3.PNG", "meadow/2.jpg", "town/1.jpg"]
     assert len({record.id for record in spread(index, 12)}) == 12
     for wrong in (0, 13):
-        with pytest.raises(DatasetError, match=f"queries: expected 1 to 12, .* holds 12 images, got {wrong}"):
+        with pytest.raises(
+            DatasetError, match=f"queries: expected 1 to 12, for there are 12 images, got {wrong}"
+        ):
             spread(index, wrong)
+
+
+def test_as_many_queries_as_there_are_photos_unless_a_number_is_asked_for(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+):
+    assert usual_queries(index) == 12
+    monkeypatch.setattr("semcbir.evaluation.finding.COPIES", {"mirrored": COPIES["mirrored"]})
+    assert find_originals(index) == find_originals(index, 12)
+    monkeypatch.setattr("semcbir.evaluation.finding.QUERIES", 5)
+    assert usual_queries(index) == 5
+    assert find_originals(index) == find_originals(index, 5)
 
 
 def test_originals_are_counted_first_and_among_ten(index: Index, monkeypatch: pytest.MonkeyPatch):
@@ -169,5 +182,27 @@ def test_the_command_reports_every_kind(
     assert list(written["found"]["hog"]) == list(COPIES)
     assert written["found"]["hog"]["brighter by 40"]["ten"] == 1  # of twelve
 
-    assert main([*command, "--queries", "13"]) == 1
-    assert "queries: expected 1 to 12" in capsys.readouterr().err
+    assert main(command) == 0
+    assert json.loads((tmp_path / "figures.json").read_text())["queries"] == 12
+
+
+@pytest.mark.parametrize(
+    ("queries", "said"),
+    [
+        ("13", "queries: expected 1 to 12, for there are 12 images, got 13"),
+        ("0", "queries: expected an integer of at least 1, got 0"),
+    ],
+)
+def test_the_command_refuses_a_number_without_naming_a_temporary_folder(
+    photo_folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], queries: str, said: str
+):
+    command = ["copies", str(photo_folder), "--model", str(tiny_model), "--features", "hog"]
+    assert main([*command, "--queries", queries]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"semcbir.evaluation: error: {said}"
+
+
+def test_the_command_needs_photos(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "empty").mkdir()
+    assert main(["copies", str(tmp_path / "empty"), "--model", str(tiny_model), "--features", "hog"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "semcbir.evaluation: error: expected photos to make copies of, got an index without images"

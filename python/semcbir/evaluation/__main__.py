@@ -18,10 +18,10 @@ from rich.progress import Progress as Bar
 from semcbir._core import __version__
 from semcbir._files import absolute
 from semcbir._streams import make_output_safe, open_standard_streams
-from semcbir._validate import counted
+from semcbir._validate import check_integer, counted
 from semcbir.errors import SemcbirError
 from semcbir.evaluation.datasets import DATASETS, with_distractors
-from semcbir.evaluation.finding import find_originals
+from semcbir.evaluation.finding import QUERIES, find_originals, usual_queries
 from semcbir.evaluation.measuring import evaluate
 from semcbir.evaluation.tables import copies_markdown, markdown
 from semcbir.extractor import LONG_SIDE
@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_index_options(copies)
     copies.add_argument(
-        "--queries", type=int, default=100, help="photos to make copies of (default: %(default)s)"
+        "--queries",
+        type=int,
+        help=f"photos to make copies of (default: {QUERIES}, or all if there are fewer)",
     )
     return parser
 
@@ -136,11 +138,14 @@ def _retrieval(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
 def _copies(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Return how often copies find their originals, as text and as values for JSON."""
+    if options.queries is not None:  # before the work
+        check_integer("queries", options.queries, 1)
     with tempfile.TemporaryDirectory() as scratch:
         index = _index((absolute(options.folder),), Path(scratch), options)
-        found = find_originals(index, options.queries)
+        queries = usual_queries(index) if options.queries is None else options.queries
+        found = find_originals(index, queries)
         summary = _summary(index, options) | {
-            "queries": options.queries,
+            "queries": queries,
             "found": {
                 feature: {kind: one.to_dict() for kind, one in kinds.items()}
                 for feature, kinds in found.items()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from semcbir._files import display_path
 from semcbir._validate import counted
 from semcbir.evaluation.copies import COPIES
 from semcbir.evaluation.datasets import DatasetError
@@ -14,6 +13,9 @@ from semcbir.images.decode import ImageArray, load_image
 from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.query import search
+
+QUERIES = 100
+"""The most photos that copies are made of unless a number is asked for."""
 
 _LISTED = 10
 _QUERIES_AT_ONCE = 50
@@ -31,28 +33,36 @@ class Found:
         return asdict(self)
 
 
-def find_originals(index: Index, queries: int = 100) -> dict[str, dict[str, Found]]:
+def find_originals(index: Index, queries: int | None = None) -> dict[str, dict[str, Found]]:
     """Return, by feature and kind of copy (``COPIES``), how often copies find their originals.
 
-    Copies are made of the files of ``queries`` photos spread evenly over the index's, sorted by path. They
-    are searched for as photos from elsewhere, with the default settings of the feature.
+    Copies are made of the files of ``queries`` photos (None: ``QUERIES``, or all if there are fewer) spread
+    evenly over the index's, sorted by path. They are searched for as photos from elsewhere, with the default
+    settings of the feature.
 
     Raises DatasetError if the index holds fewer photos, ImageError if one of them can no longer be read.
     """
-    originals = spread(index, queries)
+    originals = spread(index, usual_queries(index) if queries is None else queries)
     return {
         feature: {kind: _found(index, feature, originals, copy) for kind, copy in COPIES.items()}
         for feature in index.features
     }
 
 
+def usual_queries(index: Index) -> int:
+    """Return of how many photos of ``index`` copies are made unless a number is asked for."""
+    return min(QUERIES, len(index))
+
+
 def spread(index: Index, queries: int) -> list[Record]:
     """Return the records of ``queries`` images spread evenly over the index's, sorted by the path's bytes."""
     records = sorted(index, key=lambda record: bytes(record.path))
+    if not records:
+        raise DatasetError("expected photos to make copies of, got an index without images")
     if not 1 <= queries <= len(records):
         raise DatasetError(
-            f"queries: expected 1 to {len(records)}, for index {display_path(index.path)} holds "
-            f"{counted(len(records), 'image')}, got {queries}"
+            f"queries: expected 1 to {len(records)}, for there are {counted(len(records), 'image')}, "
+            f"got {queries}"
         )
     return [records[place * len(records) // queries] for place in range(queries)]
 
