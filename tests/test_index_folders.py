@@ -410,7 +410,7 @@ def test_many_single_files_are_claimed_at_once(index: Index, tmp_path: Path, mon
     counted("changes")
     assert index.add(files).added == 50
     assert index.remove(files) == 50
-    assert calls["roots"] <= 12
+    assert calls["roots"] <= 18
     assert calls["changes"] <= 6
 
 

@@ -180,10 +180,14 @@ class Catalog:
         found = map(rows.image_row, self._each(query, root, *ends))
         return {row.path: row for row in found}
 
-    def indexed_below(self, root: int, *, limit: int = -1) -> list[tuple[int, bytes]]:
-        """Return (id, path) of a root's images that are in the index, at most ``limit`` of them."""
-        query = "SELECT id, path FROM images WHERE root = ? AND state = 'indexed' LIMIT ?"
-        return [rows.image_path(row) for row in self._all(query, root, limit)]
+    def each_image(self, root: int) -> Iterator[ImageRow]:
+        """Yield all images of a root, by path, whatever their state."""
+        return map(rows.image_row, self._each(f"{_IMAGE} WHERE root = ? ORDER BY path", root))
+
+    def indexed_below(self, root: int) -> list[tuple[int, bytes]]:
+        """Return (id, path) of a root's images that are in the index."""
+        query = "SELECT id, path FROM images WHERE root = ? AND state = 'indexed'"
+        return [rows.image_path(row) for row in self._all(query, root)]
 
     def has_fingerprints(self) -> bool:
         """Return whether the catalogue holds fingerprints of files at all."""

@@ -4,6 +4,7 @@
 A folder below a scanned root belongs to it; a folder around other roots takes over their images; a folder
 below a forgotten root takes its images from there. An image keeps its id on all these ways. If two images
 turn out to be the same file, one of them is superseded: its id stays reserved, and it is never found again.
+A lost root takes no part: the folder that is now where it was is another one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 
 from semcbir._files import display_path
 from semcbir.index.catalog import Catalog
-from semcbir.index.roots import Root, Roots, outermost, read_roots, stored_place
+from semcbir.index.roots import Root, Roots, outermost, read_roots
 from semcbir.index.rows import ImageRow
+from semcbir.index.whereabouts import stored_place
 
 
 def claim(catalog: Catalog, folders: Iterable[Path], files: Iterable[Path] = ()) -> Roots:
@@ -23,15 +25,14 @@ def claim(catalog: Catalog, folders: Iterable[Path], files: Iterable[Path] = ())
 
     Roots that have come to be the same folder, or one inside another, become one.
     """
-    known = Roots(read_roots(catalog))
+    known = _standing(catalog)
     new = [folder for folder in outermost(folders) if not _followed(known, folder)]
     lone = [file for file in files if known.place(file) is None]
-    if not (new or lone or any(_outer(known, root) for root in known)):
-        return known
-    with catalog.changes():
-        _claim_folders(catalog, new)
-        _unite(catalog)
-        _claim_files(catalog, lone)
+    if new or lone or any(_outer(known, root) for root in known):
+        with catalog.changes():
+            _claim_folders(catalog, new)
+            _unite(catalog)
+            _claim_files(catalog, lone)
     return Roots(read_roots(catalog))
 
 
@@ -39,12 +40,14 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
     """Store that the root at ``old`` (None: the only one) is now at ``new``; ValueError as in ``Index``."""
     roots = read_roots(catalog)
     chosen = [root for root in roots if old in (None, root.folder)]
+    if old is not None:  # Another root may be where a lost one was.
+        chosen = [root for root in chosen if root.lost] or chosen
     if len(chosen) != 1:
         known = ", ".join(display_path(root.folder) for root in roots)
         came = "none" if old is None else display_path(old)
         raise ValueError(f"old: expected one of the index's folders ({known}), got {came}")
     root = Root(chosen[0].id, new, chosen[0].state)
-    others = [other for other in roots if other.id != root.id]
+    others = [other for other in _standing(catalog) if other.id != root.id]
     if any(_way(root, other) is not None or _way(other, root) is not None for other in others):
         raise ValueError(f"new: expected a folder apart from the index's other ones, got {display_path(new)}")
     images = catalog.indexed_below(root.id)
@@ -52,7 +55,7 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
         raise ValueError(
             f"new: expected a folder with images of the one that moved, got {display_path(new)} without any"
         )
-    every = Roots(other for other in read_roots(catalog, forgotten=True) if other.id != root.id)
+    every = Roots(other for other in _standing(catalog, forgotten=True) if other.id != root.id)
     with catalog.changes():
         if not root.scanned:
             _leave_deeper(catalog, chosen[0])
@@ -66,6 +69,12 @@ def _leave_deeper(catalog: Catalog, root: Root) -> None:
     if deeper:
         place = stored_place(root.folder, catalog.folder)
         catalog.hand_over(catalog.add_root(*place, "forgotten"), deeper)
+
+
+def _standing(catalog: Catalog, *, forgotten: bool = False) -> Roots:
+    """Return the roots whose folders are known to be theirs; missing ones are too."""
+    roots = read_roots(catalog, forgotten=forgotten)
+    return Roots(root for root in roots if not (root.lost and root.folder.is_dir()))
 
 
 def _followed(roots: Roots, folder: Path) -> bool:
@@ -90,7 +99,7 @@ def _outer(roots: Roots, root: Root) -> Root | None:
 
 def _unite(catalog: Catalog) -> None:
     """Let scanned roots absorb the roots that have come to lie inside them."""
-    roots = Roots(read_roots(catalog))
+    roots = _standing(catalog)
     for root in roots:
         outer = _outer(roots, root)
         while outer is not None and (above := _outer(roots, outer)) is not None:
@@ -101,19 +110,19 @@ def _unite(catalog: Catalog) -> None:
 
 def _claim_folders(catalog: Catalog, folders: Iterable[Path]) -> None:
     """Make roots of folders of which none lies in another, nor in a scanned root."""
-    every = Roots(read_roots(catalog, forgotten=True))
+    every = _standing(catalog, forgotten=True)
     for folder in folders:
         _take_over(catalog, every, _become_root(catalog, every, folder, "scanned"))
 
 
 def _claim_files(catalog: Catalog, files: Iterable[Path]) -> None:
     """Make sure that roots hold these files."""
-    known = Roots(read_roots(catalog))
+    known = _standing(catalog)
     folders: dict[str, Path] = {}
     for file in files:
         if known.place(file) is None:
             folders.setdefault(os.path.realpath(file.parent), file.parent)
-    every = Roots(read_roots(catalog, forgotten=True)) if folders else known
+    every = _standing(catalog, forgotten=True) if folders else known
     for folder in folders.values():
         _take_over(catalog, every, _become_root(catalog, every, folder, "files"))
 

@@ -18,9 +18,10 @@ from semcbir.index import catalog
 from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
 from semcbir.index.files import open_folder
 from semcbir.index.model import ENCODER, MODEL, PLACES, ModelPlace, copy_model, deep_of, stored_model
-from semcbir.index.roots import outermost, stored_place
+from semcbir.index.roots import outermost
 from semcbir.index.schema import fill
 from semcbir.index.snapshot import RECIPE_SHA256, recipe_sha256
+from semcbir.index.whereabouts import stored_place
 from semcbir.networks.card_file import Card
 from semcbir.networks.names import resolve_encoder
 

@@ -100,12 +100,15 @@ class Index:
     def _changing(self) -> Iterator[Catalog]:
         """Be the index's writer, and show what was changed, whatever happened."""
         from semcbir.index.merge import remove_litter
+        from semcbir.index.whereabouts import store_places
 
         self._require_open()
         with writer(self.path) as catalog:
             remove_litter(catalog)
             try:
+                store_places(catalog)
                 yield catalog
+                store_places(catalog)  # A folder without images may have its first ones now.
             finally:
                 self._reload()
 

@@ -37,9 +37,11 @@ def plan_refresh(
     plans = [_plan_root(catalog, root, retry) for root in chosen]
     if plans and all(plan.absent for plan in plans):
         missing = ", ".join(display_path(plan.root.folder) for plan in plans)
+        images = " with its images" if any(plan.root.lost for plan in plans) else ""
         raise IndexStorageError(
-            f"no folder of index {display_path(catalog.folder)} is there: {missing}; if one moved, say where "
-            "with `semcbir info INDEX --root NEW`; `semcbir remove INDEX FOLDER` takes its images out"
+            f"no folder of index {display_path(catalog.folder)} is there{images}: {missing}; if one moved, "
+            "say where with `semcbir info INDEX --root NEW`; `semcbir remove INDEX FOLDER` takes its images "
+            "out"
         )
     recognise(catalog, plans, adding=False)
     return plans
@@ -87,7 +89,7 @@ def _images_below(catalog: Catalog, plan: Plan, folder: Path) -> list[Path]:
 def _plan_root(catalog: Catalog, root: Root, retry: bool) -> Plan:
     """Plan to bring all of ``root`` up to date with its folder; ``vanished`` says which images stay."""
     plan = Plan(root, retry=retry)
-    if not os.path.isdir(root.folder):  # noqa: PTH112 - false for every error
+    if root.lost or not os.path.isdir(root.folder):  # noqa: PTH112 - false for every error
         plan.missing, plan.absent = [root.folder], True
         return plan
     known = catalog.images_below(root.id)

@@ -7,7 +7,7 @@ import os
 import random
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def _ready(
         model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
     )
     if is_index(path):
-        return Ready(index, extractor, stale=None if len(index) else _incomplete(index))
+        return Ready(index, extractor, stale=_lost(index) if len(index) else _incomplete(index))
     return _refreshed(index, path, extractor, on_progress)
 
 
@@ -187,7 +187,19 @@ def _refreshed(index: Index, folder: Path, extractor: Extractor, on_progress: On
         why = f"another process is writing to {where}; searching what it holds so far"
         # Opened again: a first build may have ended after it was opened.
         return Ready(Index.open(index.path), extractor, stale=why)
-    return Ready(index, extractor, report, _elsewhere(index, folder))
+    return Ready(index, extractor, report, _lost(index) or _elsewhere(index, folder))
+
+
+def _lost(index: Index) -> str | None:
+    """Say which folders of an index have moved, nobody knows where to."""
+    lost = [display_path(root.folder) for root in index._snapshot.roots if root.lost]
+    if not lost:
+        return None
+    where = display_path(index.path)
+    return (
+        f"none of the photos that {where} holds of {_named(lost)} are there any more; "
+        f"if they moved, say where with `semcbir info {where} --root NEW`"
+    )
 
 
 def _incomplete(index: Index) -> str | None:
@@ -210,8 +222,11 @@ def _elsewhere(index: Index, folder: Path) -> str | None:
     others = [display_path(root.folder) for root in index._snapshot.roots if root not in inside]
     if not others:
         return None
-    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
     return (
         f"the index of {display_path(folder)} follows other folders too, which a search does not look "
-        f"through: {named}; `semcbir refresh {display_path(folder)}` does"
+        f"through: {_named(others)}; `semcbir refresh {display_path(folder)}` does"
     )
+
+
+def _named(folders: Sequence[str]) -> str:
+    return ", ".join(folders[:3]) + (f" and {len(folders) - 3} more" if len(folders) > 3 else "")

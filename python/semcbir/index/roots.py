@@ -15,16 +15,20 @@ from functools import cached_property
 from pathlib import Path
 
 from semcbir.index.catalog import Catalog
-from semcbir.index.rows import RootRow
+from semcbir.index.whereabouts import find_root
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that images were found in, with its number and its state in the catalogue."""
+    """A folder that images were found in, with its number and its state in the catalogue.
+
+    ``lost`` is true if nobody knows where it is now: ``folder`` is where it was, and may be another one.
+    """
 
     id: int
     folder: Path
     state: str
+    lost: bool = False
 
     @property
     def scanned(self) -> bool:
@@ -60,14 +64,16 @@ class Roots:
 
     def __init__(self, roots: Iterable[Root]) -> None:
         self._roots = tuple(roots)
-        self._by_name = _by_path((os.fspath(root.folder), root) for root in self._roots)
+        # A lost root comes last: the folder where it was may belong to another one by now.
+        self._found_first = sorted(self._roots, key=lambda root: root.lost)
+        self._by_name = _by_path((os.fspath(root.folder), root) for root in self._found_first)
 
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots)
 
     @cached_property
     def _by_real(self) -> dict[str, list[Root]]:
-        return _by_path((root.real, root) for root in self._roots)
+        return _by_path((root.real, root) for root in self._found_first)
 
     def around(self, folder: str, real: str) -> list[Root]:
         """Return the roots at or above a folder, the nearest first."""
@@ -134,37 +140,11 @@ def path_below(path: str, folder: str) -> str | None:
 def read_roots(catalog: Catalog, *, forgotten: bool = False) -> tuple[Root, ...]:
     """Return the roots of an index, oldest first; forgotten ones only on request."""
     index = os.path.realpath(catalog.folder)
+    rows = [row for row in catalog.roots() if forgotten or row.state != "forgotten"]
+    places = [find_root(catalog, row, index) for row in rows]
     return tuple(
-        Root(row.id, _place(catalog, row, index), row.state)
-        for row in catalog.roots()
-        if forgotten or row.state != "forgotten"
+        Root(row.id, place.folder, row.state, place.lost) for row, place in zip(rows, places, strict=True)
     )
-
-
-def _place(catalog: Catalog, row: RootRow, index: str) -> Path:
-    """Return where a root is now: index and photos may have moved together, or the index alone."""
-    stored = Path(os.fsdecode(row.path))
-    if row.relative is None:
-        return stored
-    beside = Path(os.path.normpath(Path(index) / os.fsdecode(row.relative)))
-    if stored == beside:
-        return stored
-    if not stored.is_dir():
-        return beside if beside.is_dir() else stored
-    if not beside.is_dir() or stored.samefile(beside):
-        return stored
-    # Both are there, so the index or the photos were copied: follow the folder that has the photos.
-    known = catalog.indexed_below(row.id, limit=1)
-    return beside if known and (beside / os.fsdecode(known[0][1])).exists() else stored
-
-
-def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
-    """Return a root as stored: its path, and its path relative to the index's real location (or None)."""
-    try:
-        relative = os.fsencode(os.path.relpath(os.path.realpath(folder), os.path.realpath(index)))
-    except ValueError:  # another drive
-        relative = None
-    return os.fsencode(folder), relative
 
 
 def outermost(folders: Iterable[Path]) -> list[Path]:
