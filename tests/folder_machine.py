@@ -322,6 +322,9 @@ class Folders(RuleBasedStateMachine):
         target, others = self.base / new, [root for root in roots if root != old]
         known = [r for r in self.model.rows if r.owner == old and r.state == "indexed"]
         there = not known or any((target / row.path.relative_to(old)).exists() for row in known)
+        if self.model.roots[old] == "scanned":
+            numbers = {row.number for row in known}
+            there = there or any(int(photo.read_text()) in numbers for photo in photos(target))
         overlap = any(target.is_relative_to(o) or o.is_relative_to(target) for o in others)
         name = next(root for root in self.index.roots if Path(os.path.realpath(root)) == old)
         if not target.is_dir():

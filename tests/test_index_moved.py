@@ -225,6 +225,28 @@ def test_a_disk_that_is_not_mounted_is_not_forgotten(top: Path, tiny_model: Path
     assert ids(index) == before
 
 
+def test_photos_that_were_put_in_order_on_the_way_keep_their_ids(top: Path, tiny_model: Path):
+    """None is where it was in the folder: the user says where that is now, and the photos show it."""
+    own(write(top / "2024"), tiny_model)
+    trip = (top / "2024").rename(top / "trip")
+    (trip / "sea").mkdir()
+    index = Index.open(trip / ".semcbir")
+    before = set(ids(index).values())
+    for photo in trip.glob("*.jpg"):
+        photo.rename(trip / "sea" / photo.name)
+    with pytest.raises(IndexStorageError, match="info INDEX --root NEW"):
+        index.refresh()
+    stale = ready_index(trip, model=tiny_model).stale
+    assert stale is not None
+    assert "info" in stale
+    with pytest.raises(ValueError, match="new: expected a folder with images of the one that moved"):
+        index.rebase(write(top / "other" / "photos", digits=5).parent)
+    index.rebase(trip)
+    report = index.refresh()
+    assert (report.moved, report.added, report.removed) == (3, 0, 0)
+    assert ({record.path.parent for record in index}, set(ids(index).values())) == ({trip / "sea"}, before)
+
+
 # --- what still moves together ------------------------------------------------------------------------------
 
 

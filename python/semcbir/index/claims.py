@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from semcbir._files import display_path
+from semcbir.images.find import find_images
 from semcbir.index.catalog import Catalog
+from semcbir.index.moves import has_image_of
 from semcbir.index.roots import Root, Roots, outermost, read_roots
 from semcbir.index.rows import ImageRow
 from semcbir.index.whereabouts import stored_place
@@ -50,8 +52,7 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
     others = [other for other in _standing(catalog) if other.id != root.id]
     if any(_way(root, other) is not None or _way(other, root) is not None for other in others):
         raise ValueError(f"new: expected a folder apart from the index's other ones, got {display_path(new)}")
-    images = catalog.indexed_below(root.id)
-    if images and not any(root.file(path).exists() for _, path in images):
+    if not _is_at_home(catalog, root):
         raise ValueError(
             f"new: expected a folder with images of the one that moved, got {display_path(new)} without any"
         )
@@ -61,6 +62,14 @@ def rebase(catalog: Catalog, new: Path, old: Path | None) -> None:
             _leave_deeper(catalog, chosen[0])
         catalog.move_root(root.id, *stored_place(new, catalog.folder))
         _take_over(catalog, every, root, moved=True)
+
+
+def _is_at_home(catalog: Catalog, root: Root) -> bool:
+    """Return whether images of ``root`` are in its folder, even under other names, or it has none."""
+    images = catalog.indexed_below(root.id)
+    if not images or any(root.file(path).exists() for _, path in images):
+        return True
+    return root.scanned and has_image_of(catalog, root.id, find_images(root.folder, [catalog.folder]))
 
 
 def _leave_deeper(catalog: Catalog, root: Root) -> None:

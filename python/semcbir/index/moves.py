@@ -60,6 +60,25 @@ def fingerprints(images: Iterable[tuple[int, Task]]) -> list[tuple[int, int, int
     ]
 
 
+def has_image_of(catalog: Catalog, root: int, files: Iterable[Path]) -> bool:
+    """Return whether one of ``files`` is, by its fingerprint, an image of a root that is in the index."""
+    if not catalog.has_fingerprints():
+        return False
+    for file in files:
+        try:
+            facts = size_and_mtime(file.stat())
+        except OSError:
+            continue
+        own = {digest for row, digest in catalog.fingerprinted(*facts) if _is_at(row, root)}
+        if own and fingerprint(file, *facts) in own:
+            return True
+    return False
+
+
+def _is_at(row: ImageRow, root: int) -> bool:
+    return (row.root, row.state) == (root, "indexed")
+
+
 def recognise(catalog: Catalog, plans: Sequence[Plan], *, adding: bool) -> None:
     """Turn tasks for new paths into moves where the file is a known image's, whose own path is gone.
 
