@@ -261,6 +261,22 @@ def test_copies_without_their_times_move_together(top: Path, tiny_model: Path):
     assert Index.open(top / "one" / ".semcbir").roots == (top / "one",)
 
 
+def test_one_photo_of_many_shows_where_the_others_were(top: Path, tiny_model: Path):
+    """However many are gone, and wherever in the folder the one is."""
+    folder = top / "one"
+    for name in "abcz":
+        write(folder / name, 40)
+    own(folder, tiny_model)
+    for photo in sorted(folder.rglob("*.jpg"))[:-1]:
+        photo.unlink()
+    (folder / "a").rmdir()
+    index = Index.open(folder.rename(top / "two") / ".semcbir")
+    assert index.roots == (top / "two",)
+    report = index.refresh()
+    # Folders that are empty now keep theirs: their disks may not be mounted.
+    assert (report.unchanged, report.missing) == (1, [top / "two" / "b", top / "two" / "c"])
+
+
 def test_an_index_of_nothing_yet_moves_along(top: Path, tiny_model: Path):
     (top / "one").mkdir()
     own(top / "one", tiny_model)

@@ -180,9 +180,12 @@ class Catalog:
         found = map(rows.image_row, self._each(query, root, *ends))
         return {row.path: row for row in found}
 
-    def each_image(self, root: int) -> Iterator[ImageRow]:
-        """Yield all images of a root, by path, whatever their state."""
-        return map(rows.image_row, self._each(f"{_IMAGE} WHERE root = ? ORDER BY path", root))
+    def each_file(self, root: int) -> Iterator[tuple[bytes, int]]:
+        """Yield (path, size) of the files of a root that were there when it was looked at last, by path."""
+        query = "SELECT id, path, size FROM images WHERE root = ? AND state <> 'gone' ORDER BY path"
+        for key, path, size in self._each(query, root):
+            if type(size) is int:
+                yield rows.image_path((key, path))[1], size
 
     def indexed_below(self, root: int) -> list[tuple[int, bytes]]:
         """Return (id, path) of a root's images that are in the index."""

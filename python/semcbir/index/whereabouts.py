@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semcbir.index.catalog import Catalog
-from semcbir.index.rows import ImageRow, RootRow
+from semcbir.index.rows import RootRow
 
 _ENOUGH = 100
 """Images found in one of two folders after which the one that has more of them is chosen."""
@@ -43,45 +43,66 @@ def find_root(catalog: Catalog, row: RootRow, index: str) -> Whereabouts:
     there = [folder for folder in (beside, stored) if folder.is_dir()]
     if len(there) == 2 and stored.samefile(beside):
         return Whereabouts(stored, seen=True)
-    has_images, holder = _holder(catalog, row.id, there)
+    has_files, holder = _holder(catalog, row.id, there)
     if holder is not None:
         return Whereabouts(holder, seen=True)
-    if has_images:
+    if has_files:
         return Whereabouts(stored, lost=True)
     return Whereabouts(beside if there == [beside] else stored)
 
 
 def _holder(catalog: Catalog, root: int, folders: Sequence[Path]) -> tuple[bool, Path | None]:
-    """Return whether a root has images, and which of ``folders`` has most of them (of two the first), if any.
+    """Return whether a root has files, and which of ``folders`` has most of them (of two the first), if any.
 
     At ``_ENOUGH`` that were found it is decided.
     """
-    found = dict.fromkeys(folders, 0)
-    has_images, decided = False, 0
-    for image in catalog.each_image(root):
-        if image.state == "gone" or image.size is None:
-            continue
-        has_images = True
-        holders = [folder for folder in folders if _has(folder, image)]
-        for folder in holders:
-            found[folder] += 1
-        decided += bool(holders)
-        if decided == _ENOUGH or not folders:
+    places = [_Place(folder) for folder in folders]
+    found, decided, has_files = [0] * len(places), 0, False
+    for path, size in catalog.each_file(root):
+        has_files = True
+        holds = [place.has(path, size) for place in places]
+        found = [count + one for count, one in zip(found, holds, strict=True)]
+        decided += any(holds)
+        if decided == _ENOUGH or not places:
             break
-    best = max(folders, key=found.__getitem__, default=None)
-    return has_images, best if best is not None and found[best] else None
+    most = max(found, default=0)
+    return has_files, folders[found.index(most)] if most else None
 
 
-def _has(folder: Path, image: ImageRow) -> bool:
-    """Return whether a file of the image's path and size is in ``folder``.
+class _Place:
+    """A folder in which files are looked for; quick where none are, however many it is asked for."""
 
-    Cameras begin again at the same names; copies and some disks do not keep the mtime.
-    """
+    def __init__(self, folder: Path) -> None:
+        self._top = os.fsencode(folder)
+        self._names: dict[bytes, frozenset[bytes] | None] = {}
+
+    def has(self, path: bytes, size: int) -> bool:
+        """Return whether a file at ``path`` in the folder has this size.
+
+        Cameras begin again at the same names; copies and some disks do not keep the mtime.
+        """
+        parent, _, name = path.rpartition(b"/")
+        names = self._names.get(parent)
+        if names is not None and name not in names:
+            return False
+        file = os.path.join(self._top, path)  # noqa: PTH118 - here and below, often many files
+        try:
+            status = os.stat(file)  # noqa: PTH116
+        except (OSError, ValueError):
+            if parent not in self._names:
+                self._names[parent] = _listed(os.path.dirname(file))  # noqa: PTH120
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
+
+
+def _listed(folder: bytes) -> frozenset[bytes] | None:
+    """Return the names in a folder; None if they cannot be told."""
     try:
-        status = os.stat(os.path.join(os.fsencode(folder), image.path))  # noqa: PTH116, PTH118 - many files
+        return frozenset(os.listdir(folder))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
     except (OSError, ValueError):
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_size == image.size
+        return None
 
 
 def stored_place(folder: Path, index: Path) -> tuple[bytes, bytes | None]:
