@@ -83,7 +83,7 @@ def _leave_deeper(catalog: Catalog, root: Root) -> None:
 def _standing(catalog: Catalog, *, forgotten: bool = False) -> Roots:
     """Return the roots whose folders are known to be theirs; missing ones are too."""
     roots = read_roots(catalog, forgotten=forgotten)
-    return Roots(root for root in roots if not (root.lost and root.folder.is_dir()))
+    return Roots(root for root in roots if not (root.lost and os.path.isdir(root.folder)))  # noqa: PTH112
 
 
 def _followed(roots: Roots, folder: Path) -> bool:
