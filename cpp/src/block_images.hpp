@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The images of a block of a screen as bits, and what is as small; kernels include it, too, so that
-// everything here belongs to the file that includes it, for the reasons that kernels_impl.hpp gives.
+// The images of a block of a screen as bits, and what is as small. Kernels include it, too: functions are put
+// in the place of their calls, so that no file uses another one's instructions (see kernels_impl.hpp).
 #pragma once
 
 #include <cstddef>

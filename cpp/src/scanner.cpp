@@ -52,7 +52,6 @@ std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& que
     i += label <= summary ? 1 : 0;
   }
   columns_.clear();
-  values_.clear();
   factors_.clear();
   for (const Common& one : common) {
     if (one.summary->entries != 0) {
@@ -61,12 +60,16 @@ std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& que
     }
     columns_.push_back(&screen.norms[one.summary->first]);
     factors_.push_back(-2.0F * query.norms[one.row] * screen.norm_step);
-    values_.push_back(query.shares[one.row]);
   }
   kernels_.add_products(least, columns_.data(), factors_.data(), columns_.size(), n);
   if (filtered_) {
-    for (const std::uint16_t*& column : columns_)
-      column = &screen.shares[static_cast<std::size_t>(column - screen.norms.data())];
+    columns_.clear();
+    values_.clear();
+    for (const Common& one : common) {
+      if (one.summary->entries != 0) continue;
+      columns_.push_back(&screen.shares[one.summary->first]);
+      values_.push_back(query.shares[one.row]);
+    }
     kernels_.add_minima(shares, columns_.data(), values_.data(), columns_.size(), n);
   }
   // Every class is rounded twice, to no more than this.
