@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SEMCBIR_INLINE __forceinline
@@ -37,6 +38,18 @@ SEMCBIR_INLINE std::size_t count_bits(unsigned x) {
 
 /// The number of the lowest of 16 bits that is set; there is one.
 SEMCBIR_INLINE std::size_t lowest_bit(unsigned x) { return count_bits((x & (~x + 1U)) - 1U); }
+
+/// The float whose upper 16 bits these are (bfloat16).
+SEMCBIR_INLINE float float_of_upper(std::uint32_t upper) {
+  const std::uint32_t bits = upper << 16U;
+  float x = 0;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+/// The scale of a row and its error, of a step of both; see PartView::steps.
+SEMCBIR_INLINE float row_scale(std::uint32_t step) { return float_of_upper(step >> 16U); }
+SEMCBIR_INLINE float row_error(std::uint32_t step) { return float_of_upper(step & 0xffffU); }
 
 /// Asks for memory that will be read soon; the answer comes while other work is done.
 SEMCBIR_INLINE void prefetch(const void* bytes, std::size_t size) {

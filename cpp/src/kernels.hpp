@@ -5,29 +5,39 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "block_images.hpp"
 #include "semcbir/signature_view.hpp"
 
 namespace semcbir {
 
 /// Rows of a class in a block of a screen, and which of its 256 images have one; see PartView.
 struct ScreenRows {
-  const std::uint8_t* entries;
+  const std::int8_t* entries;
   std::size_t width;
-  const float* scales;
+  const std::uint32_t* steps;
   const std::uint16_t* present;
   const std::uint8_t* before;
   const std::uint16_t* norms;  ///< by image
 };
 
-/// A row of a query, and what its products with rows of a screen are multiplied by.
+/// A row of a query, and what its terms are multiplied by.
 struct ScreenRow {
-  const std::int8_t* entries;
-  std::int32_t sum;  ///< 128 times the sum of the entries
-  float product;
-  float off;
-  float norm;
-  float spread;
+  const std::int16_t* entries;
+  float product;  ///< products of entries, times a row's scale
+  float norm;     ///< norms
+  float error;    ///< errors of rows
+  float off;      ///< norms: what the query's own error adds
 };
+
+/// Adds what a row of an image adds to the image's bound, and to how far it may be off.
+SEMCBIR_INLINE void add_row_term(const ScreenRow& query, std::int32_t product, std::uint32_t step,
+                                 std::uint16_t norm, float& least, float& error) {
+  const auto length = static_cast<float>(std::int32_t{norm});
+  const float off = query.error * row_error(step) + query.off * length;
+  const float term = static_cast<float>(product) * query.product * row_scale(step) + query.norm * length;
+  least += term - off;
+  error += off;
+}
 
 /// What is written once per instruction set.
 struct Kernels {
@@ -37,15 +47,15 @@ struct Kernels {
 
   /// products[i] = sum over d < width of rows[numbers[i] * width + d] * query[d], for each i < n; width is
   /// 16, 32 or a multiple of 64. The sums stay below 2^31.
-  void (*row_products)(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
-                       std::size_t n, const std::int8_t* query, std::int32_t* products);
+  void (*row_products)(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                       std::size_t n, const std::int16_t* query, std::int32_t* products);
 
-  /// least[i] += ((p - query.sum) * query.product + query.off) * scale + query.norm * norm for the images i
-  /// whose bit i % 16 of alive[i / 16] is set and that have a row; p is the row's product with the query.
-  /// Adds query.spread * scale to their spread[i], and clears the bits of those whose least[i] is then above
-  /// `most`; NaN is not.
+  /// For the images i whose bit i % 16 of alive[i / 16] is set and that have a row: with
+  /// e = query.error * error + query.off * norm, adds p * query.product * scale + query.norm * norm - e to
+  /// least[i], where p is the row's product with the query, and e to errors[i]. Clears the bits of those
+  /// whose least[i] is then above `most`; NaN is not.
   void (*add_row_terms)(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                        float* least, float* spread);
+                        float* least, float* errors);
 
   /// sums[i] += min(columns[c][i], values[c]) for each c < count; n a multiple of 16. The sums stay below
   /// 2^16.

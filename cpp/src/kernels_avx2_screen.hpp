@@ -21,19 +21,19 @@ struct Avx2Screen {
     return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
   }
 
-  static __m256i add_products(__m256i sum, const std::uint8_t* row, __m256i query) {
-    const __m256i entries = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
+  static __m256i add_products(__m256i sum, const std::int8_t* row, __m256i query) {
+    const __m256i entries = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(entries, query));
   }
 
-  static void row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
-                           std::size_t n, const std::int8_t* query, std::int32_t* products) {
+  static void row_products(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                           std::size_t n, const std::int16_t* query, std::int32_t* products) {
     for (std::size_t i = 0; i < n; i += 4) {
-      const std::uint8_t* row[4];
+      const std::int8_t* row[4];
       for (std::size_t r = 0; r < 4; ++r) row[r] = rows + numbers[i + r < n ? i + r : i] * width;
       __m256i sum[4] = {};
       for (std::size_t d = 0; d < width; d += 16) {
-        const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query + d)));
+        const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + d));
         for (std::size_t r = 0; r < 4; ++r) sum[r] = add_products(sum[r], row[r] + d, q);
       }
       const __m128i four = sums(sum[0], sum[1], sum[2], sum[3]);
@@ -48,8 +48,8 @@ struct Avx2Screen {
   }
 
   static void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                            float* least, float* spread) {
-    semcbir::add_row_terms(rows, query, most, alive, least, spread, row_products);
+                            float* least, float* errors) {
+    semcbir::add_row_terms(rows, query, most, alive, least, errors, row_products);
   }
 
   /// add_minima for `Width` times 16 of the sums, which stay in registers.

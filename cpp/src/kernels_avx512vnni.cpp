@@ -19,18 +19,20 @@ __m256i halves_added(__m512i x) {
   return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
 }
 
-void row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers, std::size_t n,
-                  const std::int8_t* query, std::int32_t* products) {
-  if (width % 64 != 0) return Avx2Screen::row_products(rows, width, numbers, n, query, products);
+__m512i widened(const std::int8_t* entries) {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries)));
+}
+
+void row_products(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers, std::size_t n,
+                  const std::int16_t* query, std::int32_t* products) {
+  if (width % 32 != 0) return Avx2Screen::row_products(rows, width, numbers, n, query, products);
   for (std::size_t i = 0; i < n; i += 4) {
-    const std::uint8_t* row[4];
+    const std::int8_t* row[4];
     for (std::size_t r = 0; r < 4; ++r) row[r] = rows + numbers[i + r < n ? i + r : i] * width;
     __m512i sum[4] = {};
-    for (std::size_t d = 0; d < width; d += 64) {
+    for (std::size_t d = 0; d < width; d += 32) {
       const __m512i q = _mm512_loadu_si512(query + d);
-      for (std::size_t r = 0; r < 4; ++r) {
-        sum[r] = _mm512_dpbusd_epi32(sum[r], _mm512_loadu_si512(row[r] + d), q);
-      }
+      for (std::size_t r = 0; r < 4; ++r) sum[r] = _mm512_dpwssd_epi32(sum[r], widened(row[r] + d), q);
     }
     const __m128i four = Avx2Screen::sums(halves_added(sum[0]), halves_added(sum[1]), halves_added(sum[2]),
                                           halves_added(sum[3]));
@@ -40,7 +42,7 @@ void row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_
 }
 
 void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                   float* least, float* spread) {
+                   float* least, float* errors) {
   // Branches would be guessed wrong as often as not: an image takes part or does not.
   const __m256i wanted = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(alive)),
                                           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.present)));
@@ -65,24 +67,26 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
     const std::size_t m = lowest_bit(left);
     const __mmask16 present = rows.present[m];
     const auto both = static_cast<__mmask16>(alive[m] & present);
-    const __m512i dots = _mm512_sub_epi32(_mm512_maskz_expand_epi32(both, _mm512_loadu_si512(next)),
-                                          _mm512_set1_epi32(query.sum));
+    const __m512i dots = _mm512_maskz_expand_epi32(both, _mm512_loadu_si512(next));
     next += count_bits(both);
-    const __m512 scales = _mm512_maskz_expand_ps(present, _mm512_loadu_ps(rows.scales + rows.before[m]));
+    const __m512i steps =
+        _mm512_maskz_expand_epi32(present, _mm512_loadu_si512(rows.steps + rows.before[m]));
+    const __m512 scales = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_srli_epi32(steps, 16), 16));
+    const __m512 row_errors = _mm512_castsi512_ps(_mm512_slli_epi32(steps, 16));
     const auto* column = reinterpret_cast<const __m256i*>(rows.norms + m * kMaskBits);
     const __m512 norms = _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(column)));
-    const __m512 term = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dots), _mm512_set1_ps(query.product)),
-                                      _mm512_set1_ps(query.off));
-    const __m512 change =
-        _mm512_add_ps(_mm512_mul_ps(term, scales), _mm512_mul_ps(_mm512_set1_ps(query.norm), norms));
+    const __m512 off = _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(query.error), row_errors),
+                                     _mm512_mul_ps(_mm512_set1_ps(query.off), norms));
+    const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dots), _mm512_set1_ps(query.product));
+    const __m512 term =
+        _mm512_add_ps(_mm512_mul_ps(product, scales), _mm512_mul_ps(_mm512_set1_ps(query.norm), norms));
     float* out = least + m * kMaskBits;
     const __m512 before = _mm512_loadu_ps(out);
-    const __m512 after = _mm512_mask_add_ps(before, both, before, change);
+    const __m512 after = _mm512_mask_add_ps(before, both, before, _mm512_sub_ps(term, off));
     _mm512_storeu_ps(out, after);
-    float* widths = spread + m * kMaskBits;
-    const __m512 wider = _mm512_mul_ps(scales, _mm512_set1_ps(query.spread));
-    const __m512 width = _mm512_loadu_ps(widths);
-    _mm512_storeu_ps(widths, _mm512_mask_add_ps(width, both, width, wider));
+    float* sums = errors + m * kMaskBits;
+    const __m512 sum = _mm512_loadu_ps(sums);
+    _mm512_storeu_ps(sums, _mm512_mask_add_ps(sum, both, sum, off));
     const __mmask16 above = _mm512_mask_cmp_ps_mask(both, after, _mm512_set1_ps(most), _CMP_GT_OQ);
     alive[m] = static_cast<std::uint16_t>(alive[m] & ~above);
   }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "semcbir/signature_view.hpp"
@@ -37,6 +38,14 @@ inline float rounded_down(double x) {
 
 /// A float that is at least x, and next to it.
 inline float rounded_up(double x) { return -rounded_down(-x); }
+
+/// The upper 16 bits of the smallest float that is at least x and whose lower bits are 0 (bfloat16).
+inline std::uint32_t upper_rounded_up(double x) {
+  const float y = rounded_up(x);
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &y, sizeof(bits));
+  return (bits >> 16U) + ((bits & 0xffffU) != 0 ? 1U : 0U);
+}
 
 /// A share in steps of a screen, rounded up; 0 for what is no share.
 inline std::uint16_t proportion_steps_up(float p) {

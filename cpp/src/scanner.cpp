@@ -231,20 +231,19 @@ bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound
 /// Replaces norms by products of entries, class by class, while images are left.
 void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound) {
   const Screen& screen = this->screen(visit);
-  std::fill(spread_, spread_ + kBlockImages, 0.0F);
+  std::fill(errors_, errors_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
     const PartView& part = s.part;
     const ScreenRow row{&query.entries[s.row * screen.width],
-                        128 * query.sums[s.row],
                         -2.0F * query.scales[s.row],
-                        -2.0F * query.offs[s.row],
                         2.0F * query.norms[s.row] * screen.norm_step,
-                        4.0F * query.offs[s.row]};
+                        2.0F * query.stored[s.row],
+                        2.0F * query.offs[s.row] * screen.norm_step};
     const float most = bound.get();
     if (part.has_columns()) {
-      const ScreenRows rows{part.entries(), screen.width,  part.scales(),
+      const ScreenRows rows{part.entries(), screen.width,  part.steps(),
                             part.present(), part.before(), part.norms()};
-      kernels_.add_row_terms(rows, row, most, alive_.masks, least_, spread_);
+      kernels_.add_row_terms(rows, row, most, alive_.masks, least_, errors_);
     } else {
       add_few(part, screen.width, row, most);
     }
@@ -264,9 +263,7 @@ void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& 
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t r = numbers[i];
     const std::size_t place = part.places()[r];
-    const float term = static_cast<float>(products[i] - row.sum) * row.product + row.off;
-    least_[place] += term * part.scales()[r] + row.norm * static_cast<float>(part.norms()[r]);
-    spread_[place] += row.spread * part.scales()[r];
+    add_row_term(row, products[i], part.steps()[r], part.norms()[r], least_[place], errors_[place]);
     if (least_[place] > most) alive_.clear(place);
   }
 }
@@ -276,7 +273,7 @@ void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound&
   const ScreenBlock& block = this->block(visit);
   const double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
   // Sums of so many floats are off by less.
-  const double spread = 1.0 + 1e-6 * static_cast<double>(visit.shared.size() + 2);
+  const double twice = 2.0 + 2e-6 * static_cast<double>(visit.shared.size() + 4);
   const auto segment = static_cast<std::uint32_t>(visit.segment);
   const auto first = static_cast<std::uint32_t>(block.first);
   alive_.for_each([&](std::size_t place) {
@@ -285,7 +282,7 @@ void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound&
     found.possible.push_back({least, segment, first + static_cast<std::uint32_t>(place)});
     if (!std::isfinite(least)) return;
     const float most =
-        rounded_up(static_cast<double>(least) + spread * static_cast<double>(spread_[place]) + slack);
+        rounded_up(static_cast<double>(least) + twice * static_cast<double>(errors_[place]) + slack);
     if (found.bounds.size() < k_) {
       found.bounds.push_back(most);
       std::push_heap(found.bounds.begin(), found.bounds.end());

@@ -110,7 +110,7 @@ class Scanner {
   const Kernels& kernels_;
   Alive alive_{};
   float least_[kBlockImages];
-  float spread_[kBlockImages];  // how far bounds from above are above these
+  float errors_[kBlockImages];  // bounds from above are higher by twice these
   // Reused, so that blocks cost no allocations.
   std::vector<const std::uint16_t*> columns_;
   std::vector<std::uint16_t> values_;

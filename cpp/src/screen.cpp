@@ -26,7 +26,6 @@ constexpr std::size_t kJudged = 512;
 constexpr double kShareWeight = 1.5;
 constexpr double kLargestNormStep = 65000;
 constexpr int kLargestEntry = 127;
-constexpr int kZeroEntry = 128;
 // Rows whose largest entry is smaller, but not 0, have no scale that a float holds well.
 constexpr float kSmallestEntry = 1e-18F;
 
@@ -61,9 +60,6 @@ class Builder {
  public:
   Builder(const SignatureView& view, const Screen& screen)
       : view_(view), screen_(screen), rows_of_(kMaxClasses) {}
-
-  double entry_error = 0;
-  double entry_norm = 0;
 
   /// Returns the block's classes, labels ascending.
   std::vector<BuiltClass> build(std::size_t first, std::size_t last, ScreenBlock& block) {
@@ -129,11 +125,11 @@ class Builder {
       const bool plain = lengths_[place] > -std::numeric_limits<float>::infinity();
       const std::uint16_t norm =
           plain ? norm_steps(std::sqrt(squared_norm(row, screen_.dim))) : std::uint16_t{0};
-      const float scale = plain ? store_row(row, writable(part.entries()) + r * screen_.width) : 0.0F;
+      const std::uint32_t step = plain ? store_row(row, writable(part.entries()) + r * screen_.width) : 0;
       const std::size_t at = part.has_columns() ? place : r;
       writable(part.shares())[at] = share;
       writable(part.norms())[at] = norm;
-      writable(part.scales())[r] = scale;
+      writable(part.steps())[r] = step;
       if (part.has_columns()) {
         const std::size_t mask = place / kMaskBits;
         writable(part.present())[mask] |= bit(place);
@@ -146,23 +142,21 @@ class Builder {
     }
   }
 
-  /// Stores a row as multiples of a scale, which is returned.
-  float store_row(const float* row, std::uint8_t* out) {
-    const float scale = largest_entry(row, screen_.dim) / static_cast<float>(kLargestEntry);
-    if (scale == 0) return 0;
+  /// Stores a row as multiples of a scale, and returns PartView::steps.
+  std::uint32_t store_row(const float* row, std::int8_t* out) const {
+    const float largest = largest_entry(row, screen_.dim);
+    if (largest == 0) return 0;
+    const std::uint32_t upper = upper_rounded_up(static_cast<double>(largest) / kLargestEntry);
+    const float scale = float_of_upper(upper);
     double error = 0;
-    double squares = 0;
     for (std::size_t d = 0; d < screen_.dim; ++d) {
       const auto x = static_cast<double>(row[d]);
       const auto z = static_cast<int>(std::lrint(x / static_cast<double>(scale)));
       const double off = x - static_cast<double>(scale) * z;
       error += off * off;
-      squares += x * x;
-      out[d] = static_cast<std::uint8_t>(z + kZeroEntry);
+      out[d] = static_cast<std::int8_t>(z);
     }
-    entry_error = std::max(entry_error, std::sqrt(error) / static_cast<double>(scale));
-    entry_norm = std::max(entry_norm, std::sqrt(squares) / static_cast<double>(scale));
-    return scale;
+    return upper << 16U | upper_rounded_up(std::sqrt(error) * (1 + 1e-6));
   }
 
   std::uint16_t norm_steps(double norm) const {
@@ -283,8 +277,6 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
   const std::size_t tasks = std::min(blocks, 8 * static_cast<std::size_t>(threads));
   screen.blocks.resize(blocks);
   std::vector<std::vector<BuiltClass>> classes(blocks);
-  std::vector<double> errors(tasks, 0.0);
-  std::vector<double> norms(tasks, 0.0);
   parallel_for(
       tasks, threads,
       [&](std::size_t task) {
@@ -293,14 +285,8 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
           classes[b] = builder.build(b == 0 ? 0 : clusters.ends[b - 1], clusters.ends[b], screen.blocks[b]);
           interruption.check(kBlockImages);
         }
-        errors[task] = builder.entry_error;
-        norms[task] = builder.entry_norm;
       },
       &interruption);
-  if (tasks > 0) {
-    screen.entry_error = rounded_up(*std::max_element(errors.begin(), errors.end()));
-    screen.entry_norm = rounded_up(*std::max_element(norms.begin(), norms.end()));
-  }
   summarize(screen, classes);
   return screen;
 }

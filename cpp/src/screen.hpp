@@ -43,8 +43,6 @@ struct Screen {
   std::vector<float> shortest;           ///< of each block, infinity up to padded_blocks()
   std::vector<std::uint8_t> unsure;      ///< of each block: whether it has images that are
   float norm_step = 1;
-  float entry_error = 0;  ///< the largest ||x - s z|| / s of a row x that is stored as z with scale s
-  float entry_norm = 0;   ///< the largest ||x|| / s
 
   /// The number of blocks, rounded up to a multiple of what kernels take.
   std::size_t padded_blocks() const { return rounded_up_to(blocks.size(), kMaskBits); }

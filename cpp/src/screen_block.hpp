@@ -48,7 +48,7 @@ struct ScreenPart {
 ///
 /// Classes of kFewestForColumn rows or more have columns over all images of the block, by place (0 where the
 /// class is absent): shares, norms; and a bit for each image that has the class, with the number of rows
-/// before each 16 images. Others have shares, norms and places by row. Scales and entries follow.
+/// before each 16 images. Others have shares, norms and places by row. Steps and entries follow.
 class PartView {
  public:
   PartView(const std::uint8_t* block, const ScreenPart& part)
@@ -69,16 +69,17 @@ class PartView {
   const std::uint8_t* before() const {
     return at<std::uint8_t>(2 * column_bytes(rows_) + sizeof(std::uint16_t) * kMasks);
   }
-  /// What one step of a row's entries is.
-  const float* scales() const { return at<float>(scales_start(rows_)); }
-  /// Rows of `width` entries each, their steps plus 128.
-  const std::uint8_t* entries() const { return at<std::uint8_t>(entries_start(rows_)); }
+  /// Of each row: what one step of its entries is, and the norm of what they leave out, rounded up; both as
+  /// bfloat16, in the upper and in the lower half. See row_scale, row_error.
+  const std::uint32_t* steps() const { return at<std::uint32_t>(steps_start(rows_)); }
+  /// Rows of `width` entries each, in steps.
+  const std::int8_t* entries() const { return at<std::int8_t>(entries_start(rows_)); }
 
   const std::uint8_t* begin() const { return bytes_; }
 
   /// Bytes of a class with so many rows, which starts at a multiple of alignment().
   static std::size_t size(std::size_t rows, std::size_t width) { return entries_start(rows) + rows * width; }
-  static std::size_t alignment(std::size_t rows) { return rows >= kFewestForColumn ? kLine : sizeof(float); }
+  static std::size_t alignment(std::size_t rows) { return rows >= kFewestForColumn ? kLine : sizeof(std::uint32_t); }
 
  private:
   template <class T>
@@ -90,13 +91,13 @@ class PartView {
     return sizeof(std::uint16_t) * (rows >= kFewestForColumn ? kBlockImages : rows);
   }
 
-  static std::size_t scales_start(std::size_t rows) {
+  static std::size_t steps_start(std::size_t rows) {
     const std::size_t which = rows >= kFewestForColumn ? (sizeof(std::uint16_t) + 1) * kMasks : rows;
     return rounded_up_to(2 * column_bytes(rows) + which, alignment(rows));
   }
 
   static std::size_t entries_start(std::size_t rows) {
-    return rounded_up_to(scales_start(rows) + sizeof(float) * rows, alignment(rows));
+    return rounded_up_to(steps_start(rows) + sizeof(std::uint32_t) * rows, alignment(rows));
   }
 
   const std::uint8_t* bytes_;

@@ -12,10 +12,10 @@
 namespace semcbir {
 namespace {
 
-void plain_row_products(const std::uint8_t* rows, std::size_t width, const std::uint8_t* numbers,
-                        std::size_t n, const std::int8_t* query, std::int32_t* products) {
+void plain_row_products(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers,
+                        std::size_t n, const std::int16_t* query, std::int32_t* products) {
   for (std::size_t i = 0; i < n; ++i) {
-    const std::uint8_t* row = rows + numbers[i] * width;
+    const std::int8_t* row = rows + numbers[i] * width;
     std::int32_t sum = 0;
     for (std::size_t d = 0; d < width; ++d) sum += row[d] * query[d];
     products[i] = sum;
@@ -23,8 +23,8 @@ void plain_row_products(const std::uint8_t* rows, std::size_t width, const std::
 }
 
 void plain_add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                         float* least, float* spread) {
-  add_row_terms(rows, query, most, alive, least, spread, plain_row_products);
+                         float* least, float* errors) {
+  add_row_terms(rows, query, most, alive, least, errors, plain_row_products);
 }
 
 void plain_add_minima(std::uint16_t* sums, const std::uint16_t* const* columns, const std::uint16_t* values,

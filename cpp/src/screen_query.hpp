@@ -15,24 +15,18 @@ struct ScreenQuery {
   ImageRows rows;
   float length = 0;                  ///< |q|^2 less all rounding
   float slack = 0;                   ///< what rounding can add to a bound from above
-  std::vector<std::int8_t> entries;  ///< by row, row_width(dim) each
+  std::vector<std::int16_t> entries;  ///< by row, row_width(dim) each
   std::vector<float> scales;         ///< what one step of a row's entries is
   std::vector<float> norms;          ///< rounded up
-  std::vector<float> offs;           ///< b: the error of a product with a row of scale s is at most s b
-  std::vector<std::int32_t> sums;    ///< of a row's entries
+  std::vector<float> stored;         ///< the norm of what the steps stand for
+  std::vector<float> offs;           ///< the norm of what they leave out
   std::vector<std::uint16_t> shares;
-};
-
-/// What the screens of all segments have in common, or the largest of theirs.
-struct ScreenScale {
-  double entry_error = 0;
-  double entry_norm = 0;
-  double norm_step = 0;
 };
 
 /// Whether a query's bounds can be computed: lengths, and for a filter shares, as real images have them.
 bool can_be_screened(const ImageRows& query, std::size_t dim, bool filtered);
 
-ScreenQuery make_query(const ImageRows& rows, std::size_t dim, const ScreenScale& screens);
+/// `norm_step` is the largest of the screens.
+ScreenQuery make_query(const ImageRows& rows, std::size_t dim, double norm_step);
 
 }  // namespace semcbir

@@ -35,17 +35,14 @@ void find_rows(const ScreenRows& rows, const std::uint16_t* alive, FoundRows& fo
 /// Kernels::add_row_terms, given Kernels::row_products.
 template <class Products>
 void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
-                   float* least, float* spread, const Products& row_products) {
+                   float* least, float* errors, const Products& row_products) {
   FoundRows found;
   find_rows(rows, alive, found);
   std::int32_t products[kBlockImages];
   row_products(rows.entries, rows.width, found.numbers, found.count, query.entries, products);
   for (std::size_t i = 0; i < found.count; ++i) {
     const std::size_t place = found.places[i];
-    const float term = static_cast<float>(products[i] - query.sum) * query.product + query.off;
-    const auto norm = static_cast<float>(std::int32_t{rows.norms[place]});
-    least[place] += term * rows.scales[found.numbers[i]] + query.norm * norm;
-    spread[place] += query.spread * rows.scales[found.numbers[i]];
+    add_row_term(query, products[i], rows.steps[found.numbers[i]], rows.norms[place], least[place], errors[place]);
     const auto out = static_cast<unsigned>(least[place] > most);
     alive[place / kMaskBits] =
         static_cast<std::uint16_t>(alive[place / kMaskBits] & ~(out << place % kMaskBits));

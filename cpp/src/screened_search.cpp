@@ -58,9 +58,7 @@ class ScreenedSearch {
         kernels_(active_kernels()) {
     for (std::size_t s = 0; s < segments.size(); ++s) {
       const Screen& screen = *segments[s].screen;
-      scale_.entry_error = std::max(scale_.entry_error, static_cast<double>(screen.entry_error));
-      scale_.entry_norm = std::max(scale_.entry_norm, static_cast<double>(screen.entry_norm));
-      scale_.norm_step = std::max(scale_.norm_step, static_cast<double>(screen.norm_step));
+      norm_step_ = std::max(norm_step_, static_cast<double>(screen.norm_step));
       for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
         blocks_.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b), padded_ + b});
       }
@@ -73,7 +71,7 @@ class ScreenedSearch {
   void run(const ImageRows* queries, const std::size_t* numbers, std::size_t count) {
     queries_.clear();
     for (std::size_t q = 0; q < count; ++q) {
-      queries_.push_back(make_query(queries[q], dim_, scale_));
+      queries_.push_back(make_query(queries[q], dim_, norm_step_));
     }
     verified_.assign(count, {});
     outlines_.resize(count);
@@ -270,7 +268,7 @@ class ScreenedSearch {
   const SearchOutput& output_;
   Interruption& interruption_;
   const Kernels& kernels_;
-  ScreenScale scale_;
+  double norm_step_ = 0;  // the largest
   std::size_t padded_ = 0;
   std::int64_t live_ = 0;
   std::vector<BlockAt> blocks_;

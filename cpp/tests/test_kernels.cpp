@@ -80,11 +80,12 @@ struct Rows {
       ++count;
     }
     entries.resize(count * width);
-    for (auto& e : entries) e = static_cast<std::uint8_t>(random.below(256));
+    for (auto& e : entries) e = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
     scales.resize(count + 16);
     for (auto& s : scales) s = random.wide();
     query.resize(width);
-    for (auto& q : query) q = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+    const auto largest = static_cast<std::uint32_t>(std::min<std::size_t>(32767, 2147483647 / (127 * width)));
+    for (auto& q : query) q = static_cast<std::int16_t>(static_cast<int>(random.below(2 * largest + 1)) - static_cast<int>(largest));
   }
 
   std::int32_t product(std::size_t row) const {
@@ -94,12 +95,12 @@ struct Rows {
   }
 
   std::size_t width;
-  std::vector<std::uint8_t> entries;
+  std::vector<std::int8_t> entries;
   std::vector<float> scales;
   std::vector<std::uint16_t> present;
   std::vector<std::uint8_t> before;
   std::vector<std::uint16_t> norms;
-  std::vector<std::int8_t> query;
+  std::vector<std::int16_t> query;
 };
 
 /// The kernels of screens against plain loops: rows of every width, few and many images.
@@ -139,7 +140,7 @@ void test_rows(const std::string& level) {
         for (std::size_t place = 0; place < 256; ++place) {
           if ((rows.present[place / 16] >> place % 16 & 1) == 0) continue;
           if ((alive[place / 16] >> place % 16 & 1) != 0) {
-            const float term = static_cast<float>(rows.product(row) - 128 * 7) * -0.3F + -0.7F;
+            const float term = static_cast<float>(rows.product(row)) * -0.3F + -0.7F;
             expected[place] += term * rows.scales[row] + 0.01F * static_cast<float>(rows.norms[place]);
             expected_spread[place] += 0.02F * rows.scales[row];
             if (expected[place] > most) {
@@ -151,7 +152,7 @@ void test_rows(const std::string& level) {
         }
         kernels.add_row_terms({rows.entries.data(), width, rows.scales.data(), rows.present.data(),
                                rows.before.data(), rows.norms.data()},
-                              {rows.query.data(), 128 * 7, -0.3F, -0.7F, 0.01F, 0.02F}, most, alive.data(),
+                              {rows.query.data(), -0.3F, -0.7F, 0.01F, 0.02F}, most, alive.data(),
                               least.data(), spread.data());
         CHECK_IN(alive == expected_alive, level);
         CHECK_IN(spread == expected_spread, level);
