@@ -27,6 +27,7 @@ struct ScreenRow {
   float norm;     ///< norms
   float error;    ///< errors of rows
   float off;      ///< norms: what the query's own error adds
+  float center;   ///< what all rows' terms have in common
 };
 
 /// Adds what a row of an image adds to the image's bound, and to how far it may be off.
@@ -34,7 +35,7 @@ SEMCBIR_INLINE void add_row_term(const ScreenRow& query, std::int32_t product, s
                                  std::uint16_t norm, float& least, float& error) {
   const auto length = static_cast<float>(std::int32_t{norm});
   const float off = query.error * row_error(step) + query.off * length;
-  const float term = static_cast<float>(product) * query.product * row_scale(step) + query.norm * length;
+  const float term = static_cast<float>(product) * query.product * row_scale(step) + (query.norm * length + query.center);
   least += term - off;
   error += off;
 }
@@ -51,7 +52,7 @@ struct Kernels {
                        std::size_t n, const std::int16_t* query, std::int32_t* products);
 
   /// For the images i whose bit i % 16 of alive[i / 16] is set and that have a row: with
-  /// e = query.error * error + query.off * norm, adds p * query.product * scale + query.norm * norm - e to
+  /// e = query.error * error + query.off * norm, adds p * query.product * scale + query.norm * norm + query.center - e to
   /// least[i], where p is the row's product with the query, and e to errors[i]. Clears the bits of those
   /// whose least[i] is then above `most`; NaN is not.
   void (*add_row_terms)(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,

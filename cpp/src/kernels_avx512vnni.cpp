@@ -78,8 +78,9 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
     const __m512 off = _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(query.error), row_errors),
                                      _mm512_mul_ps(_mm512_set1_ps(query.off), norms));
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dots), _mm512_set1_ps(query.product));
-    const __m512 term =
-        _mm512_add_ps(_mm512_mul_ps(product, scales), _mm512_mul_ps(_mm512_set1_ps(query.norm), norms));
+    const __m512 rest =
+        _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(query.norm), norms), _mm512_set1_ps(query.center));
+    const __m512 term = _mm512_add_ps(_mm512_mul_ps(product, scales), rest);
     float* out = least + m * kMaskBits;
     const __m512 before = _mm512_loadu_ps(out);
     const __m512 after = _mm512_mask_add_ps(before, both, before, _mm512_sub_ps(term, off));

@@ -234,13 +234,15 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
   std::fill(errors_, errors_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
     const PartView& part = s.part;
-    const ScreenRow row{&query.entries[s.row * screen.width],
-                        -2.0F * query.scales[s.row],
-                        2.0F * query.norms[s.row] * screen.norm_step,
-                        2.0F * query.stored[s.row],
-                        2.0F * query.offs[s.row] * screen.norm_step};
+    ScreenRow row{&query.entries[s.row * screen.width],
+                  -2.0F * query.scales[s.row],
+                  2.0F * query.norms[s.row] * screen.norm_step,
+                  2.0F * query.stored[s.row],
+                  2.0F * query.offs[s.row] * screen.norm_step,
+                  0.0F};
     const float most = bound.get();
     if (part.has_columns()) {
+      row.center = center_term(part, screen.width, row);
       const ScreenRows rows{part.entries(), screen.width,  part.steps(),
                             part.present(), part.before(), part.norms()};
       kernels_.add_row_terms(rows, row, most, alive_.masks, least_, errors_);
@@ -249,6 +251,13 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
     }
     if (!alive_.any()) return;
   }
+}
+
+float Scanner::center_term(const PartView& part, std::size_t width, const ScreenRow& row) const {
+  const std::uint8_t first = 0;
+  std::int32_t product = 0;
+  kernels_.row_products(part.entries() + part.rows() * width, width, &first, 1, row.entries, &product);
+  return static_cast<float>(product) * row.product * row_scale(part.steps()[part.rows()]);
 }
 
 /// Kernels::add_row_terms for a class without columns.

@@ -95,6 +95,7 @@ class Scanner {
   void fetch_norms(const Visit& visit) const;
   bool estimate(const Visit& visit, const ScreenQuery& query, float bound);
   void refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound);
+  float center_term(const PartView& part, std::size_t width, const ScreenRow& row) const;
   void add_few(const PartView& part, std::size_t width, const ScreenRow& row, float most);
   void collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const;
 

@@ -115,11 +115,12 @@ class Builder {
   void store(ScreenBlock& block, BuiltClass& c) {
     const std::vector<std::uint8_t>& places = rows_of_[c.label];
     const PartView part(block.memory.data(), c.part);
+    center_.assign(screen_.dim, 0.0);
+    if (part.has_columns()) store_center(block, c.label, part);
     for (std::size_t r = 0; r < places.size(); ++r) {
       const std::size_t place = places[r];
       const ImageRows image = rows(block.first + place);
-      const auto* found = std::lower_bound(image.classes, image.classes + image.count, c.label);
-      const auto i = static_cast<std::size_t>(found - image.classes);
+      const std::size_t i = row_of(image, c.label);
       const std::uint16_t share = proportion_steps_up(image.proportions[i]);
       const float* row = image.centroids + i * screen_.dim;
       const bool plain = lengths_[place] > -std::numeric_limits<float>::infinity();
@@ -142,21 +143,48 @@ class Builder {
     }
   }
 
-  /// Stores a row as multiples of a scale, and returns PartView::steps.
+  /// Stores the mean of a class's rows, in steps, which then is the center.
+  void store_center(const ScreenBlock& block, std::uint16_t label, const PartView& part) {
+    std::vector<float> mean(screen_.dim, 0.0F);
+    std::size_t count = 0;
+    for (const std::size_t place : rows_of_[label]) {
+      if (!(lengths_[place] > -std::numeric_limits<float>::infinity())) continue;
+      const ImageRows image = rows(block.first + place);
+      const float* row = image.centroids + row_of(image, label) * screen_.dim;
+      ++count;
+      for (std::size_t d = 0; d < screen_.dim; ++d) mean[d] += (row[d] - mean[d]) / static_cast<float>(count);
+    }
+    std::int8_t* entries = writable(part.entries()) + part.rows() * screen_.width;
+    const std::uint32_t step = store_row(mean.data(), entries);
+    writable(part.steps())[part.rows()] = step;
+    for (std::size_t d = 0; d < screen_.dim; ++d) {
+      center_[d] = static_cast<double>(row_scale(step)) * static_cast<double>(entries[d]);
+    }
+  }
+
+  /// Stores what a row is off the center as multiples of a scale, and returns PartView::steps.
   std::uint32_t store_row(const float* row, std::int8_t* out) const {
-    const float largest = largest_entry(row, screen_.dim);
+    double largest = 0;
+    for (std::size_t d = 0; d < screen_.dim; ++d) {
+      largest = std::max(largest, std::fabs(static_cast<double>(row[d]) - center_[d]));
+    }
     if (largest == 0) return 0;
-    const std::uint32_t upper = upper_rounded_up(static_cast<double>(largest) / kLargestEntry);
-    const float scale = float_of_upper(upper);
+    const std::uint32_t upper = upper_rounded_up(largest / kLargestEntry);
+    const auto scale = static_cast<double>(float_of_upper(upper));
     double error = 0;
     for (std::size_t d = 0; d < screen_.dim; ++d) {
-      const auto x = static_cast<double>(row[d]);
-      const auto z = static_cast<int>(std::lrint(x / static_cast<double>(scale)));
-      const double off = x - static_cast<double>(scale) * z;
+      const double x = static_cast<double>(row[d]) - center_[d];
+      const auto z = static_cast<int>(std::lrint(x / scale));
+      const double off = x - scale * z;
       error += off * off;
       out[d] = static_cast<std::int8_t>(z);
     }
     return upper << 16U | upper_rounded_up(std::sqrt(error) * (1 + 1e-6));
+  }
+
+  static std::size_t row_of(const ImageRows& image, std::uint16_t label) {
+    return static_cast<std::size_t>(std::lower_bound(image.classes, image.classes + image.count, label) -
+                                    image.classes);
   }
 
   std::uint16_t norm_steps(double norm) const {
@@ -176,6 +204,7 @@ class Builder {
   std::vector<std::vector<std::uint8_t>> rows_of_;  // places of a class's images
   std::vector<std::uint16_t> labels_;               // classes of the block
   std::vector<float> lengths_;
+  std::vector<double> center_;  // of the rows of a class that are stored as what they are off it
 };
 
 /// Classes that fewer than one in so many blocks have are listed, not kept as columns.

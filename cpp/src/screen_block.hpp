@@ -48,7 +48,7 @@ struct ScreenPart {
 ///
 /// Classes of kFewestForColumn rows or more have columns over all images of the block, by place (0 where the
 /// class is absent): shares, norms; and a bit for each image that has the class, with the number of rows
-/// before each 16 images. Others have shares, norms and places by row. Steps and entries follow.
+/// before each 16 images; their rows are stored as what they are off a center, which is the last row. Others have shares, norms and places by row. Steps and entries follow.
 class PartView {
  public:
   PartView(const std::uint8_t* block, const ScreenPart& part)
@@ -78,7 +78,7 @@ class PartView {
   const std::uint8_t* begin() const { return bytes_; }
 
   /// Bytes of a class with so many rows, which starts at a multiple of alignment().
-  static std::size_t size(std::size_t rows, std::size_t width) { return entries_start(rows) + rows * width; }
+  static std::size_t size(std::size_t rows, std::size_t width) { return entries_start(rows) + stored_rows(rows) * width; }
   static std::size_t alignment(std::size_t rows) { return rows >= kFewestForColumn ? kLine : sizeof(std::uint32_t); }
 
  private:
@@ -91,13 +91,16 @@ class PartView {
     return sizeof(std::uint16_t) * (rows >= kFewestForColumn ? kBlockImages : rows);
   }
 
+  /// With columns there is a center, which comes last.
+  static std::size_t stored_rows(std::size_t rows) { return rows + (rows >= kFewestForColumn ? 1 : 0); }
+
   static std::size_t steps_start(std::size_t rows) {
     const std::size_t which = rows >= kFewestForColumn ? (sizeof(std::uint16_t) + 1) * kMasks : rows;
     return rounded_up_to(2 * column_bytes(rows) + which, alignment(rows));
   }
 
   static std::size_t entries_start(std::size_t rows) {
-    return rounded_up_to(steps_start(rows) + sizeof(std::uint32_t) * rows, alignment(rows));
+    return rounded_up_to(steps_start(rows) + sizeof(std::uint32_t) * stored_rows(rows), alignment(rows));
   }
 
   const std::uint8_t* bytes_;
