@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core_reference import Columns, make_columns, with_removed, with_ties
@@ -95,6 +95,8 @@ KINDS = ["plain", "magnitudes", "tiny", "huge", "far", "spikes", "damaged"]
     epsilon=st.sampled_from([None, 0.0, 0.5, 0.9, 1.5, 1.999]),
     drop=st.booleans(),
 )
+# Rows that are much shorter than their class's center.
+@example(0, 255, 1, 1, "magnitudes", False, False, "baseline", 1, None, False)
 def test_nothing_is_lost(seed, n, n_classes, dim, kind, ties, odd, level, k, epsilon, drop):
     rng = np.random.default_rng(seed)
     share = min(0.4, 6 / n_classes) if n_classes > 2 else 0.7

@@ -35,7 +35,8 @@ SEMCBIR_INLINE void add_row_term(const ScreenRow& query, std::int32_t product, s
                                  std::uint16_t norm, float& least, float& error) {
   const auto length = static_cast<float>(std::int32_t{norm});
   const float off = query.error * row_error(step) + query.off * length;
-  const float term = static_cast<float>(product) * query.product * row_scale(step) + (query.norm * length + query.center);
+  const float term =
+      static_cast<float>(product) * query.product * row_scale(step) + (query.norm * length + query.center);
   least += term - off;
   error += off;
 }
@@ -48,13 +49,13 @@ struct Kernels {
 
   /// products[i] = sum over d < width of rows[numbers[i] * width + d] * query[d], for each i < n; width is
   /// 16, 32 or a multiple of 64. The sums stay below 2^31.
-  void (*row_products)(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers,
-                       std::size_t n, const std::int16_t* query, std::int32_t* products);
+  void (*row_products)(const std::int8_t* rows, std::size_t width, const std::uint8_t* numbers, std::size_t n,
+                       const std::int16_t* query, std::int32_t* products);
 
   /// For the images i whose bit i % 16 of alive[i / 16] is set and that have a row: with
-  /// e = query.error * error + query.off * norm, adds p * query.product * scale + query.norm * norm + query.center - e to
-  /// least[i], where p is the row's product with the query, and e to errors[i]. Clears the bits of those
-  /// whose least[i] is then above `most`; NaN is not.
+  /// e = query.error * error + query.off * norm, adds p * query.product * scale + query.norm * norm +
+  /// query.center - e to least[i], where p is the row's product with the query, and e to errors[i]. Clears
+  /// the bits of those whose least[i] is then above `most`; NaN is not.
   void (*add_row_terms)(const ScreenRows& rows, const ScreenRow& query, float most, std::uint16_t* alive,
                         float* least, float* errors);
 

@@ -69,8 +69,7 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
     const auto both = static_cast<__mmask16>(alive[m] & present);
     const __m512i dots = _mm512_maskz_expand_epi32(both, _mm512_loadu_si512(next));
     next += count_bits(both);
-    const __m512i steps =
-        _mm512_maskz_expand_epi32(present, _mm512_loadu_si512(rows.steps + rows.before[m]));
+    const __m512i steps = _mm512_maskz_expand_epi32(present, _mm512_loadu_si512(rows.steps + rows.before[m]));
     const __m512 scales = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_srli_epi32(steps, 16), 16));
     const __m512 row_errors = _mm512_castsi512_ps(_mm512_slli_epi32(steps, 16));
     const auto* column = reinterpret_cast<const __m256i*>(rows.norms + m * kMaskBits);

@@ -22,9 +22,15 @@ constexpr double kProportionsOff = 1e-5;
 constexpr std::uint32_t kProportionSteps = 32767;
 
 /// What rounding in float can change in |q|^2 + |x|^2 - 2 q.x, computed class by class, as a part of |q|^2 or
-/// |x|^2, whichever image has so many rows. Each shared class is rounded at most eight times, to terms that
-/// are below 4 (|q|^2 + |x|^2); float has 24 bits. See docs/search.md.
+/// |x|^2, whichever image has so many rows. Each shared class is added twice, to sums that are below
+/// 4 (|q|^2 + |x|^2); its own terms are rounded at most sixteen times, and those of all classes are together
+/// below 2 (|q|^2 + |x|^2); float has 24 bits. See docs/search.md.
 inline double relative_slack(std::size_t rows) { return std::ldexp(static_cast<double>(rows) + 4.0, -19); }
+
+/// What rounding in float can change in the product of a query's row with a row that is stored as what it is
+/// off a center, as a part of the product of the query's norm and the center's, which may be the longer one
+/// by far. There are at most eight roundings, of twice that.
+constexpr double kCenterRounding = 0x1p-19;
 
 /// A float that is at most x, and next to it.
 inline float rounded_down(double x) {

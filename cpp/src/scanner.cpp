@@ -106,7 +106,7 @@ void Scanner::add_entries(const Screen& screen, const Common& common, const Scre
 void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector<Common>& common,
                       Visit& visit) const {
   const Screen& screen = *segments_[segment].screen;
-  const std::uint8_t* memory = screen.blocks[number].memory.data();
+  const std::uint8_t* memory = screen.blocks[number].memory;
   visit.segment = segment;
   visit.block = number;
   visit.shared.clear();
@@ -234,12 +234,9 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
   std::fill(errors_, errors_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
     const PartView& part = s.part;
-    ScreenRow row{&query.entries[s.row * screen.width],
-                  -2.0F * query.scales[s.row],
-                  2.0F * query.norms[s.row] * screen.norm_step,
-                  2.0F * query.stored[s.row],
-                  2.0F * query.offs[s.row] * screen.norm_step,
-                  0.0F};
+    ScreenRow row{&query.entries[s.row * screen.width],         -2.0F * query.scales[s.row],
+                  2.0F * query.norms[s.row] * screen.norm_step, 2.0F * query.stored[s.row],
+                  2.0F * query.offs[s.row] * screen.norm_step,  0.0F};
     const float most = bound.get();
     if (part.has_columns()) {
       row.center = center_term(part, screen.width, row);

@@ -8,8 +8,13 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <utility>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "clusters.hpp"
 #include "exact.hpp"
@@ -24,6 +29,7 @@ constexpr std::size_t kChunk = 1024;
 constexpr std::size_t kJudged = 512;
 // What proportions weigh in sketches beside descriptors; found by trying.
 constexpr double kShareWeight = 1.5;
+constexpr std::size_t kLargePage = std::size_t{1} << 21U;
 constexpr double kLargestNormStep = 65000;
 constexpr int kLargestEntry = 127;
 // Rows whose largest entry is smaller, but not 0, have no scale that a float holds well.
@@ -61,42 +67,50 @@ class Builder {
   Builder(const SignatureView& view, const Screen& screen)
       : view_(view), screen_(screen), rows_of_(kMaxClasses) {}
 
-  /// Returns the block's classes, labels ascending.
-  std::vector<BuiltClass> build(std::size_t first, std::size_t last, ScreenBlock& block) {
+  /// Finds the block's classes, labels ascending, and where they will be. Returns how many bytes it takes.
+  std::size_t lay_out(std::size_t first, std::size_t last, ScreenBlock& block,
+                      std::vector<BuiltClass>& classes) {
     block.first = first;
     block.images = last - first;
-    lengths_.assign(kBlockImages, std::numeric_limits<float>::infinity());
-    gather(first, block);
-    std::vector<BuiltClass> classes;
-    std::size_t size = lengths_.size() * sizeof(float);
-    for (const std::uint16_t label : labels_) {
-      BuiltClass c;
-      c.label = label;
-      c.part.rows = static_cast<std::uint16_t>(rows_of_[label].size());
+    for (std::size_t at = first; at < last; ++at) {
+      const ImageRows image = rows(at);
+      for (std::size_t i = 0; i < image.count; ++i) {
+        std::vector<std::uint8_t>& rows_of_class = rows_of_[image.classes[i]];
+        if (rows_of_class.empty()) classes.push_back({image.classes[i], 0, 0, {}});
+        rows_of_class.push_back(static_cast<std::uint8_t>(at - first));
+      }
+    }
+    std::sort(classes.begin(), classes.end(),
+              [](const BuiltClass& a, const BuiltClass& b) { return a.label < b.label; });
+    std::size_t size = sizeof(float) * kBlockImages;
+    for (BuiltClass& c : classes) {
+      c.part.rows = static_cast<std::uint16_t>(rows_of_[c.label].size());
+      rows_of_[c.label].clear();
       c.part.offset = rounded_up_to(size, PartView::alignment(c.part.rows));
       size = c.part.offset + PartView::size(c.part.rows, screen_.width);
-      classes.push_back(c);
     }
-    block.memory = AlignedBytes(size);
-    std::memcpy(block.memory.data(), lengths_.data(), lengths_.size() * sizeof(float));
+    return rounded_up_to(size, kLine);
+  }
+
+  /// Fills the block's memory, which are zeros.
+  void fill(ScreenBlock& block, std::vector<BuiltClass>& classes) {
+    measure(block);
+    std::memcpy(writable(block.memory), lengths_.data(), lengths_.size() * sizeof(float));
     for (BuiltClass& c : classes) store(block, c);
-    for (const std::uint16_t label : labels_) rows_of_[label].clear();
-    labels_.clear();
-    return classes;
+    for (const BuiltClass& c : classes) rows_of_[c.label].clear();
   }
 
  private:
   /// Finds the images of each class, and each image's length.
-  void gather(std::size_t first, ScreenBlock& block) {
+  void measure(ScreenBlock& block) {
+    lengths_.assign(kBlockImages, std::numeric_limits<float>::infinity());
     block.shortest = std::numeric_limits<float>::infinity();
     for (std::size_t place = 0; place < block.images; ++place) {
-      const ImageRows image = rows(first + place);
+      const ImageRows image = rows(block.first + place);
       double squared = 0;
       bool plain = true;
       for (std::size_t i = 0; i < image.count; ++i) {
-        std::vector<std::uint8_t>& rows_of_class = rows_of_[image.classes[i]];
-        if (rows_of_class.empty()) labels_.push_back(image.classes[i]);
-        rows_of_class.push_back(static_cast<std::uint8_t>(place));
+        rows_of_[image.classes[i]].push_back(static_cast<std::uint8_t>(place));
         const float* row = image.centroids + i * screen_.dim;
         const float largest = largest_entry(row, screen_.dim);
         plain = plain && (largest == 0 || largest >= kSmallestEntry);
@@ -109,13 +123,13 @@ class Builder {
       if (plain) block.slack = std::max(block.slack, rounded_up(2 * rounding + 1e-6 * squared));
       if (!sums_to_one(image)) block.unsure[place / kMaskBits] |= bit(place);
     }
-    std::sort(labels_.begin(), labels_.end());
   }
 
   void store(ScreenBlock& block, BuiltClass& c) {
     const std::vector<std::uint8_t>& places = rows_of_[c.label];
-    const PartView part(block.memory.data(), c.part);
+    const PartView part(block.memory, c.part);
     center_.assign(screen_.dim, 0.0);
+    center_rounding_ = 0;
     if (part.has_columns()) store_center(block, c.label, part);
     for (std::size_t r = 0; r < places.size(); ++r) {
       const std::size_t place = places[r];
@@ -160,6 +174,9 @@ class Builder {
     for (std::size_t d = 0; d < screen_.dim; ++d) {
       center_[d] = static_cast<double>(row_scale(step)) * static_cast<double>(entries[d]);
     }
+    double squared = 0;
+    for (const double x : center_) squared += x * x;
+    center_rounding_ = std::sqrt(squared) * kCenterRounding;
   }
 
   /// Stores what a row is off the center as multiples of a scale, and returns PartView::steps.
@@ -168,7 +185,7 @@ class Builder {
     for (std::size_t d = 0; d < screen_.dim; ++d) {
       largest = std::max(largest, std::fabs(static_cast<double>(row[d]) - center_[d]));
     }
-    if (largest == 0) return 0;
+    if (largest == 0) return upper_rounded_up(center_rounding_);
     const std::uint32_t upper = upper_rounded_up(largest / kLargestEntry);
     const auto scale = static_cast<double>(float_of_upper(upper));
     double error = 0;
@@ -179,7 +196,7 @@ class Builder {
       error += off * off;
       out[d] = static_cast<std::int8_t>(z);
     }
-    return upper << 16U | upper_rounded_up(std::sqrt(error) * (1 + 1e-6));
+    return upper << 16U | upper_rounded_up(std::sqrt(error) * (1 + 1e-6) + center_rounding_);
   }
 
   static std::size_t row_of(const ImageRows& image, std::uint16_t label) {
@@ -202,9 +219,9 @@ class Builder {
   const SignatureView& view_;
   const Screen& screen_;
   std::vector<std::vector<std::uint8_t>> rows_of_;  // places of a class's images
-  std::vector<std::uint16_t> labels_;               // classes of the block
   std::vector<float> lengths_;
   std::vector<double> center_;  // of the rows of a class that are stored as what they are off it
+  double center_rounding_ = 0;
 };
 
 /// Classes that fewer than one in so many blocks have are listed, not kept as columns.
@@ -261,18 +278,22 @@ void summarize(Screen& screen, const std::vector<std::vector<BuiltClass>>& class
 
 }  // namespace
 
-AlignedBytes::AlignedBytes(std::size_t size)
-    : bytes_(static_cast<std::uint8_t*>(::operator new(size, std::align_val_t{kLine}))), size_(size) {
-  std::memset(bytes_.get(), 0, size);
+AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
+  const bool large = size >= 2 * kLargePage;
+  const std::align_val_t alignment{large ? kLargePage : kLine};
+  bytes_ = std::unique_ptr<std::uint8_t, Free>(static_cast<std::uint8_t*>(::operator new(size, alignment)),
+                                               Free{alignment});
+#ifdef __linux__
+  if (large) madvise(bytes_.get(), size, MADV_HUGEPAGE);  // a wish: nothing is lost if it is refused
+#endif
 }
 
 std::size_t Screen::bytes() const {
-  std::size_t sum = order.capacity() * sizeof(order[0]) + summaries.capacity() * sizeof(ScreenSummary) +
-                    sizeof(std::uint16_t) * (shares.capacity() + norms.capacity()) +
-                    sizeof(ScreenPart) * parts.capacity() + sizeof(ScreenEntry) * entries.capacity() +
-                    sizeof(float) * shortest.capacity() + unsure.capacity();
-  for (const ScreenBlock& b : blocks) sum += sizeof(b) + b.memory.size();
-  return sum;
+  const std::size_t sum = order.capacity() * sizeof(order[0]) + summaries.capacity() * sizeof(ScreenSummary) +
+                          sizeof(std::uint16_t) * (shares.capacity() + norms.capacity()) +
+                          sizeof(ScreenPart) * parts.capacity() + sizeof(ScreenEntry) * entries.capacity() +
+                          sizeof(float) * shortest.capacity() + unsure.capacity();
+  return sum + sizeof(ScreenBlock) * blocks.capacity() + memory.size();
 }
 
 Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Interruption& interruption) {
@@ -304,18 +325,33 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
 
   const std::size_t blocks = clusters.ends.size();
   const std::size_t tasks = std::min(blocks, 8 * static_cast<std::size_t>(threads));
+  const auto for_blocks = [&](const auto& build) {
+    parallel_for(
+        tasks, threads,
+        [&](std::size_t task) {
+          Builder builder(view, screen);
+          for (std::size_t b = blocks * task / tasks; b < blocks * (task + 1) / tasks; ++b) {
+            build(builder, b);
+            interruption.check(kBlockImages);
+          }
+        },
+        &interruption);
+  };
   screen.blocks.resize(blocks);
   std::vector<std::vector<BuiltClass>> classes(blocks);
-  parallel_for(
-      tasks, threads,
-      [&](std::size_t task) {
-        Builder builder(view, screen);
-        for (std::size_t b = blocks * task / tasks; b < blocks * (task + 1) / tasks; ++b) {
-          classes[b] = builder.build(b == 0 ? 0 : clusters.ends[b - 1], clusters.ends[b], screen.blocks[b]);
-          interruption.check(kBlockImages);
-        }
-      },
-      &interruption);
+  std::vector<std::size_t> ends(blocks + 1, 0);
+  for_blocks([&](Builder& builder, std::size_t b) {
+    const std::size_t first = b == 0 ? 0 : clusters.ends[b - 1];
+    ends[b + 1] = builder.lay_out(first, clusters.ends[b], screen.blocks[b], classes[b]);
+  });
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  screen.memory = AlignedBytes(ends.back());
+  for_blocks([&](Builder& builder, std::size_t b) {
+    std::uint8_t* memory = screen.memory.data() + ends[b];
+    std::memset(memory, 0, ends[b + 1] - ends[b]);
+    screen.blocks[b].memory = memory;
+    builder.fill(screen.blocks[b], classes[b]);
+  });
   summarize(screen, classes);
   return screen;
 }

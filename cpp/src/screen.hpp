@@ -34,6 +34,7 @@ struct Screen {
   std::size_t width = 0;             ///< bytes of a row
   std::vector<std::uint32_t> order;  ///< which image of the view is at each place
   std::vector<ScreenBlock> blocks;
+  AlignedBytes memory;  ///< of all blocks
   // What summaries say of the blocks: a block of blocks, so to speak.
   std::vector<ScreenSummary> summaries;  ///< labels ascending
   std::vector<std::uint16_t> shares;     ///< of a class the largest in each block, in steps; of all

@@ -21,7 +21,7 @@ constexpr std::size_t row_width(std::size_t dim) {
   return dim <= 16 ? 16 : dim <= 32 ? 32 : rounded_up_to(dim, kLine);
 }
 
-/// Zeros, which start at a cache line.
+/// Memory that starts at a cache line; in large pages if it is large, since blocks are read here and there.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
@@ -32,9 +32,10 @@ class AlignedBytes {
 
  private:
   struct Free {
-    void operator()(std::uint8_t* bytes) const { ::operator delete(bytes, std::align_val_t{kLine}); }
+    std::align_val_t alignment;
+    void operator()(std::uint8_t* bytes) const { ::operator delete(bytes, alignment); }
   };
-  std::unique_ptr<std::uint8_t, Free> bytes_;
+  std::unique_ptr<std::uint8_t, Free> bytes_{nullptr, Free{std::align_val_t{kLine}}};
   std::size_t size_ = 0;
 };
 
@@ -48,7 +49,8 @@ struct ScreenPart {
 ///
 /// Classes of kFewestForColumn rows or more have columns over all images of the block, by place (0 where the
 /// class is absent): shares, norms; and a bit for each image that has the class, with the number of rows
-/// before each 16 images; their rows are stored as what they are off a center, which is the last row. Others have shares, norms and places by row. Steps and entries follow.
+/// before each 16 images; their rows are stored as what they are off a center, which is the last row. Others
+/// have shares, norms and places by row. Steps and entries follow.
 class PartView {
  public:
   PartView(const std::uint8_t* block, const ScreenPart& part)
@@ -78,8 +80,12 @@ class PartView {
   const std::uint8_t* begin() const { return bytes_; }
 
   /// Bytes of a class with so many rows, which starts at a multiple of alignment().
-  static std::size_t size(std::size_t rows, std::size_t width) { return entries_start(rows) + stored_rows(rows) * width; }
-  static std::size_t alignment(std::size_t rows) { return rows >= kFewestForColumn ? kLine : sizeof(std::uint32_t); }
+  static std::size_t size(std::size_t rows, std::size_t width) {
+    return entries_start(rows) + stored_rows(rows) * width;
+  }
+  static std::size_t alignment(std::size_t rows) {
+    return rows >= kFewestForColumn ? kLine : sizeof(std::uint32_t);
+  }
 
  private:
   template <class T>
@@ -111,13 +117,13 @@ class PartView {
 struct ScreenBlock {
   std::size_t first = 0;  ///< in the screen's order
   std::size_t images = 0;
-  float slack = 0;                    ///< what rounding can add to a bound from above, over all images
-  float shortest = 0;                 ///< the smallest of lengths
-  std::uint16_t unsure[kMasks] = {};  ///< a bit for each image: eq. 1 must be computed
-  AlignedBytes memory;  ///< lengths, then the classes' parts; readable for kTileRows floats more
+  float slack = 0;                       ///< what rounding can add to a bound from above, over all images
+  float shortest = 0;                    ///< the smallest of lengths
+  std::uint16_t unsure[kMasks] = {};     ///< a bit for each image: eq. 1 must be computed
+  const std::uint8_t* memory = nullptr;  ///< lengths, then the classes' parts
 
   /// Of each image: |x|^2 less all rounding; -infinity: always a candidate.
-  const float* lengths() const { return reinterpret_cast<const float*>(memory.data()); }
+  const float* lengths() const { return reinterpret_cast<const float*>(memory); }
 };
 
 }  // namespace semcbir

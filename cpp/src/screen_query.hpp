@@ -13,13 +13,13 @@ namespace semcbir {
 /// A query in the steps of screens.
 struct ScreenQuery {
   ImageRows rows;
-  float length = 0;                  ///< |q|^2 less all rounding
-  float slack = 0;                   ///< what rounding can add to a bound from above
+  float length = 0;                   ///< |q|^2 less all rounding
+  float slack = 0;                    ///< what rounding can add to a bound from above
   std::vector<std::int16_t> entries;  ///< by row, row_width(dim) each
-  std::vector<float> scales;         ///< what one step of a row's entries is
-  std::vector<float> norms;          ///< rounded up
-  std::vector<float> stored;         ///< the norm of what the steps stand for
-  std::vector<float> offs;           ///< the norm of what they leave out
+  std::vector<float> scales;          ///< what one step of a row's entries is
+  std::vector<float> norms;           ///< rounded up
+  std::vector<float> stored;          ///< the norm of what the steps stand for
+  std::vector<float> offs;            ///< the norm of what they leave out
   std::vector<std::uint16_t> shares;
 };
 

@@ -42,7 +42,8 @@ void add_row_terms(const ScreenRows& rows, const ScreenRow& query, float most, s
   row_products(rows.entries, rows.width, found.numbers, found.count, query.entries, products);
   for (std::size_t i = 0; i < found.count; ++i) {
     const std::size_t place = found.places[i];
-    add_row_term(query, products[i], rows.steps[found.numbers[i]], rows.norms[place], least[place], errors[place]);
+    add_row_term(query, products[i], rows.steps[found.numbers[i]], rows.norms[place], least[place],
+                 errors[place]);
     const auto out = static_cast<unsigned>(least[place] > most);
     alive[place / kMaskBits] =
         static_cast<std::uint16_t>(alive[place / kMaskBits] & ~(out << place % kMaskBits));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -21,7 +22,7 @@
 namespace semcbir {
 namespace {
 
-constexpr std::size_t kQueriesPerGroup = 16;
+constexpr std::size_t kQueriesPerGroup = 64;
 // Queries whose outlines are in memory together.
 constexpr std::size_t kQueriesAtOnce = 256;
 constexpr std::size_t kTasksPerThread = 4;
@@ -37,6 +38,21 @@ struct BlockAt {
   std::uint32_t number;
   std::size_t at;
 };
+
+/// A block that a query looks at first: the nearest in the first round.
+struct Seed {
+  int round;
+  std::size_t block;
+  std::size_t i;  ///< which query
+
+  /// So that queries look at a block together.
+  bool operator<(const Seed& other) const {
+    return std::tie(round, block, i) < std::tie(other.round, other.block, other.i);
+  }
+};
+
+/// The round in which a query looks at its n-th nearest block.
+int round_of(std::size_t n) { return n == 0 ? 0 : n < 4 ? 1 : 2; }
 
 /// What is known of all blocks for one query.
 struct Outline {
@@ -168,25 +184,27 @@ class ScreenedSearch {
       finish(next[turn]);
     };
     // The nearest blocks come first, as their images lower the bound for all others.
-    std::vector<std::vector<std::size_t>> seeds(last - first);
-    for (std::size_t i = first; i < last; ++i) {
-      seeds[i - first] = nearest_blocks(scanner, queries[i], wanted, begin, end);
-      for (const std::size_t b : seeds[i - first]) visit(i, b);
-      interruption_.check(kSeeds * kBlockImages);
+    std::vector<Seed> seeds;
+    for (std::size_t i = first; i < last; ++i) add_seeds(scanner, queries[i], i, wanted, begin, end, seeds);
+    std::sort(seeds.begin(), seeds.end());
+    std::vector<std::uint8_t> seen((last - first) * (end - begin), 0);
+    for (const Seed& seed : seeds) {
+      visit(seed.i, seed.block);
+      seen[(seed.i - first) * (end - begin) + seed.block - begin] = 1;
+      interruption_.check(kBlockImages);
     }
     for (std::size_t b = begin; b < end; ++b) {
       for (std::size_t i = first; i < last; ++i) {
-        const std::vector<std::size_t>& done = seeds[i - first];
-        if (std::find(done.begin(), done.end(), b) == done.end()) visit(i, b);
+        if (seen[(i - first) * (end - begin) + b - begin] == 0) visit(i, b);
       }
       interruption_.check((last - first) * kBlockImages / 8);
     }
     finish(next[1 - turn]);
   }
 
-  /// The blocks of [begin, end) with the smallest bounds, of those that may hold wanted images.
-  std::vector<std::size_t> nearest_blocks(const Scanner& scanner, std::size_t q, Wanted wanted,
-                                          std::size_t begin, std::size_t end) const {
+  /// Adds the blocks of [begin, end) with the smallest bounds, of those that may hold wanted images.
+  void add_seeds(const Scanner& scanner, std::size_t q, std::size_t i, Wanted wanted, std::size_t begin,
+                 std::size_t end, std::vector<Seed>& seeds) const {
     const Outline& outline = outlines_[q];
     std::vector<std::pair<float, std::size_t>> near;
     for (std::size_t b = begin; b < end; ++b) {
@@ -197,9 +215,7 @@ class ScreenedSearch {
       if (near.size() == kSeeds) near.pop_back();
       near.insert(std::upper_bound(near.begin(), near.end(), one), one);
     }
-    std::vector<std::size_t> found;
-    for (const auto& one : near) found.push_back(one.second);
-    return found;
+    for (std::size_t n = 0; n < near.size(); ++n) seeds.push_back({round_of(n), near[n].second, i});
   }
 
   /// Computes distances of possible images, likeliest first, until no other can be among the first k.

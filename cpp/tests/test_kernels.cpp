@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -67,6 +68,20 @@ void test_extremes(const std::string& level) {
   CHECK_IN(test::same_bits(kernels.squared_distance({}, {}, 17), 0.0), level);
 }
 
+/// The upper 16 bits of a float, and the float whose upper 16 bits are the lower ones of `upper`.
+std::uint32_t upper_bits(float x) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits >> 16;
+}
+
+float lower_float(std::uint32_t upper) {
+  const std::uint32_t bits = upper << 16;
+  float x = 0;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
 /// Rows of a class in a block, of which some images have one.
 struct Rows {
   Rows(test::Random& random, std::size_t row_width, std::uint32_t in_16)
@@ -81,11 +96,13 @@ struct Rows {
     }
     entries.resize(count * width);
     for (auto& e : entries) e = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
-    scales.resize(count + 16);
-    for (auto& s : scales) s = random.wide();
+    steps.resize(count + 16);
+    for (auto& s : steps) s = upper_bits(random.wide()) << 16 | upper_bits(std::fabs(random.wide()));
     query.resize(width);
     const auto largest = static_cast<std::uint32_t>(std::min<std::size_t>(32767, 2147483647 / (127 * width)));
-    for (auto& q : query) q = static_cast<std::int16_t>(static_cast<int>(random.below(2 * largest + 1)) - static_cast<int>(largest));
+    for (auto& q : query)
+      q = static_cast<std::int16_t>(static_cast<int>(random.below(2 * largest + 1)) -
+                                    static_cast<int>(largest));
   }
 
   std::int32_t product(std::size_t row) const {
@@ -96,7 +113,7 @@ struct Rows {
 
   std::size_t width;
   std::vector<std::int8_t> entries;
-  std::vector<float> scales;
+  std::vector<std::uint32_t> steps;  ///< a scale and an error
   std::vector<std::uint16_t> present;
   std::vector<std::uint8_t> before;
   std::vector<std::uint16_t> norms;
@@ -133,16 +150,19 @@ void test_rows(const std::string& level) {
         least[8] = -std::numeric_limits<float>::infinity();
         std::vector<std::uint16_t> expected_alive = alive;
         std::vector<float> expected = least;
-        std::vector<float> spread(256, 0.5F);
-        std::vector<float> expected_spread = spread;
+        std::vector<float> errors(256, 0.5F);
+        std::vector<float> expected_errors = errors;
         const float most = least[0];
         std::size_t row = 0;
         for (std::size_t place = 0; place < 256; ++place) {
           if ((rows.present[place / 16] >> place % 16 & 1) == 0) continue;
           if ((alive[place / 16] >> place % 16 & 1) != 0) {
-            const float term = static_cast<float>(rows.product(row)) * -0.3F + -0.7F;
-            expected[place] += term * rows.scales[row] + 0.01F * static_cast<float>(rows.norms[place]);
-            expected_spread[place] += 0.02F * rows.scales[row];
+            const auto norm = static_cast<float>(rows.norms[place]);
+            const float error = 0.02F * lower_float(rows.steps[row]) + 0.001F * norm;
+            const float product = static_cast<float>(rows.product(row)) * -0.3F;
+            const float term = product * lower_float(rows.steps[row] >> 16) + (0.01F * norm + -0.7F);
+            expected[place] += term - error;
+            expected_errors[place] += error;
             if (expected[place] > most) {
               expected_alive[place / 16] =
                   static_cast<std::uint16_t>(expected_alive[place / 16] & ~(1U << place % 16));
@@ -150,12 +170,12 @@ void test_rows(const std::string& level) {
           }
           ++row;
         }
-        kernels.add_row_terms({rows.entries.data(), width, rows.scales.data(), rows.present.data(),
+        kernels.add_row_terms({rows.entries.data(), width, rows.steps.data(), rows.present.data(),
                                rows.before.data(), rows.norms.data()},
-                              {rows.query.data(), -0.3F, -0.7F, 0.01F, 0.02F}, most, alive.data(),
-                              least.data(), spread.data());
+                              {rows.query.data(), -0.3F, 0.01F, 0.02F, 0.001F, -0.7F}, most, alive.data(),
+                              least.data(), errors.data());
         CHECK_IN(alive == expected_alive, level);
-        CHECK_IN(spread == expected_spread, level);
+        CHECK_IN(errors == expected_errors, level);
         for (std::size_t place = 0; place < 256; ++place) {
           CHECK_IN(least[place] == expected[place] || (place == 7 && std::isnan(least[place])), level);
         }

@@ -96,8 +96,8 @@ class Snapshot:
         rows, images = sum(len(batch.classes) for batch in batches), sum(map(len, batches))
         dim = self.recipe.feature(feature).dim
         width = 16 if dim <= 16 else 32 if dim <= 32 else -(-dim // 64) * 64
-        # Columns over all images of a block, of which about a third have a class; lengths and the order.
-        return rows * (width + 4 + 5 * 4) + images * 8
+        # Columns over a block, a third of whose images have a class, and centers; lengths and the order.
+        return rows * (width + width // 64 + 4 + 5 * 4) + images * 8
 
     def smoothed_searcher(self, feature: str, k: int) -> SmoothedSearcher:
         """Return a searcher of smoothed signatures, in memory; it is kept until another ``k`` is asked for.
