@@ -115,7 +115,7 @@ void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector
     const ScreenPart* part = nullptr;
     if (summary.entries == 0) {
       part = &screen.parts[summary.first + number];
-      if (part->rows == 0) continue;
+      if (part->rows() == 0) continue;
     } else {
       const ScreenEntry* first = &screen.entries[summary.first];
       const ScreenEntry* last = first + summary.entries;

@@ -84,10 +84,10 @@ class Builder {
               [](const BuiltClass& a, const BuiltClass& b) { return a.label < b.label; });
     std::size_t size = sizeof(float) * kBlockImages;
     for (BuiltClass& c : classes) {
-      c.part.rows = static_cast<std::uint16_t>(rows_of_[c.label].size());
+      const std::size_t count = rows_of_[c.label].size();
       rows_of_[c.label].clear();
-      c.part.offset = rounded_up_to(size, PartView::alignment(c.part.rows));
-      size = c.part.offset + PartView::size(c.part.rows, screen_.width);
+      c.part = ScreenPart(rounded_up_to(size, PartView::alignment(count)), count);
+      size = c.part.offset() + PartView::size(count, screen_.width);
     }
     return rounded_up_to(size, kLine);
   }

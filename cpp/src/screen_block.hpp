@@ -39,10 +39,19 @@ class AlignedBytes {
   std::size_t size_ = 0;
 };
 
-/// Where a class's columns and rows are in a block's memory.
-struct ScreenPart {
-  std::size_t offset = 0;
-  std::uint16_t rows = 0;  ///< 0: the block lacks the class
+/// Where a class's columns and rows are in a block's memory. In one word: there is one of each class and
+/// block.
+class ScreenPart {
+ public:
+  ScreenPart() = default;
+  ScreenPart(std::size_t offset, std::size_t rows) : word_(std::uint64_t{offset} << 16U | rows) {}
+
+  std::size_t offset() const { return word_ >> 16U; }
+  /// At most kBlockImages; 0: the block lacks the class.
+  std::size_t rows() const { return word_ & 0xffffU; }
+
+ private:
+  std::uint64_t word_ = 0;
 };
 
 /// The columns and rows of a class in a block. Rows are by image, ascending.
@@ -54,7 +63,7 @@ struct ScreenPart {
 class PartView {
  public:
   PartView(const std::uint8_t* block, const ScreenPart& part)
-      : bytes_(block + part.offset), rows_(part.rows) {}
+      : bytes_(block + part.offset()), rows_(part.rows()) {}
 
   std::size_t rows() const { return rows_; }
   bool has_columns() const { return rows_ >= kFewestForColumn; }

@@ -22,7 +22,8 @@
 namespace semcbir {
 namespace {
 
-constexpr std::size_t kQueriesPerGroup = 64;
+// Queries that look at a block together; threads share them.
+constexpr std::size_t kQueriesPerGroup = 256;
 // Queries whose outlines are in memory together.
 constexpr std::size_t kQueriesAtOnce = 256;
 constexpr std::size_t kTasksPerThread = 4;
@@ -124,7 +125,8 @@ class ScreenedSearch {
   void look(const std::vector<std::size_t>& queries, Wanted wanted, const std::size_t* numbers) {
     if (queries.empty()) return;
     const auto threads = static_cast<std::size_t>(options_.threads);
-    const std::size_t groups = (queries.size() + kQueriesPerGroup - 1) / kQueriesPerGroup;
+    const std::size_t per_group = std::min(kQueriesPerGroup, (queries.size() + threads - 1) / threads);
+    const std::size_t groups = (queries.size() + per_group - 1) / per_group;
     const std::size_t tasks = threads == 1 ? 1 : kTasksPerThread * threads;
     const std::size_t most = std::max<std::size_t>(1, blocks_.size() / kFewestBlocksPerShard);
     const std::size_t shards = std::min(most, (tasks + groups - 1) / groups);
@@ -133,8 +135,8 @@ class ScreenedSearch {
     parallel_for(
         groups * shards, options_.threads,
         [&](std::size_t task) {
-          const std::size_t first = task / shards * kQueriesPerGroup;
-          const std::size_t last = std::min(first + kQueriesPerGroup, queries.size());
+          const std::size_t first = task / shards * per_group;
+          const std::size_t last = std::min(first + per_group, queries.size());
           scan_group(queries, first, last, task % shards, shards, wanted, bounds, found);
         },
         &interruption_);
@@ -169,12 +171,16 @@ class ScreenedSearch {
       if (far && (wanted == Wanted::penalized || !filtered_)) return;
       scanner.scan(one.visit, far, queries_[q], wanted, bounds[one.i], found[one.i * shards + shard]);
     };
+    const auto looks = [&](std::size_t i, std::size_t b) {
+      const Outline& outline = outlines_[queries[i]];
+      const std::size_t at = blocks_[b].at;
+      if (wanted == Wanted::penalized || !filtered_) return !(outline.least[at] > bounds[i].get());
+      return scanner.may_pass(outline.shares[at]);
+    };
     const auto visit = [&](std::size_t i, std::size_t b) {
+      if (!looks(i, b)) return;
       const Outline& outline = outlines_[queries[i]];
       const BlockAt& block = blocks_[b];
-      const bool far = outline.least[block.at] > bounds[i].get();
-      if (far && (wanted == Wanted::penalized || !filtered_)) return;
-      if (wanted == Wanted::kept && filtered_ && !scanner.may_pass(outline.shares[block.at])) return;
       Next& one = next[turn];
       turn = 1 - turn;
       one.i = i;
@@ -187,15 +193,28 @@ class ScreenedSearch {
     std::vector<Seed> seeds;
     for (std::size_t i = first; i < last; ++i) add_seeds(scanner, queries[i], i, wanted, begin, end, seeds);
     std::sort(seeds.begin(), seeds.end());
-    std::vector<std::uint8_t> seen((last - first) * (end - begin), 0);
     for (const Seed& seed : seeds) {
       visit(seed.i, seed.block);
-      seen[(seed.i - first) * (end - begin) + seed.block - begin] = 1;
       interruption_.check(kBlockImages);
     }
+    // Then the other blocks: a bit for each query that has to look at it.
+    const std::size_t masks = (last - first + kMaskBits - 1) / kMaskBits;
+    std::vector<std::uint16_t> waiting((end - begin) * masks, 0);
+    for (std::size_t i = first; i < last; ++i) {
+      for (std::size_t b = begin; b < end; ++b) {
+        if (looks(i, b)) waiting[(b - begin) * masks + (i - first) / kMaskBits] |= bit(i - first);
+      }
+    }
+    for (const Seed& seed : seeds) {
+      std::uint16_t& bits = waiting[(seed.block - begin) * masks + (seed.i - first) / kMaskBits];
+      bits = static_cast<std::uint16_t>(bits & ~bit(seed.i - first));
+    }
     for (std::size_t b = begin; b < end; ++b) {
-      for (std::size_t i = first; i < last; ++i) {
-        if (seen[(i - first) * (end - begin) + b - begin] == 0) visit(i, b);
+      const std::uint16_t* these = &waiting[(b - begin) * masks];
+      for (std::size_t m = 0; m < masks; ++m) {
+        for (unsigned bits = these[m]; bits != 0; bits &= bits - 1) {
+          visit(first + m * kMaskBits + lowest_bit(bits), b);
+        }
       }
       interruption_.check((last - first) * kBlockImages / 8);
     }
