@@ -68,6 +68,35 @@ class PySearcher {
     return py::make_tuple(ids, distances, histogram_distances, kept);
   }
 
+  py::array_t<std::int64_t> work(py::handle offsets, py::handle classes, py::handle proportions,
+                                 py::handle centroids, py::ssize_t k, std::optional<double> epsilon,
+                                 bool drop) const {
+    OwnedView queries = own_view(offsets, classes, proportions, "query_");
+    own_centroids(queries, centroids, dim(), "query_");
+    if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
+    const std::size_t n = queries.view.images;
+    std::vector<semcbir::SearchWork> work(n);
+    const semcbir::SearchOptions options{static_cast<std::size_t>(k),
+                                         epsilon.value_or(std::numeric_limits<double>::infinity()), drop, 1,
+                                         semcbir::Screening::always};
+    without_gil([&](const semcbir::Interrupted& interrupted) {
+      const auto size = n * options.k;
+      std::vector<std::int64_t> ids(size);
+      std::vector<float> distances(size);
+      std::vector<float> histogram_distances(size);
+      std::vector<std::int64_t> kept(n);
+      core_.search(queries.view, options,
+                   {ids.data(), distances.data(), histogram_distances.data(), kept.data(), work.data()},
+                   interrupted);
+    });
+    py::array_t<std::int64_t> found({static_cast<py::ssize_t>(n), py::ssize_t{4}});
+    std::int64_t* out = found.mutable_data();
+    for (const semcbir::SearchWork& one : work) {
+      for (const std::int64_t x : {one.all_blocks, one.blocks, one.bytes, one.distances}) *out++ = x;
+    }
+    return found;
+  }
+
   static semcbir::Screening screening(std::optional<bool> screened) {
     if (!screened.has_value()) return semcbir::Screening::automatic;
     return *screened ? semcbir::Screening::always : semcbir::Screening::never;
@@ -133,6 +162,11 @@ void register_searcher(py::module_& m) {
            py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
            "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
            "screened: with narrow copies, which are built first; None: once that pays.")
+      .def("work", &PySearcher::work, py::arg("query_offsets"), py::arg("query_classes"),
+           py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
+           py::arg("drop"),
+           "(q, 4): blocks of screens, those that a search on one thread looks at, bytes of screens that it\n"
+           "reads, and distances that it computes.")
       .def_property_readonly("screens", &PySearcher::screens,
                              "Of each segment, for searchers over the same rows.")
       .def_property_readonly("screen_bytes", &PySearcher::screen_bytes,

@@ -23,12 +23,13 @@ constexpr std::size_t kColumnBytes = sizeof(std::uint16_t) * kBlockImages;
 }  // namespace
 
 Scanner::Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options,
-                 const Kernels& kernels)
+                 const Kernels& kernels, bool counting)
     : segments_(segments),
       k_(options.k),
       filtered_(options.epsilon < kEverything),
       epsilon_(options.epsilon),
-      kernels_(kernels) {
+      kernels_(kernels),
+      counting_(counting) {
   if (!filtered_) return;
   const double least = 1.0 - options.epsilon / 2.0;  // of the sum of minima, where proportions sum to 1
   const double steps = static_cast<double>(kProportionSteps);
@@ -88,6 +89,17 @@ std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& que
   return common;
 }
 
+std::int64_t Scanner::outline_bytes(std::size_t segment, const std::vector<Common>& common) const {
+  const Screen& screen = *segments_[segment].screen;
+  const std::size_t column = screen.padded_blocks() * sizeof(std::uint16_t);
+  std::size_t bytes = screen.padded_blocks() * sizeof(float);
+  for (const Common& one : common) {
+    const std::size_t entries = one.summary->entries;
+    bytes += entries != 0 ? entries * sizeof(ScreenEntry) : column * (filtered_ ? 2 : 1);
+  }
+  return static_cast<std::int64_t>(bytes);
+}
+
 void Scanner::add_entries(const Screen& screen, const Common& common, const ScreenQuery& query, float* least,
                           std::uint16_t* shares) const {
   const std::uint16_t p = query.shares[common.row];
@@ -134,9 +146,10 @@ void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector
 
 void Scanner::scan(const Visit& visit, bool far, const ScreenQuery& query, Wanted wanted, SharedBound& bound,
                    Found& found) {
+  ++found.work.blocks;
   if (!passing(visit, query, wanted, found) || far) return;
-  if (!estimate(visit, query, bound.get())) return;
-  refine(visit, query, bound);
+  if (!estimate(visit, query, bound.get(), found)) return;
+  refine(visit, query, bound, found);
   collect(visit, query, bound, found);
 }
 
@@ -165,6 +178,7 @@ bool Scanner::passing(const Visit& visit, const ScreenQuery& query, Wanted wante
   const ScreenedSegment& segment = segments_[visit.segment];
   std::memcpy(alive_.masks, &segment.live[visit.block * kMasks], sizeof(alive_.masks));
   if (!filtered_) return alive_.any();
+  found.work.bytes += column_bytes(visit);
   const ScreenBlock& block = this->block(visit);
   std::uint16_t sums[kBlockImages] = {};
   sum_shares(visit, query, sums);
@@ -206,7 +220,8 @@ void Scanner::fetch_norms(const Visit& visit) const {
 }
 
 /// Bounds all distances by norms: |q|^2 + |x|^2 - 2 sum of |q_c| |x_c|. False if no image is left.
-bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound) {
+bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound, Found& found) {
+  found.work.bytes += column_bytes(visit) + static_cast<std::int64_t>(sizeof(float) * kBlockImages);
   if (filtered_) fetch_norms(visit);
   const float* lengths = block(visit).lengths();
   for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = lengths[i] + query.length;
@@ -229,7 +244,7 @@ bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound
 }
 
 /// Replaces norms by products of entries, class by class, while images are left.
-void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound) {
+void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound, Found& found) {
   const Screen& screen = this->screen(visit);
   std::fill(errors_, errors_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
@@ -238,6 +253,7 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
                   2.0F * query.norms[s.row] * screen.norm_step, 2.0F * query.stored[s.row],
                   2.0F * query.offs[s.row] * screen.norm_step,  0.0F};
     const float most = bound.get();
+    if (counting_) found.work.bytes += row_bytes(part, screen.width);
     if (part.has_columns()) {
       row.center = center_term(part, screen.width, row);
       const ScreenRows rows{part.entries(), screen.width,  part.steps(),
@@ -248,6 +264,28 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
     }
     if (!alive_.any()) return;
   }
+}
+
+/// Bytes of shares, or of norms, that are read together.
+std::int64_t Scanner::column_bytes(const Visit& visit) const {
+  if (!counting_) return 0;
+  std::size_t bytes = 0;
+  for (const Shared& s : visit.shared) {
+    bytes += s.part.has_columns() ? kColumnBytes : s.part.rows() * (sizeof(std::uint16_t) + 1);
+  }
+  return static_cast<std::int64_t>(bytes);
+}
+
+/// Bytes of rows, with their steps, of images that are still in question.
+std::int64_t Scanner::row_bytes(const PartView& part, std::size_t width) const {
+  std::int64_t rows = 0;
+  alive_.for_each([&](std::size_t place) {
+    bool there = false;
+    for (std::size_t r = 0; r < part.rows() && !part.has_columns(); ++r) there |= part.places()[r] == place;
+    if (part.has_columns()) there = (part.present()[place / kMaskBits] >> place % kMaskBits & 1U) != 0;
+    rows += there ? 1 : 0;
+  });
+  return rows * static_cast<std::int64_t>(width + sizeof(std::uint32_t));
 }
 
 float Scanner::center_term(const PartView& part, std::size_t width, const ScreenRow& row) const {

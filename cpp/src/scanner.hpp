@@ -28,6 +28,7 @@ struct Found {
   std::vector<Possible> possible;
   std::vector<float> bounds;  // a heap: the k smallest bounds from above, the largest first
   std::int64_t kept = 0;
+  SearchWork work;
 };
 
 /// A bound that threads lower together: no image beyond it can be among the first k.
@@ -70,12 +71,17 @@ enum class Wanted { kept, penalized };
 /// Looks at blocks for one query after another.
 class Scanner {
  public:
-  Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options, const Kernels& kernels);
+  /// `counting`: it counts the bytes that it reads, which takes time.
+  Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options, const Kernels& kernels,
+          bool counting);
 
   /// Bounds the blocks of a segment: `least`, and `shares` if there is a filter, of its padded_blocks() each.
   /// Returns the classes that query and segment share, those of the query's longest rows first.
   std::vector<Common> outline(std::size_t segment, const ScreenQuery& query, float* least,
                               std::uint16_t* shares);
+
+  /// Bytes that `outline` reads.
+  std::int64_t outline_bytes(std::size_t segment, const std::vector<Common>& common) const;
 
   /// Whether a block with these shares may hold images that pass the filter.
   bool may_pass(std::uint16_t shares) const { return !filtered_ || shares >= possible_; }
@@ -93,10 +99,12 @@ class Scanner {
   bool passing(const Visit& visit, const ScreenQuery& query, Wanted wanted, Found& found);
   void sum_shares(const Visit& visit, const ScreenQuery& query, std::uint16_t* sums);
   void fetch_norms(const Visit& visit) const;
-  bool estimate(const Visit& visit, const ScreenQuery& query, float bound);
-  void refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound);
+  bool estimate(const Visit& visit, const ScreenQuery& query, float bound, Found& found);
+  void refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound, Found& found);
   float center_term(const PartView& part, std::size_t width, const ScreenRow& row) const;
   void add_few(const PartView& part, std::size_t width, const ScreenRow& row, float most);
+  std::int64_t column_bytes(const Visit& visit) const;
+  std::int64_t row_bytes(const PartView& part, std::size_t width) const;
   void collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const;
 
   const Screen& screen(const Visit& visit) const { return *segments_[visit.segment].screen; }
@@ -109,6 +117,7 @@ class Scanner {
   std::uint16_t possible_ = 0;  // fewer steps: surely penalised
   std::size_t certain_ = 0;     // and so many more than shared classes: surely kept
   const Kernels& kernels_;
+  const bool counting_;
   Alive alive_{};
   float least_[kBlockImages];
   float errors_[kBlockImages];  // bounds from above are higher by twice these

@@ -70,6 +70,7 @@ class ScreenedSearch {
         dim_(dim),
         options_(options),
         filtered_(options.epsilon < kEverything),
+        counting_(output.work != nullptr),
         output_(output),
         interruption_(interruption),
         kernels_(active_kernels()) {
@@ -91,6 +92,7 @@ class ScreenedSearch {
       queries_.push_back(make_query(queries[q], dim_, norm_step_));
     }
     verified_.assign(count, {});
+    work_.assign(count, {});
     outlines_.resize(count);
     parallel_for(count, options_.threads, [this](std::size_t q) { outline(q); }, &interruption_);
     std::vector<std::size_t> all(count);
@@ -103,6 +105,9 @@ class ScreenedSearch {
       }
       look(missing, Wanted::penalized, numbers);
     }
+    if (output_.work != nullptr) {
+      for (const std::size_t q : all) output_.work[numbers[q]] = work_[q];
+    }
     for (const std::size_t q : all) write_ranking(verified_[q], numbers[q], options_.k, output_);
   }
 
@@ -112,12 +117,14 @@ class ScreenedSearch {
     outline.least.resize(padded_);
     outline.shares.resize(filtered_ ? padded_ : 0);
     outline.common.resize(segments_.size());
-    Scanner scanner(segments_, options_, kernels_);
+    Scanner scanner(segments_, options_, kernels_, counting_);
     std::size_t at = 0;
+    work_[q].all_blocks = static_cast<std::int64_t>(blocks_.size());
     for (std::size_t s = 0; s < segments_.size(); ++s) {
       std::uint16_t* shares = outline.shares.data() + (filtered_ ? at : 0);
       outline.common[s] = scanner.outline(s, queries_[q], outline.least.data() + at, shares);
       at += segments_[s].screen->padded_blocks();
+      work_[q].bytes += scanner.outline_bytes(s, outline.common[s]);
     }
   }
 
@@ -154,7 +161,7 @@ class ScreenedSearch {
                   std::vector<Found>& found) {
     const std::size_t begin = blocks_.size() * shard / shards;
     const std::size_t end = blocks_.size() * (shard + 1) / shards;
-    Scanner scanner(segments_, options_, kernels_);
+    Scanner scanner(segments_, options_, kernels_, counting_);
     // One visit is prepared while the one before is made.
     struct Next {
       Visit visit;
@@ -247,6 +254,8 @@ class ScreenedSearch {
         if (!(p.least > bound)) possible.push_back(p);
       }
       kept += found[s].kept;
+      work_[q].blocks += found[s].work.blocks;
+      work_[q].bytes += found[s].work.bytes;
     }
     std::sort(possible.begin(), possible.end(), [](const Possible& a, const Possible& b) {
       // What has no bound comes first.
@@ -264,6 +273,7 @@ class ScreenedSearch {
       const SignatureView& view = *segments_[p.segment].view;
       const std::size_t number = image_of(p);
       const ImageRows image = image_rows(view, number, dim_);
+      ++work_[q].distances;
       const double squared = nan_to_infinity(kernels_.squared_distance(queries_[q].rows, image, dim_));
       if (full && squared > heap.front().squared) continue;
       const Candidate candidate{wanted == Wanted::penalized, squared, view.ids[number],
@@ -300,6 +310,7 @@ class ScreenedSearch {
   const std::size_t dim_;
   const SearchOptions& options_;
   const bool filtered_;
+  const bool counting_;
   const SearchOutput& output_;
   Interruption& interruption_;
   const Kernels& kernels_;
@@ -310,6 +321,7 @@ class ScreenedSearch {
   std::vector<ScreenQuery> queries_;
   std::vector<Outline> outlines_;
   std::vector<std::vector<Candidate>> verified_;
+  std::vector<SearchWork> work_;
 };
 
 }  // namespace

@@ -175,3 +175,19 @@ class Searcher(metaclass=_pybind11_type):
         ``screened`` says whether screens are used, and built if they are not there; None: once that pays.
         Results do not depend on it.
         """
+
+    def work(
+        self,
+        query_offsets: _Ints,
+        query_classes: _Words,
+        query_proportions: _Floats,
+        query_centroids: _Floats,
+        k: int,
+        epsilon: float | None,
+        drop: bool,
+    ) -> _Ints:
+        """Return what a search with screens, on one thread, looks at for each of q queries: (q, 4).
+
+        The number of blocks, that of those it looks at, bytes of screens that it reads, and distances that it
+        computes; zeros for queries that are searched for without screens (docs/search.md).
+        """

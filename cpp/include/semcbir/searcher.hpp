@@ -24,12 +24,21 @@ struct SearchOptions {
   Screening screening = Screening::automatic;
 };
 
+/// What a search looked at for one query, if it used screens (docs/search.md); zeros if it did not.
+struct SearchWork {
+  std::int64_t all_blocks = 0;
+  std::int64_t blocks = 0;  ///< of which at least shares or norms were read
+  std::int64_t bytes = 0;   ///< of screens, that were read
+  std::int64_t distances = 0;
+};
+
 /// Where a search of q queries writes, in the caller's memory.
 struct SearchOutput {
   std::int64_t* ids = nullptr;           ///< q x k; -1 where fewer than k images remain
   float* distances = nullptr;            ///< q x k; infinity where fewer than k remain
   float* histogram_distances = nullptr;  ///< q x k; likewise
   std::int64_t* kept = nullptr;          ///< q: how many of all images pass the filter
+  SearchWork* work = nullptr;            ///< q, if wanted
 };
 
 /// What a searcher knows of a segment beside its signatures; searchers of the same segment may share it.
