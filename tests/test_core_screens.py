@@ -174,6 +174,29 @@ def test_screens_take_less_than_the_signatures(n_classes: int):
     assert searcher.screen_bytes < 0.6 * held
 
 
+def test_blocks_without_neighbours_are_not_looked_at():
+    """Forty kinds of images, far from each other: a search looks at its own, and computes few distances."""
+    rng = np.random.default_rng(1)
+    kinds, each, dim = 40, 256, 16
+    rows = np.repeat(rng.standard_normal((kinds, dim), np.float32), each, axis=0)
+    n = kinds * each
+    images = Columns(
+        np.arange(n + 1),
+        np.repeat(np.arange(kinds) % 4, each).astype(np.uint16),
+        np.ones(n, np.float32),
+        rows + rng.standard_normal((n, dim), np.float32) / 50,
+        rng.permutation(n),
+    )
+    few = joined(*(images.part(kind * each, kind * each + 1) for kind in range(30)))
+    searcher = _core.Searcher([images.segment], dim)
+    for epsilon in (None, 0.9):
+        blocks, looked, read, distances = searcher.work(*few.query, 20, epsilon, True).mean(axis=0)
+        assert blocks >= kinds
+        assert looked <= (12 if epsilon is None else blocks / 4 + 2)  # a filter counts all of its class
+        assert 20 <= distances < each
+        assert 0 < read < searcher.screen_bytes
+
+
 def test_searchers_of_the_same_rows_share_screens():
     images, more = make_columns(1, 600, 11, 8), make_columns(2, 40, 11, 8)
     queries = joined(make_columns(3, 8, 11, 8), images.part(0, 4))

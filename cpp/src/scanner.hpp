@@ -83,6 +83,8 @@ class Scanner {
   /// Bytes that `outline` reads.
   std::int64_t outline_bytes(std::size_t segment, const std::vector<Common>& common) const;
 
+  bool filtered() const { return filtered_; }
+
   /// Whether a block with these shares may hold images that pass the filter.
   bool may_pass(std::uint16_t shares) const { return !filtered_ || shares >= possible_; }
 

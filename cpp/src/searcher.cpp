@@ -46,8 +46,6 @@ constexpr std::size_t kRankingsThatPay = 16;
 constexpr std::size_t kLargestScreenedSegment = std::size_t{1} << 32U;
 constexpr std::size_t kLargestScreenedDim = std::size_t{1} << 15U;
 
-std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// One query's view of the search: what it looks for and what it has found.
 class Query {
  public:

@@ -12,6 +12,9 @@ namespace semcbir {
 /// The most threads that a call may ask for.
 constexpr int kMaxThreads = 1024;
 
+/// How many parts of `size` there are in n, the last one being what is left.
+constexpr std::size_t divide_up(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
+
 /// Whether parallel_for was built with OpenMP.
 bool openmp_enabled();
 
