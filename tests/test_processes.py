@@ -6,6 +6,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import re
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -318,3 +321,27 @@ def test_a_pickled_index_is_opened_as_it_is_by_then(
     assert _found(again, photos[0]) == _found(index, photos[0])
     Index.open(index.path).remove(index.find(photo_folder / photos[0].parent.name / photos[0].name).id)  # type: ignore[union-attr]
     assert (len(pickle.loads(data)), len(index)) == (11, 12)
+
+
+def loaded_with(**settings: str) -> dict[str, str]:
+    """What GNU's OpenMP says of its settings in a process that imports semcbir, and what that keeps."""
+    code = "import os, semcbir; print('kept', os.environ.get('OMP_WAIT_POLICY'))"
+    others = {name: value for name, value in os.environ.items() if "OMP_" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**others, "OMP_DISPLAY_ENV": "verbose", **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = dict(re.findall(r"(\w+) = '?(\w+)", done.stderr))
+    if "OMP_WAIT_POLICY" not in said:
+        pytest.skip("the core was built without GNU's OpenMP")
+    kept = done.stdout.split()[1]
+    return {"policy": said["OMP_WAIT_POLICY"], "spins": said["GOMP_SPINCOUNT"], "kept": kept}
+
+
+def test_threads_of_the_core_sleep_while_they_wait():
+    assert loaded_with() == {"policy": "PASSIVE", "spins": "0", "kept": "None"}
+    assert loaded_with(OMP_WAIT_POLICY="active")["policy"] == "ACTIVE"
+    assert loaded_with(GOMP_SPINCOUNT="77")["spins"] == "77"

@@ -24,7 +24,8 @@ namespace {
 
 // Queries that look at blocks together.
 constexpr std::size_t kQueriesAtOnce = 256;
-constexpr std::size_t kFewestBlocksPerShard = 16;
+// Times queries. For fewer it does not pay to wake a thread up.
+constexpr std::size_t kFewestBlocksPerThread = 1024;
 // Bytes of an image's rows that are asked for ahead; memory goes on by itself after that.
 constexpr std::size_t kMostPrefetched = 4096;
 
@@ -108,8 +109,7 @@ class GroupSearch {
   /// Finds the wanted images of some queries and appends them to what they have. Threads share the blocks.
   void look(const std::vector<std::size_t>& queries, Wanted wanted, const std::size_t* numbers) {
     if (queries.empty()) return;
-    const std::size_t most = std::max<std::size_t>(1, collection_.blocks.size() / kFewestBlocksPerShard);
-    const std::size_t shards = std::min(most, static_cast<std::size_t>(threads_));
+    const std::size_t shards = std::min(collection_.blocks.size(), static_cast<std::size_t>(threads_));
     std::vector<SharedBound> bounds(queries.size());
     std::vector<Found> found(queries.size() * shards);
     parallel_for(
@@ -229,16 +229,20 @@ void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t d
                      const std::vector<std::size_t>& numbers, const SearchOutput& output,
                      Interruption& interruption) {
   const Collection collection(segments, dim);
-  const auto threads = static_cast<std::size_t>(options.threads);
+  auto threads = static_cast<std::size_t>(options.threads);
+  if (options.screening != Screening::always) {
+    const std::size_t work = queries.size() * collection.blocks.size();
+    threads = std::min(threads, std::max<std::size_t>(1, work / kFewestBlocksPerThread));
+  }
   if (queries.size() < threads) {
-    GroupSearch(collection, options, options.threads, output, interruption)
+    GroupSearch(collection, options, static_cast<int>(threads), output, interruption)
         .run(queries.data(), numbers.data(), queries.size());
     return;
   }
   // A group waits for no other one: threads that others keep busy would hold all of them up.
   const std::size_t size = std::min(kQueriesAtOnce, divide_up(queries.size(), threads));
   parallel_for(
-      divide_up(queries.size(), size), options.threads,
+      divide_up(queries.size(), size), static_cast<int>(threads),
       [&](std::size_t group) {
         const std::size_t first = group * size;
         const std::size_t count = std::min(size, queries.size() - first);

@@ -6,7 +6,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from semcbir._core import __version__
+from semcbir._openmp import sleeping_threads
+
+with sleeping_threads():
+    from semcbir._core import __version__
 
 if TYPE_CHECKING:
     from semcbir.building import build_grid_signatures, build_signatures

@@ -14,6 +14,7 @@ namespace semcbir {
 
 /// Whether a search looks at screens, narrow copies of the signatures, before it computes distances. The
 /// results are the same. Automatic: once so many queries have been searched for that it pays to build them.
+/// Always: and all threads, too, however little there is to do.
 enum class Screening { automatic, never, always };
 
 struct SearchOptions {
