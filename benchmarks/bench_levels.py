@@ -11,9 +11,11 @@ import pytest
 
 from made_signatures import made_signatures
 from pairs import compare
-from semcbir import Searcher, _core
+from semcbir import Searcher, Signatures, _core
+from workload import resampled
 
 LEVELS = _core.simd_levels()
+PAIRS = list(combinations(LEVELS, 2))
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +25,35 @@ def level_before() -> Iterator[None]:
     _core.set_simd_level(before)
 
 
-@pytest.mark.parametrize("dim", [36, 64, 128])
-@pytest.mark.parametrize(("lower", "level"), list(combinations(LEVELS, 2)))
-def test_level(benchmark: Any, lower: str, level: str, dim: int) -> None:
-    images = made_signatures(2000, n_classes=150, dim=dim, seed=1)
-    queries = images[:20]
-    searcher = Searcher(images)
+def compare_levels(
+    benchmark: Any, lower: str, level: str, images: Signatures, queries: Signatures, *, screened: bool
+) -> None:
+    core = Searcher(images)._core
+    asked = (queries.offsets, queries.classes, queries.proportions, queries.centroids)
 
     def search(name: str) -> list[bytes]:
-        """Without the filter, so that the distance kernel has most of the work."""
+        """Without the filter, so that the kernels in question have most of the work."""
         _core.set_simd_level(name)
-        found = searcher.search(queries, 20, None, threads=1)
-        return [column.tobytes() for column in vars(found).values()]
+        return [column.tobytes() for column in core.search(*asked, 20, None, False, 1, screened)]
 
     assert search(level) == search(lower)
-    what = f"20 queries over 2,000 images of 150 x {dim}, {level}, 1 thread"
+    how = "screens" if screened else "distances"
+    what = (
+        f"{len(queries)} queries over {len(images):,} images of 150 x {images.dim}, {how}, {level}, 1 thread"
+    )
     compare(benchmark, what, lambda: search(level), lower, lambda: search(lower), rounds=101)
+
+
+@pytest.mark.parametrize("dim", [36, 64, 128])
+@pytest.mark.parametrize(("lower", "level"), PAIRS)
+def test_distances(benchmark: Any, lower: str, level: str, dim: int) -> None:
+    images = made_signatures(2000, n_classes=150, dim=dim, seed=1)
+    compare_levels(benchmark, lower, level, images, images[:20], screened=False)
+
+
+@pytest.mark.parametrize("dim", [36, 64, 128])
+@pytest.mark.parametrize(("lower", "level"), PAIRS)
+def test_screens(benchmark: Any, lower: str, level: str, dim: int) -> None:
+    base = made_signatures(1000, n_classes=150, dim=dim, seed=1)
+    images, queries = resampled(base, 20_000, 1), resampled(base, 200, 2)
+    compare_levels(benchmark, lower, level, images, queries, screened=True)

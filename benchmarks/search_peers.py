@@ -3,11 +3,11 @@
 
     pip install faiss-cpu scipy hnswlib usearch
     python benchmarks/search_peers.py WANG --images 50000
-    python benchmarks/search_peers.py WANG --images 1000000 --alone  # semcbir only: others need 40 GB
 
 Signatures of WANG's photos (features kaze and deep) are resampled (workload.py); without WANG, made ones are.
 Times are for a query, k = 20: the median of some runs, each library in turn. What is exact is checked to give
 the same distances first; of the others, recall is the share of the 20 exact neighbours that they find.
+search_growth.py has other sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,29 +24,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from made_signatures import made_signatures, with_whole_rows
 from pairs import seconds
-from semcbir import Index, Searcher, Signatures, weighted
+from semcbir import Searcher, Signatures
 from tables import line, table
-from workload import WHOLE_SHARE, resampled
+from workload import bases, resampled
 
 K, EPSILON, QUERIES = 20, 0.9, 200
 Ask = Callable[[], Any]
-
-
-def bases(wang: Path | None) -> dict[str, Signatures]:
-    """The signatures that collections are drawn from."""
-    if wang is None:
-        deep = with_whole_rows(made_signatures(1000, n_classes=157, dim=128, seed=2), seed=2)
-        return {
-            "paper": made_signatures(1000, n_classes=157, dim=64, seed=1),
-            "deep": weighted(deep, WHOLE_SHARE),
-        }
-    with (
-        tempfile.TemporaryDirectory() as name,
-        Index.build(wang, Path(name) / "i", features="kaze,deep") as index,
-    ):
-        return {"paper": index.signatures("kaze")[:], "deep": index.signatures("deep")[:]}
 
 
 class Timing:
@@ -58,11 +41,18 @@ class Timing:
         print(table(["way", "one query, ms", "batch of 200, ms a query", "recall@20", "build, s"]))
 
     def row(
-        self, what: str, one: Ask, batch: Ask, recall: float = 1.0, build: float = 0.0, ones: int = 1
+        self,
+        what: str,
+        one: Ask,
+        batch: Ask,
+        recall: float = 1.0,
+        build: float = 0.0,
+        ones: int = 1,
+        asked: int = QUERIES,
     ) -> None:
-        """``one`` asks ``ones`` queries one after another."""
+        """``one`` asks ``ones`` queries one after another, ``batch`` ``asked`` at once."""
         single = statistics.median(seconds(one) for _ in range(self.rounds)) / ones
-        many = statistics.median(seconds(batch) for _ in range(self.rounds)) / QUERIES
+        many = statistics.median(seconds(batch) for _ in range(self.rounds)) / asked
         made = f"{build:.2f}" if build else ""
         print(line([what, f"{1e3 * single:.3f}", f"{1e3 * many:.4f}", f"{recall:.3f}", made]), flush=True)
 
@@ -81,23 +71,6 @@ def ours(timing: Timing, images: Signatures, queries: Signatures, epsilon: float
     return searcher.search(queries, K, epsilon)
 
 
-def alone(timing: Timing, images: Signatures, queries: Signatures) -> None:
-    """Without the others."""
-    for epsilon in (None, EPSILON):
-        ours(timing, images, queries, epsilon, f"semcbir, {f'filter {epsilon}' if epsilon else 'no filter'}")
-    searcher = Searcher(images)
-    for threads in (1, 2):
-        searcher.search(queries, K, EPSILON, threads=threads)
-        timing.row(
-            f"semcbir, filter {EPSILON}, {threads} thread{'s'[: threads - 1]}",
-            lambda threads=threads: searcher.search(queries[0], K, EPSILON, threads=threads),
-            lambda threads=threads: searcher.search(queries, K, EPSILON, threads=threads),
-        )
-    columns = ("offsets", "classes", "proportions", "centroids", "ids", "counts")
-    held = sum(getattr(images, name).nbytes for name in columns)
-    print(f"\nscreens: {searcher._core.screen_bytes / 1e6:.0f} MB, signatures: {held / 1e6:.0f} MB")
-
-
 def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
     """Signatures of local features, with the filter and without."""
     import faiss
@@ -112,7 +85,12 @@ def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
     flat.add(dense)
     distances = np.sqrt(np.maximum(flat.search(asked[:5], K)[0], 0))
     np.testing.assert_allclose(distances, exact.distances[:5], atol=2e-3)
-    timing.row("FAISS IndexFlatL2, dense", lambda: flat.search(asked[:1], K), lambda: flat.search(asked, K))
+    timing.row(
+        "FAISS IndexFlatL2, dense",
+        lambda: [flat.search(asked[i : i + 1], K) for i in range(5)],
+        lambda: flat.search(asked, K),
+        ones=5,
+    )
     histograms, wanted = images.histograms(), queries.histograms()
 
     def filtered(query: int) -> Any:
@@ -123,8 +101,10 @@ def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
     assert abs(np.sqrt(filtered(0)[0][0, 0]) - kept.distances[0, 0]) < 2e-3
     timing.row(
         f"cdist {EPSILON}, then FAISS IDSelectorBatch",
-        lambda: filtered(0),
-        lambda: [filtered(i) for i in range(0, QUERIES, 10)] * 10,
+        lambda: [filtered(i) for i in range(5)],
+        lambda: [filtered(i) for i in range(0, QUERIES, 10)],  # they cannot be asked together
+        ones=5,
+        asked=QUERIES // 10,
     )
     sparse = scipy.sparse.csr_matrix(dense)
     squares = np.asarray(sparse.multiply(sparse).sum(axis=1))
@@ -161,6 +141,7 @@ def deep(timing: Timing, images: Signatures, queries: Signatures) -> None:
     flat = faiss.IndexFlatL2(whole.shape[1])
     flat.add(whole)
     compare("FAISS IndexFlatL2", lambda some: flat.search(some, K)[1])
+    flat_dense(timing, images, queries, recall)
     graph = faiss.IndexHNSWFlat(whole.shape[1], 32)
     built = seconds(lambda: graph.add(whole))
     for effort in (16, 64):
@@ -176,29 +157,44 @@ def deep(timing: Timing, images: Signatures, queries: Signatures) -> None:
     compare("USearch", lambda some: np.atleast_2d(third.search(some, K, threads=1).keys), built)
 
 
+def flat_dense(
+    timing: Timing, images: Signatures, queries: Signatures, recall: Callable[[Any], float]
+) -> None:
+    """FAISS over all that semcbir compares, absent classes being zeros."""
+    import faiss
+
+    asked = queries.dense().reshape(QUERIES, -1)
+    flat = faiss.IndexFlatL2(asked.shape[1])
+    for start in range(0, len(images), 5000):  # it keeps a copy of its own
+        flat.add(images[start : start + 5000].dense().reshape(-1, asked.shape[1]))
+    timing.row(
+        "FAISS IndexFlatL2, everything, dense",
+        lambda: [flat.search(asked[i : i + 1], K) for i in range(3)],
+        lambda: flat.search(asked, K),
+        recall(flat.search(asked, K)[1]),
+        ones=3,
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("wang", type=Path, nargs="?", help="folder of photos to take signatures from")
     parser.add_argument("--images", type=int, default=50_000, help="50000")
     parser.add_argument("--workloads", default="paper,deep")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--alone", action="store_true", help="time semcbir only")
     options = parser.parse_args()
     try:
-        if not options.alone:
-            import faiss
-
-            faiss.omp_set_num_threads(1)
+        import faiss
     except ImportError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return 2
+    faiss.omp_set_num_threads(1)
     for name, base in bases(options.wang).items():
         if name in options.workloads.split(","):
             start = time.perf_counter()
             images, queries = resampled(base, options.images, 1), resampled(base, QUERIES, 2)
             print(f"\n{name}, {options.images} images (made in {time.perf_counter() - start:.0f} s)\n")
-            measure = alone if options.alone else {"paper": paper, "deep": deep}[name]
-            measure(Timing(options.rounds), images, queries)
+            {"paper": paper, "deep": deep}[name](Timing(options.rounds), images, queries)
     return 0
 
 

@@ -5,17 +5,39 @@
 gamma(20 p + 0.05), normalised, drops classes below 0.002, and adds normal noise of 0.02 to the descriptors:
 in the "paper" workload to class means that are not null, in the "deep" one to the directions of all rows,
 which are then weighted again. Queries are drawn the same way with another seed, so they are not in the
-collection.
+collection. ``scattered`` gives images of the same sizes that have nothing in common.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
-from semcbir import Signatures, weighted
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from made_signatures import made_signatures, with_whole_rows
+from semcbir import Index, Signatures, weighted
 
 NOISE, SMALLEST = 0.02, 0.002
 WHOLE_SHARE = 0.7
+
+
+def bases(wang: Path | None) -> dict[str, Signatures]:
+    """The signatures that collections are drawn from."""
+    if wang is None:
+        deep = with_whole_rows(made_signatures(1000, n_classes=157, dim=128, seed=2), seed=2)
+        return {
+            "paper": made_signatures(1000, n_classes=157, dim=64, seed=1),
+            "deep": weighted(deep, WHOLE_SHARE),
+        }
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Index.build(wang, Path(name) / "i", features="kaze,deep") as index,
+    ):
+        return {"paper": index.signatures("kaze")[:], "deep": index.signatures("deep")[:]}
 
 
 def resampled(base: Signatures, n: int, seed: int, *, at_once: int = 50_000) -> Signatures:
@@ -59,3 +81,29 @@ def _part(base: Signatures, n: int, rng: np.random.Generator) -> Signatures:
         whole=base.whole,
     )
     return weighted(made, WHOLE_SHARE) if base.whole else made
+
+
+def scattered(base: Signatures, n: int, seed: int) -> Signatures:
+    """Return ``n`` images as ``resampled`` does, with classes and directions of rows drawn at random."""
+    images = resampled(base, n, seed)
+    rng = np.random.default_rng([seed, n, 1])
+    classes = images.classes.copy()
+    for start in range(0, n, 10_000):
+        lengths = np.diff(images.offsets[start : start + 10_001])
+        orders = rng.random((len(lengths), base.n_classes)).argsort(axis=1)
+        chosen = np.where(np.arange(base.n_classes) < lengths[:, None], orders, base.n_classes)
+        chosen.sort(axis=1)
+        first = images.offsets[start]
+        drawn = chosen[chosen < base.n_classes]
+        classes[first : first + len(drawn)] = drawn
+    directions = rng.standard_normal(images.centroids.shape, np.float32)
+    norms = np.linalg.norm(images.centroids, axis=1, keepdims=True)
+    directions *= norms / np.linalg.norm(directions, axis=1, keepdims=True)
+    return Signatures(
+        offsets=images.offsets,
+        classes=classes,
+        proportions=images.proportions,
+        counts=images.counts,
+        centroids=directions,
+        n_classes=base.n_classes,
+    )
