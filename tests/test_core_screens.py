@@ -125,6 +125,22 @@ def test_many_classes_and_long_descriptors(n_classes: int, dim: int):
         assert_screens_change_nothing([images], queries, 20, epsilon, False)
 
 
+@pytest.mark.slow
+def test_ten_million_short_rows():
+    rng = np.random.default_rng(1)
+    n = 10_000_000
+    images = Columns(
+        np.arange(n + 1),
+        rng.integers(0, 3, n).astype(np.uint16),
+        np.ones(n, np.float32),
+        rng.standard_normal((n, 1), np.float32),
+        rng.permutation(n),
+    )
+    queries = joined(images.part(0, 2), make_columns(2, 3, 3, 1))
+    assert_screens_change_nothing([images], queries, 20, None, False)
+    assert_screens_change_nothing([images.part(0, n // 3), images.part(n // 3, n)], queries, 300, 0.5, False)
+
+
 def test_a_filter_at_the_very_distance_of_an_image():
     """One step of a double below it, the image is penalised; screens must not round that away."""
     images, queries = make_columns(5, 500, 11, 8), make_columns(6, 4, 11, 8)
