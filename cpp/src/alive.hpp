@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "block_images.hpp"
 
@@ -14,8 +15,8 @@ struct Alive {
   std::uint16_t masks[kMasks];
 
   bool any() const {
-    std::uint16_t all = 0;
-    for (const std::uint16_t m : masks) all = static_cast<std::uint16_t>(all | m);
+    unsigned all = 0;
+    for (const std::uint16_t m : masks) all |= m;
     return all != 0;
   }
 
@@ -34,8 +35,16 @@ struct Alive {
   }
 
   std::int64_t count() const {
-    std::size_t count = 0;
-    for (const std::uint16_t mask : masks) count += count_bits(mask);
+    // Four masks at once: sums of 2, 4 and then 8 bits, which are added up by a product.
+    std::uint64_t count = 0;
+    for (std::size_t m = 0; m < kMasks; m += 4) {
+      std::uint64_t x = 0;
+      std::memcpy(&x, masks + m, sizeof(x));
+      x -= x >> 1U & 0x5555555555555555U;
+      x = (x & 0x3333333333333333U) + (x >> 2U & 0x3333333333333333U);
+      x = (x + (x >> 4U)) & 0x0f0f0f0f0f0f0f0fU;
+      count += x * 0x0101010101010101U >> 56U;
+    }
     return static_cast<std::int64_t>(count);
   }
 };

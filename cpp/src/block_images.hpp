@@ -37,7 +37,13 @@ SEMCBIR_INLINE std::size_t count_bits(unsigned x) {
 }
 
 /// The number of the lowest of 16 bits that is set; there is one.
-SEMCBIR_INLINE std::size_t lowest_bit(unsigned x) { return count_bits((x & (~x + 1U)) - 1U); }
+SEMCBIR_INLINE std::size_t lowest_bit(unsigned x) {
+#if defined(__GNUC__) || defined(__clang__)
+  return static_cast<std::size_t>(__builtin_ctz(x));
+#else
+  return count_bits((x & (~x + 1U)) - 1U);
+#endif
+}
 
 /// The float whose upper 16 bits these are (bfloat16).
 SEMCBIR_INLINE float float_of_upper(std::uint32_t upper) {

@@ -77,12 +77,16 @@ std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& que
   const double steps = 2.0 * 65535.0 * static_cast<double>(screen.norm_step);
   double largest = static_cast<double>(query.length);
   for (const float norm : query.norms) largest += steps * static_cast<double>(norm);
-  const double slack = relative_slack(query.rows.count);
+  // In float, as the slack is many times what is needed.
+  const auto slack = static_cast<float>(relative_slack(query.rows.count));
+  const float most = rounded_up(largest);
   for (std::size_t b = 0; b < n; ++b) {
-    const double length = std::fabs(static_cast<double>(screen.shortest[b]));
-    if (length < kLargestSquare)
-      least[b] = rounded_down(static_cast<double>(least[b]) - slack * (largest + length));
-    if (filtered_ && screen.unsure[b] != 0) shares[b] = kAnyShare;
+    const float length = std::fabs(screen.shortest[b]);
+    const float rounding = slack * (most + length);
+    least[b] -= length < static_cast<float>(kLargestSquare) ? rounding : 0.0F;
+  }
+  for (std::size_t b = 0; b < n && filtered_; ++b) {
+    shares[b] = screen.unsure[b] != 0 ? kAnyShare : shares[b];
   }
   std::stable_sort(common.begin(), common.end(),
                    [&](const Common& a, const Common& b) { return query.norms[a.row] > query.norms[b.row]; });
