@@ -20,6 +20,19 @@ namespace {
 constexpr std::uint16_t kAnyShare = 0xffff;
 constexpr std::size_t kColumnBytes = sizeof(std::uint16_t) * kBlockImages;
 
+/// Puts a smaller number in the place of the largest of a heap.
+void replace_largest(std::vector<float>& heap, float x) {
+  const std::size_t n = heap.size();
+  std::size_t i = 0;
+  for (std::size_t child = 1; child < n; child = 2 * i + 1) {
+    child += child + 1 < n && heap[child] < heap[child + 1] ? 1 : 0;
+    if (!(x < heap[child])) break;
+    heap[i] = heap[child];
+    i = child;
+  }
+  heap[i] = x;
+}
+
 }  // namespace
 
 Scanner::Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options,
@@ -335,9 +348,7 @@ void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound&
       found.bounds.push_back(most);
       std::push_heap(found.bounds.begin(), found.bounds.end());
     } else if (most < found.bounds.front()) {
-      std::pop_heap(found.bounds.begin(), found.bounds.end());
-      found.bounds.back() = most;
-      std::push_heap(found.bounds.begin(), found.bounds.end());
+      replace_largest(found.bounds, most);
     } else {
       return;
     }

@@ -24,6 +24,8 @@ namespace {
 
 // Queries that look at blocks together.
 constexpr std::size_t kQueriesAtOnce = 256;
+// Room for the images that a query mostly finds, so that it is not made step by step.
+constexpr std::size_t kLikelyPossible = 256;
 // Times queries. For fewer it does not pay to wake a thread up.
 constexpr std::size_t kFewestBlocksPerThread = 1024;
 // Bytes of an image's rows that are asked for ahead; memory goes on by itself after that.
@@ -112,6 +114,10 @@ class GroupSearch {
     const std::size_t shards = std::min(collection_.blocks.size(), static_cast<std::size_t>(threads_));
     std::vector<SharedBound> bounds(queries.size());
     std::vector<Found> found(queries.size() * shards);
+    for (Found& one : found) {
+      one.possible.reserve(kLikelyPossible);
+      one.bounds.reserve(std::min(options_.k, kLikelyPossible));
+    }
     parallel_for(
         shards, threads_,
         [&](std::size_t first) {
