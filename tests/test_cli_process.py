@@ -202,3 +202,33 @@ def test_a_terminal_shows_a_bar_that_goes_away(photo_folder: Path, tiny_model: P
     assert b"images/s" in shown
     assert b"\x1b[2K" in shown.rsplit(b"12/12", 1)[1]
     assert b"\x1b" not in out
+
+
+def test_a_users_own_number_of_threads_stays() -> None:
+    code = (
+        "import gc, os, semcbir.cli as cli, semcbir.cli.app as app\n"
+        "app.run = lambda: print(os.environ['OPENBLAS_NUM_THREADS'], gc.isenabled())\n"
+        "cli.main()\n"
+    )
+    for own, expected in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        rest = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**rest, **own}
+        )
+        assert (ran.stdout, ran.stderr) == (f"{expected} False\n", "")
+
+
+def test_garbage_is_collected_while_a_command_runs(index: Path) -> None:
+    code = (
+        "import gc, sys, semcbir\n"
+        "from semcbir.cli import main\n"
+        "opened = semcbir.Index.open\n"
+        "def look(path):\n"
+        "    print(gc.isenabled(), file=sys.stderr)\n"
+        "    return opened(path)\n"
+        "semcbir.Index.open = look\n"
+        f"sys.argv = ['semcbir', 'info', {str(index)!r}]\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "True\n")

@@ -16,6 +16,7 @@ from typer.models import OptionInfo
 
 from semcbir._files import display_path
 from semcbir._streams import make_output_safe
+from semcbir.cli.brief import collect_from_now_on
 from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on
 from semcbir.errors import SemcbirError
 
@@ -39,6 +40,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             raise_from_now_on()
+            collect_from_now_on()
             code = function(*args, **kwargs) or 0
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:

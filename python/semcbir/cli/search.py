@@ -28,7 +28,7 @@ from semcbir.cli.options import (
     usage,
 )
 from semcbir.cli.saving import check_place, save_picture
-from semcbir.cli.targets import open_index, ready_index
+from semcbir.cli.targets import open_index, open_models_ahead, ready_index
 from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.runtime import DEVICES
@@ -89,6 +89,7 @@ def search(
 
     Hits are ranked by the distance between signatures, nearest first.
     """
+    open_models_ahead(target, model, encoder, device, threads)
     from semcbir.images.decode import load_noted
     from semcbir.query import search as find
     from semcbir.searcher import chosen_epsilon
@@ -146,6 +147,7 @@ def explain(
 
     For each class in either photo: how much of each photo it covers, and its part of their distance.
     """
+    open_models_ahead(target, model, encoder, device, threads)
     from semcbir.explanation import explain as take_apart
 
     opened = open_index(target)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from semcbir._files import absolute, display_path
 from semcbir.cli.console import SKIPPED, note
 from semcbir.cli.progress import RunMeter
 from semcbir.cli.text import left_out_lines, run_text, trouble_lines
+from semcbir.errors import SemcbirError
+from semcbir.threads import check_threads
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -60,6 +63,37 @@ def ready_index(
         with_these = "".join(f", {kind} {display_path(name)}" for kind, name in named.items() if name)
         note(f"the folder's index holds {held}{with_these} from now on; delete {where} to choose again")
     return ready.index, ready.extractor, code
+
+
+def open_models_ahead(
+    target: Path, model: str | None, encoder: str | None, device: str, threads: int | None
+) -> None:
+    """Start to open the models that an index holds, while this thread imports what else a search needs.
+
+    Those that ``model`` and ``encoder`` replace are left out. Nothing is opened ahead for a GPU, which the
+    whole process has to wait for. Errors are left to those who use the models.
+    """
+    from semcbir.index.model_place import ENCODER, MODEL, has_model
+    from semcbir.index.place import index_place
+    from semcbir.inference.runtime import cuda_visible
+
+    if device == "cuda" or (device == "auto" and cuda_visible()):
+        return
+    with suppress(SemcbirError, OSError, ValueError):
+        folder = index_place(target, "target")
+        places = [
+            place
+            for place, named in ((MODEL, model), (ENCODER, encoder))
+            if named is None and has_model(folder, place)
+        ]
+        if places:
+            _import_numpy()
+            import onnxruntime  # noqa: F401
+
+            from semcbir.inference.ahead import open_ahead
+
+            for place in places:
+                open_ahead(folder / place.file, place.kind.load(folder / place.card), check_threads(threads))
 
 
 def _import_numpy() -> None:

@@ -15,8 +15,8 @@ from semcbir._columns import frozen
 from semcbir._validate import check_flag
 from semcbir.encoding.grid import Grid
 from semcbir.encoding.network import EncoderNetwork
+from semcbir.inference.ahead import read_model
 from semcbir.inference.canvas import Image, Placement
-from semcbir.inference.model_file import ModelFile
 from semcbir.inference.photo_model import PhotoModel, check_images
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.names import resolve_encoder
@@ -54,7 +54,7 @@ class Encoder(PhotoModel):
         self.model_path: Path
         self.card: EncoderCard
         self.model_path, self.card = resolve_encoder(model, argument="model")
-        file = ModelFile.read(self.model_path, self.card)
+        file = read_model(self.model_path, self.card)
         network = EncoderNetwork(file, self.card, device, threads, tune=tune)
         settings = {"model": model, "device": device, "threads": threads, "tune": tune}
         super().__init__(network, self.card, settings)

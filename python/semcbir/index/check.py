@@ -17,7 +17,8 @@ from semcbir.errors import IndexStorageError, ModelError
 from semcbir.index.catalog import read
 from semcbir.index.database import SEGMENTS
 from semcbir.index.files import sha256
-from semcbir.index.model import ENCODER, MODEL, ModelPlace, deep_of, has_model
+from semcbir.index.model import deep_of
+from semcbir.index.model_place import ENCODER, MODEL, ModelPlace, has_model
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Segment, map_segment, other_classes
 from semcbir.index.snapshot import read_recipe

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +16,8 @@ from semcbir.extractor import Extractor
 from semcbir.index import catalog
 from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
 from semcbir.index.files import open_folder
-from semcbir.index.model import ENCODER, MODEL, PLACES, ModelPlace, copy_model, deep_of, stored_model
+from semcbir.index.model import copy_model, deep_of, stored_model
+from semcbir.index.model_place import ENCODER, MODEL, PLACES, ModelPlace
 from semcbir.index.roots import outermost
 from semcbir.index.schema import fill
 from semcbir.index.snapshot import RECIPE_SHA256, recipe_sha256
@@ -113,6 +113,9 @@ def _is_own(name: str) -> bool:
 
 def _versions() -> dict[str, str]:
     """Return the versions that made the index: features' last bits may differ between OpenCV versions."""
+    # Searches import this module too, and this one takes 10 ms.
+    from importlib.metadata import PackageNotFoundError, version
+
     names = ("semcbir", "opencv-python-headless", "opencv-contrib-python-headless", "mahotas", "pillow")
     found = {}
     for name in names:

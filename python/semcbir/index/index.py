@@ -32,7 +32,8 @@ from semcbir.index.arguments import (
 from semcbir.index.catalog import Catalog, read, writer
 from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
-from semcbir.index.model import ENCODER, MODEL, as_made, deep_of, extractor_like, find_model, require_like
+from semcbir.index.model import as_made, deep_of, extractor_like, find_model, require_like
+from semcbir.index.model_place import ENCODER, MODEL
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load, read_recipe
 from semcbir.networks.specs import InferenceSpec

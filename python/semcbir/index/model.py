@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from semcbir.features import Deep, Feature, parse_features
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.catalog import Catalog
 from semcbir.index.files import open_folder
-from semcbir.networks.card import ModelCard, with_inference
+from semcbir.index.model_place import ENCODER, MODEL, ModelPlace, has_model
+from semcbir.networks.card import with_inference
 from semcbir.networks.card_file import Card
-from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.names import cached, is_name, resolve
 from semcbir.networks.presets import inference_of
 from semcbir.networks.specs import InferenceSpec
@@ -27,31 +26,6 @@ from semcbir.recipe import Recipe, require_same
 
 LARGEST_MODEL = 32 * 2**20
 """The most bytes of a model file that is copied into the index, so that the index stands alone."""
-
-
-@dataclass(frozen=True)
-class ModelPlace:
-    """Where an index keeps its copy of a model; ``key`` is where its ``meta`` has the user's name for it.
-
-    ``kind`` is that of the model's card.
-    """
-
-    key: str
-    kind: type[Card]
-
-    @property
-    def file(self) -> str:
-        """The copy, below the index's folder."""
-        return f"{self.key}/{self.key}.onnx"
-
-    @property
-    def card(self) -> str:
-        """The copy's card, below the index's folder."""
-        return f"{self.key}/{self.key}.json"
-
-
-MODEL, ENCODER = ModelPlace("model", ModelCard), ModelPlace("encoder", EncoderCard)
-PLACES = (MODEL, ENCODER)
 
 
 def copy_model(folder: Path, place: ModelPlace, model_path: Path, card: Card) -> None:
@@ -69,19 +43,6 @@ def copy_model(folder: Path, place: ModelPlace, model_path: Path, card: Card) ->
         beside: Card = dataclasses.replace(card, file=copy.name)  # type: ignore[type-var]
         inside.put(copied_card.name, beside.to_json().encode())
         inside.sync()
-
-
-def has_model(folder: Path, place: ModelPlace) -> bool:
-    """Return whether the index at ``folder`` holds a copy of a model, or a part of one.
-
-    Raises IndexStorageError if what is in its place is not a regular file in a real folder.
-    """
-    copy, card = folder / place.file, folder / place.card
-    try:
-        with open_folder(copy.parent) as inside:
-            return [inside.require_regular(path.name) for path in (copy, card)] != [None, None]
-    except FileNotFoundError:
-        return False
 
 
 def stored_model(model: PathLike) -> bytes:

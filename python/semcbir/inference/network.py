@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from semcbir._fork import Lock
 from semcbir.errors import DeviceError, ModelError
+from semcbir.inference.ahead import session_ahead
 from semcbir.inference.model_file import ModelFile
 from semcbir.inference.runtime import device_of, open_session, run_session
 from semcbir.inference.watchdog import VARIABLE, seconds
@@ -79,7 +80,9 @@ class Network(ABC):
     ) -> None:
         self.path = file.path
         self._card = card
-        self._session = open_session(file, device, threads, tune=tune and card.size.n_canvases() == 1)
+        ahead = None if device == "cuda" else session_ahead(file, threads)
+        tune_session = tune and card.size.n_canvases() == 1
+        self._session = ahead or open_session(file, device, threads, tune=tune_session)
         self._threads, self._process = threads, os.getpid()
         self._renewing = Lock()
         self.providers: list[str] = self._session.get_providers()

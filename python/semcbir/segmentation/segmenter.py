@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._validate import check_flag
+from semcbir.inference.ahead import read_model
 from semcbir.inference.canvas import Image, Placement
-from semcbir.inference.model_file import ModelFile
 from semcbir.inference.photo_model import PhotoModel, check_images
 from semcbir.networks.card import ModelCard, with_inference
 from semcbir.networks.names import resolve
@@ -61,7 +61,7 @@ class Segmenter(PhotoModel):
         self.card: ModelCard
         self.model_path, card = resolve(model)
         self.card = with_inference(card, inference)
-        file = ModelFile.read(self.model_path, self.card)
+        file = read_model(self.model_path, self.card)
         network = SegmentationNetwork(file, self.card, device, threads, tune=tune)
         settings = {"model": model, "device": device, "threads": threads, "inference": inference}
         super().__init__(network, self.card, settings | {"tune": tune})
