@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import labelling_reference
 from semcbir.inference.canvas import Placement
 from semcbir.segmentation.labelling import nearest_labels, upsampled_argmax
 
@@ -57,6 +60,37 @@ def test_the_pruned_argmax_is_the_plain_one(data: st.DataObject) -> None:
     assert labels.shape == photo
     assert not set(masked) & set(labels.ravel().tolist())
     assert_winners(labels, logits, rows, columns, masked)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_the_core_gives_the_bits_of_numpy(data: st.DataObject) -> None:
+    sides = st.tuples(st.integers(1, 7), st.integers(1, 7))
+    (h, w), crop = data.draw(sides), data.draw(sides)
+    photo = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))
+    canvas = (crop[0] + data.draw(st.integers(0, 3)), crop[1] + data.draw(st.integers(0, 3)))
+    n_classes = data.draw(st.integers(1, 9))
+    masked = tuple(data.draw(st.sets(st.integers(0, n_classes - 1))))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    size = data.draw(st.sampled_from([1e-39, 1.0, 1.5, 1e37]))  # differences overflow, and products vanish
+    logits = (rng.normal(size=(n_classes, h, w)) * size).astype(np.float32)
+    if size == 1.5:
+        logits = np.round(logits)  # ties everywhere
+    if data.draw(st.booleans()):
+        logits.flat[data.draw(st.integers(0, logits.size - 1))] = data.draw(
+            st.sampled_from([np.nan, np.inf, -np.inf])
+        )
+    rows, columns = placement(photo, crop, canvas).positions((h, w), align_corners=data.draw(st.booleans()))
+
+    def outcome(function: Callable[..., np.ndarray]) -> str | tuple[np.dtype, list[list[int]]]:
+        try:
+            with np.errstate(all="ignore"):
+                labels = function(logits, rows, columns, masked)
+        except ValueError as error:
+            return str(error)
+        return labels.dtype, labels.tolist()
+
+    assert outcome(upsampled_argmax) == outcome(labelling_reference.upsampled_argmax)
 
 
 def test_many_channels_at_a_photo_s_size() -> None:

@@ -46,14 +46,15 @@ bool aligned_and_contiguous(const py::array& array) {
 
 template <class T>
 py::array_t<T> as_array(py::handle object, const std::string& name, const std::vector<py::ssize_t>& shape) {
-  const std::string dtype = py::str(py::dtype::of<T>());
+  const auto dtype = [] { return std::string(py::str(py::dtype::of<T>())); };  // its name takes a while
   if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(name + ": expected a NumPy array of " + dtype + ", got " +
+    throw py::type_error(name + ": expected a NumPy array of " + dtype() + ", got " +
                          std::string(py::str(py::type::of(object).attr("__name__"))));
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
   if (!py::isinstance<py::array_t<T>>(object)) {
-    throw py::type_error(name + ": expected dtype " + dtype + ", got " + std::string(py::str(array.dtype())));
+    throw py::type_error(name + ": expected dtype " + dtype() + ", got " +
+                         std::string(py::str(array.dtype())));
   }
   if (!fits(array, shape)) {
     throw py::value_error(name + ": expected shape " + shape_text(shape) + ", got " +
@@ -65,6 +66,7 @@ py::array_t<T> as_array(py::handle object, const std::string& name, const std::v
 }
 
 template py::array_t<float> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
+template py::array_t<double> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::int32_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::uint32_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);
 template py::array_t<std::int64_t> as_array(py::handle, const std::string&, const std::vector<py::ssize_t>&);

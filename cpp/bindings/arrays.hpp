@@ -23,6 +23,8 @@ pybind11::array_t<T> as_array(pybind11::handle object, const std::string& name,
 
 extern template pybind11::array_t<float> as_array(pybind11::handle, const std::string&,
                                                   const std::vector<pybind11::ssize_t>&);
+extern template pybind11::array_t<double> as_array(pybind11::handle, const std::string&,
+                                                   const std::vector<pybind11::ssize_t>&);
 extern template pybind11::array_t<std::int32_t> as_array(pybind11::handle, const std::string&,
                                                          const std::vector<pybind11::ssize_t>&);
 extern template pybind11::array_t<std::uint32_t> as_array(pybind11::handle, const std::string&,

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The compiled core of semcbir. Private: its interface may change with any version.";
   m.attr("__version__") = SEMCBIR_VERSION;
   register_simd(m);
+  register_labelling(m);
   register_signature(m);
   register_grid(m);
   register_weighting(m);

@@ -7,6 +7,7 @@
 void register_blend(pybind11::module_& m);
 void register_grid(pybind11::module_& m);
 void register_histogram(pybind11::module_& m);
+void register_labelling(pybind11::module_& m);
 void register_searcher(pybind11::module_& m);
 void register_signature(pybind11::module_& m);
 void register_simd(pybind11::module_& m);

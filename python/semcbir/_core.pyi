@@ -82,6 +82,19 @@ def build_grid_signatures(
     naming the image by its number, for labels, rows and columns out of range, and NaN or infinity anywhere.
     """
 
+def upsampled_argmax(
+    logits: _Floats,
+    rows: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.float64],
+    masked: npt.NDArray[np.uint8],
+) -> _Words:
+    """Find the channel of ``logits`` (C, h, w) with the highest score, interpolated, at rows x columns.
+
+    ``rows`` (H,) and ``columns`` (W,) are positions on the lattice, non-decreasing; ``masked`` (C,) is 1 for
+    channels that never win. Returns (H, W); of equal scores the lowest channel's wins. ValueError for
+    positions that are not as described, and scores that matter and are not finite.
+    """
+
 def weight_rows(
     classes: _Words,
     proportions: _Floats,

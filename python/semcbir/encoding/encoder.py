@@ -90,4 +90,4 @@ class Encoder(PhotoModel):
             raise self._network.failure("gave descriptors that are not finite")
         placement = Placement.of(image, self.card.size)
         rows, columns = placement.cells((cells.shape[0], cells.shape[1]))
-        return Grid(frozen(cells), frozen(rows), frozen(columns))
+        return Grid._unchecked(frozen(cells), rows, columns)

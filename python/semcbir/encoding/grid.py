@@ -45,6 +45,16 @@ class Grid:
             object.__setattr__(self, name, _lines(name, getattr(self, name), count))
 
     @classmethod
+    def _unchecked(
+        cls, cells: npt.NDArray[np.float32], rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]
+    ) -> Grid:
+        """Wrap read-only arrays that are known to be sound: an encoder's own."""
+        grid = object.__new__(cls)
+        for name, value in (("cells", cells), ("rows", rows), ("columns", columns)):
+            object.__setattr__(grid, name, value)
+        return grid
+
+    @classmethod
     def over(cls, cells: npt.ArrayLike, size: tuple[SupportsIndex, SupportsIndex]) -> Grid:
         """Return the grid of vectors ``cells`` (h, w, D) that divide a photo of ``size`` (H, W) evenly.
 
@@ -58,7 +68,7 @@ class Grid:
         photo = tuple(check_integer("size", side, 1, MAX_SIDE) for side in sides)
         vectors = _cells(cells)
         rows, columns = Placement((photo[0], photo[1]), (1, 1), (1, 1)).cells(vectors.shape[:2])
-        return cls(vectors, frozen(rows), frozen(columns))
+        return cls(vectors, rows, columns)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a grid that was pickled or copied; NumPy gives arrays that are writable."""

@@ -35,7 +35,7 @@ def to_rgb(image: Image.Image) -> Bytes:
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        strip = image.crop((0, top, width, bottom))
+        strip = image if rows >= height else image.crop((0, top, width, bottom))
         pixels[top:bottom] = _strip(strip.convert("RGB") if drop_alpha else strip)
     return pixels
 
@@ -46,7 +46,7 @@ def _strip(strip: Image.Image) -> NDArray[np.uint8]:
     if strip.has_transparency_data:
         strip = strip.convert("RGBA")
         strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
-    return np.asarray(strip.convert("RGB"))
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))  # convert() copies RGB too
 
 
 def _is_all_transparent(image: Image.Image) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._columns import frozen
 from semcbir.networks.specs import InputSpec, SizeSpec
 
 Image = npt.NDArray[np.uint8]
@@ -34,28 +36,32 @@ class Placement:
         crop = size.scaled(*photo)
         return cls(photo, crop, size.canvas(*crop))
 
+    # Photos come in few sizes, and many in a row have the same.
+    @functools.lru_cache(maxsize=16)  # noqa: B019 - placements are values, not objects that it keeps alive
     def positions(
         self, lattice: tuple[int, int], *, align_corners: bool
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return where the photo's rows and columns lie on a lattice of points spread over the canvas.
 
-        ``lattice`` is its (height, width). Returns float64 (H,) and (W,), non-decreasing, in [0, side - 1].
+        ``lattice`` is its (height, width). Returns float64 (H,) and (W,), non-decreasing, in [0, side - 1],
+        read-only.
         """
         rows, columns = (
-            _positions(photo, crop, canvas, points, align_corners)
+            frozen(_positions(photo, crop, canvas, points, align_corners))
             for photo, crop, canvas, points in zip(self.photo, self.crop, self.canvas, lattice, strict=True)
         )
         return rows, columns
 
+    @functools.lru_cache(maxsize=16)  # noqa: B019 - as above
     def cells(self, grid: tuple[int, int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Return the cell that each of the photo's rows and columns has its centre in.
 
         ``grid`` is the (height, width) of a grid of cells that divide the canvas evenly, at most
-        ``MAX_GRID_SIDE`` each. Returns int32 (H,) and (W,), non-decreasing, in [0, side - 1]. A centre on a
-        border between two cells is in the second.
+        ``MAX_GRID_SIDE`` each. Returns int32 (H,) and (W,), non-decreasing, in [0, side - 1], read-only. A
+        centre on a border between two cells is in the second.
         """
         rows, columns = (
-            _cells(photo, crop, canvas, side)
+            frozen(_cells(photo, crop, canvas, side))
             for photo, crop, canvas, side in zip(self.photo, self.crop, self.canvas, grid, strict=True)
         )
         return rows, columns
@@ -111,16 +117,22 @@ def lay(
     The image's upper left corner lies at ``at`` (row, column); the rest of the canvas has the colour ``pad``.
     """
     table = _values(spec)
+    scaled = scale(image, size)
+    values = scaled if spec.dtype == "uint8" else cv2.LUT(scaled, table)
+    if size == canvas and spec.layout == "NHWC" and spec.colour == "RGB":
+        return np.ascontiguousarray(values)
     order = slice(None) if spec.colour == "RGB" else slice(None, None, -1)
     if spec.layout == "NCHW":
         laid = np.empty((3, *canvas), table.dtype)
         pixels = laid.transpose(1, 2, 0)
     else:
         laid = pixels = np.empty((*canvas, 3), table.dtype)
-    if size != canvas:
-        pixels[:] = table[0, list(pad), [0, 1, 2]][order]
     (top, left), (height, width) = at, size
-    pixels[top : top + height, left : left + width] = cv2.LUT(scale(image, size), table)[:, :, order]
+    bottom, right = top + height, left + width
+    if size != canvas:
+        for beside in pixels[:top], pixels[bottom:], pixels[top:bottom, :left], pixels[top:bottom, right:]:
+            beside[:] = table[0, list(pad), [0, 1, 2]][order]
+    pixels[top:bottom, left:right] = values[:, :, order]
     return laid
 
 
@@ -145,9 +157,10 @@ def scale(image: Image, shape: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, shape[::-1], interpolation=method), np.uint8)
 
 
+@functools.lru_cache(maxsize=16)
 def _values(spec: InputSpec) -> npt.NDArray[Any]:
     """Return the network's input value for each byte of each colour: (1, 256, 3) of the input's type."""
     values = np.repeat(np.arange(256, dtype=np.float64)[None, :, None], 3, axis=2)
     if spec.mean is not None and spec.std is not None:
         values = (values / 255.0 - np.array(spec.mean)) / np.array(spec.std)
-    return values.astype(spec.dtype)
+    return frozen(values.astype(spec.dtype))

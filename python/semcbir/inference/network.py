@@ -160,6 +160,8 @@ class Network(ABC):
     def _batch(self, canvases: Sequence[Canvas], count: int) -> npt.NDArray[Any]:
         """Return the canvases as rows of one array, at least ``count``; rows beyond them repeat the last."""
         missing = max(0, count - len(canvases))
+        if len(canvases) == 1 and not missing:
+            return np.ascontiguousarray(canvases[0][np.newaxis])  # as it is, but for a window of a canvas
         return np.stack([*canvases, *[canvases[-1]] * missing])
 
     def failure(self, reason: str, *, transient: bool = False) -> PhotoError:
