@@ -32,6 +32,7 @@ from semcbir.images.sources import open_source
 ImageArray: TypeAlias = NDArray[np.uint8]
 
 _ALWAYS_ALLOWED = 2**26
+_SMALL = 2**18
 
 
 def load_image(
@@ -117,7 +118,9 @@ def _load(path: str, long_side: int | None, max_pixels: int | None) -> tuple[Ima
             raise ImageError("this is not a regular file")
         if status.st_size == 0:
             raise ImageError("the file is empty (0 bytes)")
-        with Path(path).open("rb") as file:
+        # A small file is read at once: headers are looked through in many small steps, back and forth.
+        buffer = status.st_size + 1 if status.st_size < _SMALL else -1
+        with Path(path).open("rb", buffering=buffer) as file:
             return decode_noted(file, long_side, max_pixels)
     except PermissionError as error:
         raise ImageError("no permission to read the file", transient=True) from error
