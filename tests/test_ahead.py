@@ -97,22 +97,30 @@ def test_what_is_wrong_is_said_to_whoever_asks(tiny_model: Path, tmp_path: Path)
     assert ahead._opened(ahead._ahead[tmp_path / "gone.onnx"]) is None
 
 
-def test_a_forked_child_waits_for_nothing(tiny_model: Path) -> None:
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
-    code = (
-        "import os, sys, time\n"
-        "from semcbir.inference import ahead\n"
-        "from semcbir.networks.names import resolve\n"
-        "ahead.ModelFile.read = lambda *_: time.sleep(1)\n"
-        "ahead.open_ahead(*resolve(sys.argv[1]), 1)\n"
-        "child = os.fork()\n"
-        "if not child:\n"
-        "    os._exit(len(ahead._ahead))\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code, tiny_model], timeout=60, check=False)
-    assert ran.returncode == 0
+FORK = """
+import os, sys, time
+from semcbir.inference import ahead
+from semcbir.networks.names import resolve
+
+read = ahead.ModelFile.read
+if sys.argv[2] == "reading":
+    ahead.ModelFile.read = lambda *given: time.sleep(1) or read(*given)
+path, card = resolve(sys.argv[1])
+ahead.open_ahead(path, card, 2)
+if sys.argv[2] == "opened":
+    ahead._ahead[path].future.result()
+child = os.fork()
+if not child:
+    os._exit(len(ahead._ahead))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("state", ["reading", "opened"])
+def test_a_forked_child_waits_for_nothing(tiny_model: Path, state: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK, tiny_model, state]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
 
 SEARCH = """

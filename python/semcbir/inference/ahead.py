@@ -72,4 +72,14 @@ def _opened(ahead: _Ahead) -> _Opened | None:
         return None
 
 
-in_forked_child(_ahead.clear)  # the threads that open them do not exist there
+_inherited: list[_Ahead] = []
+"""Those of a parent process: to end their sessions would be to wait for its threads."""
+
+
+def _start_anew() -> None:
+    """Forget the parent's in a forked child, where the threads that open them do not exist."""
+    _inherited.extend(_ahead.values())
+    _ahead.clear()
+
+
+in_forked_child(_start_anew)
