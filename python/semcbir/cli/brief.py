@@ -13,7 +13,7 @@ _paused = False
 def start_lean() -> None:
     """Begin without what takes long and serves nobody; to be called before the long imports.
 
-    - OpenBLAS would start a thread for each CPU, which spins for a while; no command multiplies large matrices.
+    - OpenBLAS would start a thread for each CPU, which spins a while; no command multiplies large matrices.
     - What is imported stays until the end, so looking for garbage in it finds nothing; at the end the
       system takes everything at once.
     """
