@@ -73,27 +73,23 @@ def open_models_ahead(
     Those that ``model`` and ``encoder`` replace are left out. Nothing is opened ahead for a GPU, which the
     whole process has to wait for. Errors are left to those who use the models.
     """
+    _import_numpy()
     from semcbir.index.model_place import ENCODER, MODEL, has_model
     from semcbir.index.place import index_place
+    from semcbir.inference.ahead import open_ahead
     from semcbir.inference.runtime import cuda_visible
 
     if device == "cuda" or (device == "auto" and cuda_visible()):
         return
     with suppress(SemcbirError, OSError, ValueError):
         folder = index_place(target, "target")
-        places = [
-            place
-            for place, named in ((MODEL, model), (ENCODER, encoder))
-            if named is None and has_model(folder, place)
-        ]
-        if places:
-            _import_numpy()
-            import onnxruntime  # noqa: F401
-
-            from semcbir.inference.ahead import open_ahead
-
-            for place in places:
+        opening = False
+        for place, named in ((MODEL, model), (ENCODER, encoder)):
+            if named is None and has_model(folder, place):
                 open_ahead(folder / place.file, place.kind.load(folder / place.card), check_threads(threads))
+                opening = True
+        if opening:
+            import onnxruntime  # noqa: F401 - the sessions wait for it, and meanwhile their files are read
 
 
 def _import_numpy() -> None:
