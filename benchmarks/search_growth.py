@@ -17,12 +17,13 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pairs import seconds
+from pairs import in_turn, seconds
 from semcbir import Searcher, Signatures
 from tables import line, table
 from workload import bases, resampled, scattered
@@ -75,18 +76,18 @@ def ours(
     one = (
         median(lambda: [searcher.search(query, K, epsilon, threads=1) for query in singles], rounds) / QUERIES
     )
-    batch, two = (
-        median(lambda threads=threads: searcher.search(queries, K, epsilon, threads=threads), rounds)
-        / QUERIES
-        for threads in (1, 2)
+    times = in_turn(
+        {str(n): partial(searcher.search, queries, K, epsilon, threads=n) for n in (1, 2)}, 2 * rounds + 1
     )
+    batch = 1e3 * statistics.median(times["1"]) / QUERIES
+    faster = statistics.median(one / both for one, both in zip(times["1"], times["2"], strict=True))
     asked = (queries.offsets, queries.classes, queries.proportions, queries.centroids)
     blocks, looked, read, distances = searcher._core.work(*asked, K, epsilon, False).mean(axis=0)
     cells = [
         f"{len(images):,}",
         f"{one:.3f}",
         f"{batch:.3f}",
-        f"{batch / two:.2f} times as fast",
+        f"{faster:.2f} times as fast",
         f"{max(0.0, 1 - looked / blocks):.0%}",
         f"{distances:.0f}",
         f"{read / batch / 1e6:.1f}",
