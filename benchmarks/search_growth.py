@@ -188,17 +188,19 @@ def plot(times: dict[str, Times], path: Path) -> None:
     mpl.rcParams.update({"svg.hashsalt": "semcbir", "font.size": 9})
     from matplotlib import pyplot
 
-    drawn = {name: lines for name, lines in times.items() if len(lines) > 2}
-    figure, axes = pyplot.subplots(1, len(drawn), figsize=(5 * len(drawn), 4.2), sharey=True, squeeze=False)
-    for axis, (name, lines) in zip(axes[0], drawn.items(), strict=True):
-        for what, points in lines.items():
+    titles = {"paper": "KAZE, the paper's way", "deep": "deep, the default"}
+    figure, axes = pyplot.subplots(1, len(titles), figsize=(10, 5), sharey=True)
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for what, points in times[name].items():
             mine = what.startswith("semcbir")
             style = {"linewidth": 2.2 if mine else 1.1, "linestyle": "-" if mine else "--", "marker": "o"}
             axis.loglog(list(points), list(points.values()), label=what, markersize=3, **style)
-        axis.set(title=name, xlabel="images")
+        axis.set(title=title, xlabel="images")
+        axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        axis.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         axis.grid(visible=True, which="major", alpha=0.3)
-        axis.legend(fontsize=7)
-    axes[0, 0].set_ylabel("one query, ms, one thread")
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    axes[0].set_ylabel("one query, ms, on one thread")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
@@ -252,7 +254,7 @@ def main() -> int:
         name: measure(name, made[name], options.sizes, options.rounds, not options.alone)
         for name in options.workloads.split(",")
     }
-    if options.plot:
+    if options.plot and {"paper", "deep"} <= set(times):
         plot(times, options.plot)
     return 0
 
