@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from others import Ask, filtered, flat_dense, graphs, recall, whole_rows
 from pairs import in_turn, seconds
 from semcbir import Searcher, Signatures
 from tables import line, table
@@ -98,10 +99,8 @@ def ours(
 
 
 def dense_peers(images: Signatures, queries: Signatures, rounds: int) -> Iterator[tuple[str, float]]:
-    """Peers of the first workload without the filter."""
-    import faiss
+    """Peers of the first workload."""
     import scipy.sparse
-    from scipy.spatial.distance import cdist
 
     asked = queries[:5].dense().reshape(5, -1)
     sparse = scipy.sparse.vstack(
@@ -117,19 +116,11 @@ def dense_peers(images: Signatures, queries: Signatures, rounds: int) -> Iterato
 
     yield "SciPy, CSR times a query", median(product, rounds)
     if len(images) <= MOST_DENSE:
-        flat = faiss.IndexFlatL2(asked.shape[1])
-        for start in range(0, len(images), 5000):
-            flat.add(images[start : start + 5000].dense().reshape(-1, asked.shape[1]))
-        histograms, wanted = images.histograms(), queries[:5].histograms()
-
-        def filtered(query: int) -> Any:
-            near = cdist(wanted[query : query + 1], histograms, "cityblock")[0] <= EPSILON
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.flatnonzero(near)))
-            return flat.search(asked[query : query + 1], K, params=parameters)
-
+        flat = flat_dense(images)
+        one = filtered(flat, images, queries[:5], K, EPSILON)
         yield (
             f"cdist {EPSILON}, then FAISS IDSelectorBatch",
-            median(lambda: [filtered(i) for i in range(len(asked))], 3) / len(asked),
+            median(lambda: [one(i) for i in range(len(asked))], 3) / len(asked),
         )
         yield (
             "FAISS IndexFlatL2, dense",
@@ -140,44 +131,20 @@ def dense_peers(images: Signatures, queries: Signatures, rounds: int) -> Iterato
 def graph_peers(images: Signatures, queries: Signatures, rounds: int) -> Iterator[tuple[str, float]]:
     """Peers of the second workload, on the whole rows alone."""
     import faiss
-    import hnswlib
-    from usearch.index import Index as USearch
 
-    whole = np.ascontiguousarray(images.centroids[images.classes == images.n_classes])
-    asked = np.ascontiguousarray(queries.centroids[queries.classes == queries.n_classes])
+    whole, asked = whole_rows(images), whole_rows(queries)
 
-    def one_by_one(search: Callable[[Any], Any]) -> float:
+    def one_by_one(search: Ask) -> float:
         return median(lambda: [search(asked[i : i + 1]) for i in range(50)], rounds) / 50
 
     flat = faiss.IndexFlatL2(whole.shape[1])
     flat.add(whole)
     yield "FAISS IndexFlatL2, whole rows", one_by_one(lambda some: flat.search(some, K))
     exact = flat.search(asked, K)[1]
-
-    def built(what: str, add: Callable[[], Any], search: Callable[[Any], Any]) -> tuple[str, float]:
-        took = seconds(add)
-        time = one_by_one(search)
-        recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(exact, search(asked), strict=True)])
-        print(f"{what}, built in {took:.1f} s, finds {recall:.3f} of the nearest whole rows")
-        return what, time
-
-    graph = faiss.IndexHNSWFlat(whole.shape[1], 32)
-    graph.hnsw.efSearch = 64
-    yield built("FAISS HNSW, whole rows", lambda: graph.add(whole), lambda some: graph.search(some, K)[1])
-    other = hnswlib.Index("l2", whole.shape[1])
-    other.init_index(len(whole), M=16, ef_construction=200)
-    other.set_ef(64)
-    yield built(
-        "hnswlib, whole rows",
-        lambda: other.add_items(whole, num_threads=1),
-        lambda some: other.knn_query(some, K, num_threads=1)[0],
-    )
-    third = USearch(ndim=whole.shape[1], metric="l2sq")
-    yield built(
-        "USearch, whole rows",
-        lambda: third.add(np.arange(len(whole)), whole, threads=1),
-        lambda some: np.atleast_2d(third.search(some, K, threads=1).keys),
-    )
+    for what, took, search in graphs(whole, K, (64,)):
+        found = recall(search(asked), exact)
+        print(f"{what}, built in {took:.1f} s, finds {found:.3f} of the nearest whole rows")
+        yield f"{what}, whole rows", one_by_one(search)
 
 
 def plot(times: dict[str, Times], path: Path) -> None:

@@ -24,13 +24,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from others import Ask, filtered, flat_dense, graphs, recall, whole_rows
 from pairs import seconds
 from semcbir import Searcher, Signatures
 from tables import line, table
 from workload import bases, resampled
 
 K, EPSILON, QUERIES = 20, 0.9, 200
-Ask = Callable[[], Any]
+Run = Callable[[], Any]
 
 
 class Timing:
@@ -43,8 +44,8 @@ class Timing:
     def row(
         self,
         what: str,
-        one: Ask,
-        batch: Ask,
+        one: Run,
+        batch: Run,
         recall: float = 1.0,
         build: float = 0.0,
         ones: int = 1,
@@ -75,7 +76,6 @@ def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
     """Signatures of local features, with the filter and without."""
     import faiss
     import scipy.sparse
-    from scipy.spatial.distance import cdist
 
     exact = ours(timing, images, queries, None, "semcbir, no filter")
     kept = ours(timing, images, queries, EPSILON, f"semcbir, filter {EPSILON}")
@@ -91,18 +91,12 @@ def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
         lambda: flat.search(asked, K),
         ones=5,
     )
-    histograms, wanted = images.histograms(), queries.histograms()
-
-    def filtered(query: int) -> Any:
-        near = cdist(wanted[query : query + 1], histograms, "cityblock")[0] <= EPSILON
-        chosen = faiss.IDSelectorBatch(np.flatnonzero(near))
-        return flat.search(asked[query : query + 1], K, params=faiss.SearchParameters(sel=chosen))
-
-    assert abs(np.sqrt(filtered(0)[0][0, 0]) - kept.distances[0, 0]) < 2e-3
+    one = filtered(flat, images, queries, K, EPSILON)
+    assert abs(np.sqrt(one(0)[0][0, 0]) - kept.distances[0, 0]) < 2e-3
     timing.row(
         f"cdist {EPSILON}, then FAISS IDSelectorBatch",
-        lambda: [filtered(i) for i in range(5)],
-        lambda: [filtered(i) for i in range(0, QUERIES, 10)],  # they cannot be asked together
+        lambda: [one(i) for i in range(5)],
+        lambda: [one(i) for i in range(0, QUERIES, 10)],  # they cannot be asked together
         ones=5,
         asked=QUERIES // 10,
     )
@@ -115,65 +109,35 @@ def paper(timing: Timing, images: Signatures, queries: Signatures) -> None:
     timing.row("SciPy CSR times dense", lambda: product(1), lambda: product(QUERIES))
 
 
+def ids_of(index: Any) -> Ask:
+    """A FAISS index as what is asked for ids alone."""
+    return lambda some: index.search(some, K)[1]
+
+
 def deep(timing: Timing, images: Signatures, queries: Signatures) -> None:
-    """The default feature; the others search the whole rows alone."""
+    """The default feature; most others search the whole rows alone."""
     import faiss
-    import hnswlib
-    from usearch.index import Index as USearch
 
     exact = ours(timing, images, queries, None, "semcbir, everything").ids
-    whole = np.ascontiguousarray(images.centroids[images.classes == images.n_classes])
-    asked = np.ascontiguousarray(queries.centroids[queries.classes == queries.n_classes])
+    whole, asked = whole_rows(images), whole_rows(queries)
 
-    def recall(ids: Any) -> float:
-        return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(exact, ids, strict=True)]))
-
-    def compare(what: str, search: Callable[[Any], Any], build: float = 0.0) -> None:
+    def compare(what: str, search: Ask, asked: np.ndarray, ones: int, build: float = 0.0) -> None:
         timing.row(
-            f"{what}, whole rows",
-            lambda: [search(asked[i : i + 1]) for i in range(50)],
+            what,
+            lambda: [search(asked[i : i + 1]) for i in range(ones)],
             lambda: search(asked),
-            recall(search(asked)),
+            recall(search(asked), exact),
             build,
-            50,
+            ones,
         )
 
     flat = faiss.IndexFlatL2(whole.shape[1])
     flat.add(whole)
-    compare("FAISS IndexFlatL2", lambda some: flat.search(some, K)[1])
-    flat_dense(timing, images, queries, recall)
-    graph = faiss.IndexHNSWFlat(whole.shape[1], 32)
-    built = seconds(lambda: graph.add(whole))
-    for effort in (16, 64):
-        graph.hnsw.efSearch = effort
-        compare(f"FAISS HNSW, efSearch {effort}", lambda some: graph.search(some, K)[1], built)
-    other = hnswlib.Index("l2", whole.shape[1])
-    other.init_index(len(whole), M=16, ef_construction=200)
-    built = seconds(lambda: other.add_items(whole, num_threads=1))
-    other.set_ef(64)
-    compare("hnswlib, ef 64", lambda some: other.knn_query(some, K, num_threads=1)[0], built)
-    third = USearch(ndim=whole.shape[1], metric="l2sq")
-    built = seconds(lambda: third.add(np.arange(len(whole)), whole, threads=1))
-    compare("USearch", lambda some: np.atleast_2d(third.search(some, K, threads=1).keys), built)
-
-
-def flat_dense(
-    timing: Timing, images: Signatures, queries: Signatures, recall: Callable[[Any], float]
-) -> None:
-    """FAISS over all that semcbir compares, absent classes being zeros."""
-    import faiss
-
-    asked = queries.dense().reshape(QUERIES, -1)
-    flat = faiss.IndexFlatL2(asked.shape[1])
-    for start in range(0, len(images), 5000):  # it keeps a copy of its own
-        flat.add(images[start : start + 5000].dense().reshape(-1, asked.shape[1]))
-    timing.row(
-        "FAISS IndexFlatL2, everything, dense",
-        lambda: [flat.search(asked[i : i + 1], K) for i in range(3)],
-        lambda: flat.search(asked, K),
-        recall(flat.search(asked, K)[1]),
-        ones=3,
-    )
+    compare("FAISS IndexFlatL2, whole rows", ids_of(flat), asked, 50)
+    everything = queries.dense().reshape(QUERIES, -1)
+    compare("FAISS IndexFlatL2, everything, dense", ids_of(flat_dense(images)), everything, 3)
+    for what, took, search in graphs(whole, K, (16, 64)):
+        compare(f"{what}, whole rows", search, asked, 50, took)
 
 
 def main() -> int:
