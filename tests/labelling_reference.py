@@ -18,11 +18,7 @@ Indices = npt.NDArray[np.intp]
 def upsampled_argmax(
     logits: Scores, rows: Positions, columns: Positions, masked: Sequence[int] = ()
 ) -> npt.NDArray[np.uint16]:
-    """Find the channel with the highest bilinearly interpolated score at each of ``rows`` x ``columns``.
-
-    ``logits``: float32 (C, h, w); ``rows`` (H,) and ``columns`` (W,): non-decreasing positions on that
-    lattice. Channels in ``masked`` never win; of equal scores the lowest channel's wins. Returns uint16
-    (H, W). ValueError if scores that matter are not finite.
+    """Return what ``semcbir.segmentation.labelling.upsampled_argmax`` is to return.
 
     Interpolating every channel at every pixel would cost as much as the network. But inside a cell of the
     lattice an interpolated score stays between the least and the greatest of its corners, so only channels

@@ -163,19 +163,24 @@ def test_output_is_plain_and_notes_stay_out_of_it(
     assert "\x1b" not in indexed.stdout + indexed.stderr + found.stdout + found.stderr
 
 
-def test_warnings_are_one_line(index: Path) -> None:
+def info_with(index: Path, statement: str) -> subprocess.CompletedProcess[str]:
+    """Run ``semcbir info``, which executes ``statement`` when it opens the index."""
     code = (
-        "import sys, warnings, semcbir\n"
+        "import gc, sys, warnings, semcbir\n"
         "from semcbir.cli import main\n"
         "opened = semcbir.Index.open\n"
-        "def warn(path):\n"
-        "    warnings.warn('this machine\\nhas a GPU', RuntimeWarning)\n"
+        "def open_index(path):\n"
+        f"    {statement}\n"
         "    return opened(path)\n"
-        "semcbir.Index.open = warn\n"
+        "semcbir.Index.open = open_index\n"
         f"sys.argv = ['semcbir', 'info', {str(index)!r}]\n"
         "main()\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_warnings_are_one_line(index: Path) -> None:
+    ended = info_with(index, r"warnings.warn('this machine\nhas a GPU', RuntimeWarning)")
     assert (ended.returncode, ended.stderr) == (0, "semcbir: warning: this machine has a GPU\n")
 
 
@@ -219,16 +224,5 @@ def test_a_users_own_number_of_threads_stays() -> None:
 
 
 def test_garbage_is_collected_while_a_command_runs(index: Path) -> None:
-    code = (
-        "import gc, sys, semcbir\n"
-        "from semcbir.cli import main\n"
-        "opened = semcbir.Index.open\n"
-        "def look(path):\n"
-        "    print(gc.isenabled(), file=sys.stderr)\n"
-        "    return opened(path)\n"
-        "semcbir.Index.open = look\n"
-        f"sys.argv = ['semcbir', 'info', {str(index)!r}]\n"
-        "main()\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ended = info_with(index, "print(gc.isenabled(), file=sys.stderr)")
     assert (ended.returncode, ended.stderr) == (0, "True\n")

@@ -49,17 +49,13 @@ class PySearcher {
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
                    std::optional<bool> screened) const {
-    OwnedView queries = own_view(offsets, classes, proportions, "query_");
-    own_centroids(queries, centroids, dim(), "query_");
-    if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
+    const OwnedView queries = own_queries(offsets, classes, proportions, centroids);
+    const semcbir::SearchOptions options = search_options(k, epsilon, drop, threads, screening(screened));
     const auto n_queries = static_cast<py::ssize_t>(queries.view.images);
     py::array_t<std::int64_t> ids({n_queries, k});
     py::array_t<float> distances({n_queries, k});
     py::array_t<float> histogram_distances({n_queries, k});
     py::array_t<std::int64_t> kept(n_queries);
-    const semcbir::SearchOptions options{static_cast<std::size_t>(k),
-                                         epsilon.value_or(std::numeric_limits<double>::infinity()), drop,
-                                         threads, screening(screened)};
     const semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
                                        histogram_distances.mutable_data(), kept.mutable_data()};
     without_gil([&](const semcbir::Interrupted& interrupted) {
@@ -71,14 +67,10 @@ class PySearcher {
   py::array_t<std::int64_t> work(py::handle offsets, py::handle classes, py::handle proportions,
                                  py::handle centroids, py::ssize_t k, std::optional<double> epsilon,
                                  bool drop) const {
-    OwnedView queries = own_view(offsets, classes, proportions, "query_");
-    own_centroids(queries, centroids, dim(), "query_");
-    if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
+    const OwnedView queries = own_queries(offsets, classes, proportions, centroids);
+    const semcbir::SearchOptions options = search_options(k, epsilon, drop, 1, semcbir::Screening::always);
     const std::size_t n = queries.view.images;
     std::vector<semcbir::SearchWork> work(n);
-    const semcbir::SearchOptions options{static_cast<std::size_t>(k),
-                                         epsilon.value_or(std::numeric_limits<double>::infinity()), drop, 1,
-                                         semcbir::Screening::always};
     without_gil([&](const semcbir::Interrupted& interrupted) {
       const auto size = n * options.k;
       std::vector<std::int64_t> ids(size);
@@ -112,6 +104,20 @@ class PySearcher {
   std::size_t size() const { return core_.size(); }
 
  private:
+  OwnedView own_queries(py::handle offsets, py::handle classes, py::handle proportions,
+                        py::handle centroids) const {
+    OwnedView queries = own_view(offsets, classes, proportions, "query_");
+    own_centroids(queries, centroids, dim(), "query_");
+    return queries;
+  }
+
+  static semcbir::SearchOptions search_options(py::ssize_t k, std::optional<double> epsilon, bool drop,
+                                               int threads, semcbir::Screening screening) {
+    if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
+    return {static_cast<std::size_t>(k), epsilon.value_or(std::numeric_limits<double>::infinity()), drop,
+            threads, screening};
+  }
+
   semcbir::Searcher own_segments(const py::tuple& segments, py::ssize_t dim, const Screens& screens) {
     if (dim < 1) throw py::value_error("dim: expected at least 1, got " + std::to_string(dim));
     std::vector<semcbir::SignatureView> views;

@@ -149,7 +149,7 @@ class Splitter {
     if (size <= kSmallRun) return;
     Vector line{};
     line[widest(sampled(part))] = 1;
-    const std::size_t runs = (size + kSmallRun - 1) / kSmallRun;
+    const std::size_t runs = divide_up(size, kSmallRun);
     const std::size_t middle = halve(part, part.begin + runs / 2 * kSmallRun, line);
     sort_runs({part.begin, middle});
     sort_runs({middle, part.end});

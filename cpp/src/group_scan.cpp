@@ -43,7 +43,7 @@ GroupScan::GroupScan(Scanner& scanner, const std::vector<BlockAt>& blocks, Shard
       shard_(shard),
       count_(divide_up(blocks.size() - shard.first, shard.stride)),
       wanted_(wanted),
-      counting_(wanted == Wanted::kept && scanner.filtered()),
+      counts_far_(wanted == Wanted::kept && scanner.filtered()),
       asked_(asked),
       interruption_(interruption) {}
 
@@ -85,7 +85,7 @@ bool GroupScan::is_far(std::size_t i, std::size_t at) const {
 
 /// Whether a block may hold wanted images. Those that pass a filter are counted, however far they are.
 bool GroupScan::has_to_look(std::size_t i, std::size_t at) const {
-  return counting_ ? scanner_.may_pass(asked_[i].query->shares[at]) : !is_far(i, at);
+  return counts_far_ ? scanner_.may_pass(asked_[i].query->shares[at]) : !is_far(i, at);
 }
 
 /// Adds the blocks with the smallest bounds, of those that may hold wanted images.
@@ -95,7 +95,7 @@ void GroupScan::add_seeds(std::size_t i, std::vector<Seed>& seeds) const {
   std::vector<std::pair<float, std::size_t>> near;
   for (std::size_t n = 0; n < count_; ++n) {
     const std::size_t at = block(n).at;
-    if (counting_ && !scanner_.may_pass(query.shares[at])) continue;
+    if (counts_far_ && !scanner_.may_pass(query.shares[at])) continue;
     const std::pair<float, std::size_t> one{query.least[at], n};
     if (near.size() == most && !(one < near.back())) continue;
     if (near.size() == most) near.pop_back();
@@ -122,7 +122,7 @@ void GroupScan::finish(Next& one) {
   one.waits = false;
   const Asked& asked = asked_[one.i];
   const bool far = is_far(one.i, one.at);
-  if (far && !counting_) return;
+  if (far && !counts_far_) return;
   scanner_.scan(one.visit, far, asked.query->query, wanted_, *asked.bound, *asked.found);
 }
 

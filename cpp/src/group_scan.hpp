@@ -72,7 +72,7 @@ class GroupScan {
   const Shard shard_;
   const std::size_t count_;  // blocks of the shard
   const Wanted wanted_;
-  const bool counting_;  // those that pass a filter, however far they are
+  const bool counts_far_;  // those that pass a filter, however far they are
   const std::vector<Asked>& asked_;
   Interruption& interruption_;
   Next next_[2];

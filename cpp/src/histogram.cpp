@@ -38,7 +38,7 @@ double histogram_distance(const ImageRows& q, const ImageRows& x) {
 void histogram_distances(const SignatureView& q, const SignatureView& x, double* out, int threads,
                          const Interrupted& interrupted) {
   Interruption interruption(interrupted);
-  const std::size_t blocks = (x.images + kImagesPerTask - 1) / kImagesPerTask;
+  const std::size_t blocks = divide_up(x.images, kImagesPerTask);
   const auto compare = [&](std::size_t task) {
     const std::size_t i = task / blocks;
     const std::size_t first = task % blocks * kImagesPerTask;

@@ -295,14 +295,14 @@ std::int64_t Scanner::column_bytes(const Visit& visit) const {
 
 /// Bytes of rows, with their steps, of images that are still in question.
 std::int64_t Scanner::row_bytes(const PartView& part, std::size_t width) const {
-  std::int64_t rows = 0;
-  alive_.for_each([&](std::size_t place) {
-    bool there = false;
-    for (std::size_t r = 0; r < part.rows() && !part.has_columns(); ++r) there |= part.places()[r] == place;
-    if (part.has_columns()) there = (part.present()[place / kMaskBits] >> place % kMaskBits & 1U) != 0;
-    rows += there ? 1 : 0;
-  });
-  return rows * static_cast<std::int64_t>(width + sizeof(std::uint32_t));
+  std::size_t rows = 0;
+  if (part.has_columns()) {
+    for (std::size_t m = 0; m < kMasks; ++m)
+      rows += count_bits(alive_.masks[m] & unsigned{part.present()[m]});
+  } else {
+    for (std::size_t r = 0; r < part.rows(); ++r) rows += alive_.has(part.places()[r]) ? 1 : 0;
+  }
+  return static_cast<std::int64_t>(rows * (width + sizeof(std::uint32_t)));
 }
 
 float Scanner::center_term(const PartView& part, std::size_t width, const ScreenRow& row) const {

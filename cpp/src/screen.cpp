@@ -300,7 +300,7 @@ Screen build_screen(const SignatureView& view, std::size_t dim, int threads, Int
   Screen screen;
   screen.dim = dim;
   screen.width = row_width(dim);
-  const std::size_t chunks = (view.images + kChunk - 1) / kChunk;
+  const std::size_t chunks = divide_up(view.images, kChunk);
   std::vector<float> sketches(view.images * kSketch);
   std::vector<double> largest(chunks, 0.0);
   const auto share_weight = static_cast<float>(kShareWeight * typical_length(view, dim));

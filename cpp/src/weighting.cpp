@@ -47,7 +47,7 @@ void weight_rows(const Rows& rows, std::size_t n_classes, double whole_share, fl
       weight_row(rows, i, rows.classes[i] == n_classes ? of_whole : of_classes * share, kernels, out);
     }
   };
-  parallel_for((rows.count + kRowsPerTask - 1) / kRowsPerTask, threads, weight, &interruption);
+  parallel_for(divide_up(rows.count, kRowsPerTask), threads, weight, &interruption);
 }
 
 }  // namespace semcbir
