@@ -56,8 +56,12 @@ def graphs(rows: np.ndarray, k: int, efforts: tuple[int, ...]) -> Iterator[tuple
     graph = faiss.IndexHNSWFlat(rows.shape[1], 32)
     took = seconds(lambda: graph.add(rows))
     for effort in efforts:
-        graph.hnsw.efSearch = effort
-        yield f"FAISS HNSW, efSearch {effort}", took, lambda some: graph.search(some, k)[1]
+        how = faiss.SearchParametersHNSW(efSearch=effort)
+        yield (
+            f"FAISS HNSW, efSearch {effort}",
+            took,
+            lambda some, how=how: graph.search(some, k, params=how)[1],
+        )
     other = hnswlib.Index("l2", rows.shape[1])
     other.init_index(len(rows), M=16, ef_construction=200)
     took = seconds(lambda: other.add_items(rows, num_threads=1))

@@ -16,14 +16,22 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each function, ``rounds`` times all of them in turn, after two calls of each to warm up."""
+def in_turn(
+    functions: Mapping[str, Callable[[], Any]], rounds: int, *, again: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of each function, ``rounds`` times all of them in turn, after two calls of each to warm up.
+
+    ``again``: each call that is timed comes right after one that is not, so that no function pays for what
+    another one has put into the caches.
+    """
     for function in functions.values():
         function()
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
+            if again:
+                function()
             times[name].append(seconds(function))
     return times
 
