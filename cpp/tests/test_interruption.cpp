@@ -26,8 +26,8 @@ using semcbir::InterruptedError;
 using semcbir::Interruption;
 using std::chrono::milliseconds;
 
-// Generous, for busy machines and sanitizers; the work below takes several times as long.
-constexpr milliseconds kSoon{2000};
+// Generous, for busy machines and sanitizers; the work below takes several times as long even elsewhere.
+constexpr milliseconds kSoon{8000};
 
 /// Says yes from the third time on, and checks which thread asks.
 struct Question {
