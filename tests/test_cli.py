@@ -19,7 +19,7 @@ from PIL import Image
 
 import semcbir
 from semcbir import Index
-from semcbir.cli import progress
+from semcbir.cli import progress, text
 from semcbir.cli.app import app
 from semcbir.index import catalog, database, ready
 from semcbir.networks.names import resolve
@@ -456,8 +456,34 @@ def test_info_root_refuses_a_folder_without_the_photos(run: Run, index: Path, tm
     before = run("info", index, "--json").json["roots"]
     done = run("info", index, "--root", tmp_path / "empty")
     assert done.code == 1
-    assert "new: expected a folder with images of the one that moved" in done.err
+    assert "--root: expected a folder with images of the one that moved" in done.err
     assert run("info", index, "--json").json["roots"] == before
+
+
+def test_info_root_says_what_is_not_there(run: Run, index: Path, photo_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "few" / "beach").mkdir(parents=True)
+    shutil.copy(photo_folder / "beach" / "0.jpg", tmp_path / "few" / "beach")
+    done = run("info", index, "--root", tmp_path / "few")
+    assert done.code == 0
+    assert done.err == "semcbir: warning: 11 of 12 images are not there; is it the right folder?\n"
+
+
+def test_memory_of_screens_is_promised_where_there_are_some(run: Run, index: Path) -> None:
+    assert "mapped" in run("info", index).out
+    assert "more after 32 queries" not in run("info", index).out
+    assert set(run("info", index, "--json").json["bytes_of_screens"].values()) == {0}
+
+
+def test_times_as_people_write_them() -> None:
+    assert [text.elapsed(seconds) for seconds in (9.94, 59, 60, 94, 599.4, 600, 7260)] == [
+        "9.9 s",
+        "59 s",
+        "1 min 0 s",
+        "1 min 34 s",
+        "9 min 59 s",
+        "10 min",
+        "2 h 1 min",
+    ]
 
 
 @pytest.mark.parametrize("victim", ["beach/0.jpg", "beach/1.jpg", "notes.jpg", "broken.png"])

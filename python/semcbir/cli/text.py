@@ -50,6 +50,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def elapsed(seconds: float) -> str:
+    """Return how long something took, of some minutes with their seconds."""
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if 60 <= whole < 600 else duration(seconds)
+
+
 def size(count: int) -> str:
     """Return a number of bytes as people write it."""
     if count < 1000:
@@ -91,7 +97,7 @@ def run_text(index: Index, report: Report, seconds: float) -> str:
     return (
         f"{display_path(index.path)}: {counted(len(index), 'image')} ({report.added} added, {moved}"
         f"{report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
-        f"{len(report.skipped)} skipped{damaged}) in {duration(seconds)}{rate}"
+        f"{len(report.skipped)} skipped{damaged}) in {elapsed(seconds)}{rate}"
     )
 
 
@@ -234,7 +240,7 @@ def index_values(index: Index) -> dict[str, Any]:
         "segments": len(listed.segments),
         "bytes": _bytes_below(index.path),
         "bytes_mapped": index._snapshot.mapped_bytes(),
-        "bytes_of_screens": {name: index._snapshot.screen_bytes(name) for name in index.features},
+        "bytes_of_screens": {name: _screen_bytes(index, name) for name in index.features},
         "recipe": index.recipe.to_dict(),
     }
 
@@ -264,11 +270,18 @@ def index_text(index: Index) -> str:
     return "\n".join([*lines, *reason_lines("skipped", listed.skipped, index.path)])
 
 
+def _screen_bytes(index: Index, feature: str) -> int:
+    """Return about how many bytes of screens searches will have built after some queries."""
+    from semcbir.index.snapshot import SCREENED
+
+    return index._snapshot.screen_bytes(feature) if len(index) >= SCREENED else 0
+
+
 def _memory_words(index: Index) -> str:
     """Return what a program that searches the index may have in memory."""
     snapshot, name = index._snapshot, index.features[0]
-    later = size(snapshot.screen_bytes(name))
-    return f"{size(snapshot.mapped_bytes())} mapped, about {later} more after 32 queries by {name}"
+    mapped, later = f"{size(snapshot.mapped_bytes())} mapped", _screen_bytes(index, name)
+    return f"{mapped}, about {size(later)} more after 32 queries by {name}" if later else mapped
 
 
 def _feature_words(feature: Feature) -> str:

@@ -32,6 +32,9 @@ _ATTEMPTS = 5
 _LARGEST_RECIPE = 2**24
 """Characters; a recipe of 65,536 classes has about a million."""
 
+SCREENED = 512
+"""The fewest images that searches have screens for: kImagesThatPay in cpp/src/searcher.cpp."""
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -91,7 +94,10 @@ class Snapshot:
         return sum(len(segment._mapped) for segment in self.segments)
 
     def screen_bytes(self, feature: str) -> int:
-        """Return about how many bytes the screens of a feature take once they are built (docs/search.md)."""
+        """Return about how many bytes the screens of a feature take once they are built (docs/search.md).
+
+        Fewer than SCREENED images get none unless a search is told to.
+        """
         batches = [segment.batch[feature] for segment in self.segments]
         rows, images = sum(len(batch.classes) for batch in batches), sum(map(len, batches))
         dim = self.recipe.feature(feature).dim
