@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import reason
 from semcbir._validate import check_choice, check_instance, check_integer, check_many, shown
 from semcbir.building import build_grid_signatures, build_signatures
 from semcbir.encoding.encoder import Encoder
@@ -32,10 +30,10 @@ from semcbir.features import (
     parse_features,
 )
 from semcbir.features.opencv_threads import one_opencv_thread
-from semcbir.images.given import KINDS, ImageSource, check_image, describe, is_image, read_noted
+from semcbir.images.given import KINDS, ImageSource, check_image, is_image, read_noted
 from semcbir.images.limits import MAX_PIXELS
-from semcbir.inference.network import PhotoError
-from semcbir.inference.photo_model import Output, PhotoModel, blame
+from semcbir.inference.failures import asked, failed
+from semcbir.inference.photo_model import Output, PhotoModel
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.card import with_inference
 from semcbir.networks.names import resolve
@@ -44,8 +42,8 @@ from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import MAX_LONG_SIDE, Recipe
 from semcbir.segmentation.segmenter import Segmenter
 from semcbir.signatures import Signatures
-from semcbir.threads import check_threads
-from semcbir.weighting import weighted
+from semcbir.threads import check_threads, ordered_map
+from semcbir.weighting import weighted_as
 
 Image = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -217,7 +215,7 @@ class Extractor:
             features = beside.submit(self._features, image, pixels)
             grids = beside.submit(self._grids, image, pixels)  # loads the encoders with the first photo
             segmenter = self.segmenter
-            label_map = _asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
+            label_map = asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
             found: dict[str, LocalFeatures | Grid] = {**features.result(), **grids.result()}
             return Analysis(pixels, label_map, found, damage)
 
@@ -264,7 +262,7 @@ class Extractor:
                 models = [segmenter, *self._stream_encoders.values()]
                 yield from self._stream_batches(pool, models, images)
             else:
-                yield from _ordered_map(pool, self._extract_one, images, 16 * self.threads)
+                yield from ordered_map(pool, self._extract_one, images, 16 * self.threads)
 
     def _stream_batches(
         self, pool: ThreadPoolExecutor, models: Sequence[PhotoModel], images: Iterable[ImageSource]
@@ -278,10 +276,10 @@ class Extractor:
         prepare = partial(self._prepare_canvases, models)
         with ThreadPoolExecutor(1) as device:
             window = 2 * most + 2 * self.threads
-            with closing(_ordered_map(pool, prepare, images, window)) as prepared:
+            with closing(ordered_map(pool, prepare, images, window)) as prepared:
                 chunks = iter(lambda: list(itertools.islice(prepared, _chunk(segmenter))), [])
-                for done in _ordered_map(device, partial(_run, models), chunks, 2):
-                    yield from _ordered_map(pool, self._finish, done, most)
+                for done in ordered_map(device, partial(_run, models), chunks, 2):
+                    yield from ordered_map(pool, self._finish, done, most)
 
     def _prepare_canvases(self, models: Sequence[PhotoModel], image: ImageSource) -> _Prepared | ImageError:
         prepared = self._prepare(image)
@@ -290,7 +288,7 @@ class Extractor:
         try:
             return _Prepared(image, *prepared, [model.lay(prepared[0]) for model in models])
         except (cv2.error, MemoryError) as error:
-            return _failed(image, "it cannot be laid out for the model", error)
+            return failed(image, "it cannot be laid out for the model", error)
 
     def _finish(self, done: tuple[_Prepared | ImageError, Sequence[Output]]) -> Extracted:
         prepared, outputs = done
@@ -298,9 +296,9 @@ class Extractor:
             return prepared
         segmenter, source, image = self._stream_segmenter, prepared.source, prepared.image
         try:
-            label_map = _asked(segmenter, source, lambda: segmenter.label_map(image, _sound(outputs[0])))
+            label_map = asked(segmenter, source, lambda: segmenter.label_map(image, _sound(outputs[0])))
             grids = {
-                name: _asked(encoder, source, partial(_grid_of, encoder, image, output))
+                name: asked(encoder, source, partial(_grid_of, encoder, image, output))
                 for (name, encoder), output in zip(self._stream_encoders.items(), outputs[1:], strict=True)
             }
         except ImageError as error:
@@ -315,7 +313,7 @@ class Extractor:
         pixels, features, damage = prepared
         segmenter = self._stream_segmenter
         try:
-            label_map = _asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
+            label_map = asked(segmenter, image, lambda: segmenter.segment([pixels])[0])
             grids = _grids(self._stream_encoders, image, pixels)
         except ImageError as error:
             return error
@@ -336,7 +334,7 @@ class Extractor:
         except SemcbirError:
             raise  # a feature that is not available here
         except Exception as error:  # libraries raise what they like; one image must not end a run over many
-            raise _failed(image, "no features can be found in it", error) from error
+            raise failed(image, "no features can be found in it", error) from error
 
     def _grids(self, image: ImageSource, pixels: Image) -> dict[str, Grid]:
         return _grids(self._encoders, image, pixels)
@@ -360,10 +358,7 @@ class Extractor:
         else:
             points, descriptors = found.keypoints, found.descriptors
             built = build_signatures([analysis.label_map], [points], [descriptors], **settings)
-        if feature.weighting == "none":
-            return built
-        share = feature.whole_share if isinstance(feature, Deep) else None
-        return weighted(built, share, recipe=recipe, threads=1)
+        return weighted_as(feature, built, recipe, threads=1)
 
     def _join(self, name: str, found: Sequence[dict[str, Signatures]]) -> Signatures:
         if found:
@@ -407,43 +402,4 @@ def _grids(encoders: Mapping[str, Encoder], image: ImageSource, pixels: Image) -
     def encode(encoder: Encoder) -> Grid:
         return encoder.encode([pixels])[0]
 
-    return {name: _asked(encoder, image, partial(encode, encoder)) for name, encoder in encoders.items()}
-
-
-def _asked(model: PhotoModel, image: ImageSource, ask: Callable[[], Out]) -> Out:
-    """Return what ``ask`` returns; ImageError if the model fails on ``image``, but not on a blank one."""
-    try:
-        return ask()
-    except PhotoError as error:
-        blamed = blame(model, error)
-        raise _error(image, f"the model {blamed.reason}", blamed, transient=blamed.transient) from error
-    except (cv2.error, MemoryError) as error:
-        raise _failed(image, "the model cannot be run on it", error) from error
-
-
-def _failed(image: ImageSource, what: str, error: Exception) -> ImageError:
-    """Return the ImageError for an image that makes a library fail."""
-    return _error(image, f"{what} ({reason(error)})", error, transient=isinstance(error, MemoryError))
-
-
-def _error(image: ImageSource, why: str, cause: Exception, *, transient: bool) -> ImageError:
-    error = ImageError(f"{describe(image)}: {why}", reason=why, transient=transient)
-    error.__cause__ = cause
-    return error
-
-
-def _ordered_map(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Out], items: Iterable[Item], window: int
-) -> Generator[Out, None, None]:
-    """Map over ``items`` on ``pool``, in order, with at most ``window`` calls and results waiting."""
-    pending: deque[Future[Out]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= window:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+    return {name: asked(encoder, image, partial(encode, encoder)) for name, encoder in encoders.items()}

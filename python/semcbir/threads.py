@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""How many threads to use, by the same rule everywhere."""
+"""How many threads to use, by the same rule everywhere; mapping over many things with some."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from semcbir._validate import check_integer
+
+Item = TypeVar("Item")
+Out = TypeVar("Out")
 
 MAX_THREADS = 1024
 
@@ -25,3 +32,20 @@ def check_threads(threads: int | None) -> int:
     if threads is None:
         return usable_cpus()
     return check_integer("threads", threads, 1, MAX_THREADS)
+
+
+def ordered_map(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Out], items: Iterable[Item], window: int
+) -> Generator[Out, None, None]:
+    """Map over ``items`` on ``pool``, in order, with at most ``window`` calls and results waiting."""
+    pending: deque[Future[Out]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= window:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from semcbir import _core
 from semcbir._validate import as_number, check_instance
+from semcbir.features.base import Feature
 from semcbir.features.deep import WHOLE_SHARE, Deep
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -58,6 +59,16 @@ def weighted(
         check_threads(threads),
     )
     return Signatures._unchecked(**{**vars(signatures), "centroids": centroids, "recipe": recipe})
+
+
+def weighted_as(
+    feature: Feature, signatures: Signatures, recipe: Recipe, threads: int | None = None
+) -> Signatures:
+    """Return ``signatures``, not weighted yet, as ``feature`` weights them; ``recipe`` is the result's."""
+    if feature.weighting == "none":
+        return Signatures._unchecked(**{**vars(signatures), "recipe": recipe})
+    share = feature.whole_share if isinstance(feature, Deep) else None
+    return weighted(signatures, share, recipe=recipe, threads=threads)
 
 
 def _weighted_recipe(recipe: Recipe, share: float) -> Recipe:
