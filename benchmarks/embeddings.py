@@ -21,9 +21,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from semcbir import Searcher, Signatures, load_image, smoothed
-from semcbir.evaluation.datasets import DATASETS, Dataset, with_distractors
-from semcbir.evaluation.measuring import DISTRACTOR, Scores, measure
+from semcbir import Signatures, load_image, smoothed
+from semcbir.evaluation.datasets import Dataset, with_distractors
+from semcbir.evaluation.layouts import DATASETS
+from semcbir.evaluation.measuring import Scores, measure_signatures
+from semcbir.evaluation.rankings import DISTRACTOR
 from semcbir.inference.canvas import Placement, lay_whole
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InputSpec, SizeSpec
@@ -31,7 +33,7 @@ from tables import table
 
 MOBILENET = Path(__file__).resolve().parents[2] / "shared" / "models" / "mobilenetv2_imagenet.onnx"
 MOBILENET_INPUT = InputSpec(layout="NCHW", dtype="float32", mean=(127 / 255,) * 3, std=(127.5 / 255,) * 3)
-PROTOCOLS = ("ap", "ap@100", "p@20 out", "p@20 in", "p@100 out", "p@100 in")
+MEASURES = ("ap", "ap@100", "p@20 out", "p@20 in", "p@100 out", "p@100 in")
 
 Embedding = Callable[[np.ndarray], np.ndarray]
 
@@ -92,7 +94,7 @@ def measured(embed: Embedding, dataset: Dataset, smooth: int | None = None) -> d
     if smooth:
         found[f", smoothed {smooth}"] = smoothed(found[""], smooth)
     labels = np.array([pairs[path] for path in paths])
-    return {what: measure(Searcher(batch), batch, labels) for what, batch in found.items()}
+    return {what: measure_signatures(batch, labels) for what, batch in found.items()}
 
 
 def main() -> None:
@@ -116,11 +118,11 @@ def main() -> None:
     for name, (path, embed) in embeddings.items():
         print(f"{name}: {path}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}\n", flush=True)
         for what, one in measured(embed, dataset, options.smooth).items():
-            figures = one.protocols["none"]
+            figures = {measure: one.mean("none", measure) for measure in MEASURES}
             scores[name + what] = figures
-            rows.append([name + what, *(f"{figures[protocol]:.3f}" for protocol in PROTOCOLS)])
+            rows.append([name + what, *(f"{figure:.3f}" for figure in figures.values())])
     images = f"{len(dataset.paths)} queries, {len(dataset.distractors)} distractors"
-    print(f"{dataset.name} {dataset.folder}: {images}\n\n{table(['cosine', *PROTOCOLS], rows)}")
+    print(f"{dataset.name} {dataset.folder}: {images}\n\n{table(['cosine', *MEASURES], rows)}")
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1) + "\n")
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from semcbir import Index, Searcher, Signatures
-from semcbir.evaluation.datasets import Dataset, wang
-from semcbir.evaluation.measuring import labels_by_id
-from semcbir.evaluation.metrics import Ranking, judge, precision_in, precision_out
+from semcbir.evaluation.datasets import Dataset
+from semcbir.evaluation.layouts import wang
+from semcbir.evaluation.metrics import precision_in, precision_out
+from semcbir.evaluation.rankings import Rankings, Truth, judge
 from semcbir.evaluation.rows import class_rows, rows_of
 from tables import table
 
@@ -29,13 +30,10 @@ LABEL = 3
 CLASS = "bus"
 
 
-def rankings(batch: Signatures, queries: Signatures, relevant: np.ndarray) -> list[Ranking]:
-    """Judge the whole ranking of ``batch`` for each of ``queries``, which are in it."""
-    found = Searcher(batch).search(queries, len(batch), None)
-    return [
-        judge(ids, len(batch), relevant, int(query))
-        for ids, query in zip(found.ids, queries.ids, strict=True)
-    ]
+def rankings(batch: Signatures, queries: np.ndarray, labels: np.ndarray) -> Rankings:
+    """Judge the whole ranking of ``batch``, whose ids count from 0, for some of its images."""
+    found = Searcher(batch).search(batch[queries], len(batch), None)
+    return judge(found.ids, found.kept, Truth(labels, queries, labels[queries]))
 
 
 def of_length_1(signatures: Signatures) -> Signatures:
@@ -62,11 +60,13 @@ def report(index: Index, dataset: Dataset) -> None:
     """Print how many photos have the class, and what its rows find beside the others."""
     signatures = index.signatures("deep")
     label = index.recipe.classes.index(CLASS)
-    labels = labels_by_id(index, dataset)
-    buses = signatures.ids[labels == LABEL]
+    label_of = dict(zip(dataset.paths, dataset.labels, strict=True))
+    labels = np.array([label_of[record.path] for record in index])
+    buses = np.flatnonzero(labels == LABEL)
     chosen = [index[dataset.folder / f"{number}.jpg"].id for number in QUERIES]
     shares = signatures.histograms()[:, label]
     places = np.flatnonzero(np.isin(signatures.ids, chosen))
+    signatures = Signatures(**{**vars(signatures), "ids": np.arange(len(signatures))})
     print(
         f"{CLASS!r} is in {np.count_nonzero(shares[labels == LABEL])} of {len(buses)} bus photos and in "
         f"{np.count_nonzero(shares[labels != LABEL])} of {len(labels) - len(buses)} others; "
@@ -79,8 +79,8 @@ def report(index: Index, dataset: Dataset) -> None:
         "all class rows": class_rows(signatures),
         "the whole photo (all rows, the default)": signatures,
     }.items():
-        judged = rankings(batch, batch[places], buses)
-        means = [np.mean([measure(one, 20) for one in judged]) for measure in (precision_out, precision_in)]
+        judged = rankings(batch, places, labels)
+        means = [measure(judged, 20).mean() for measure in (precision_out, precision_in)]
         rows.append([name, *(f"{mean:.3f}" for mean in means)])
     print(table(["ten bus photos, searched by", "p@20 out", "p@20 in"], rows))
 

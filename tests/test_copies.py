@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -12,11 +11,13 @@ import numpy as np
 import pytest
 
 from semcbir import Index, load_image
-from semcbir.evaluation.__main__ import main
 from semcbir.evaluation.copies import COPIES, cut, inner_size, turned
 from semcbir.evaluation.datasets import DatasetError
 from semcbir.evaluation.finding import Found, find_originals, spread, usual_queries
 from semcbir.evaluation.tables import copies_markdown
+from test_cli import Run, one_line, run
+
+__all__ = ["run"]
 
 NOISE = np.random.default_rng(3).integers(0, 256, (31, 46, 3), np.uint8)
 
@@ -170,39 +171,35 @@ def test_originals_are_counted_first_and_among_ten(index: Index, monkeypatch: py
     ]
 
 
-def test_the_command_reports_every_kind(
-    photo_folder: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    command = ["copies", str(photo_folder), "--model", str(tiny_model), "--features", "hog"]
-    command += ["--index", str(tmp_path / "index"), "--json", str(tmp_path / "figures.json")]
-    assert main([*command, "--queries", "6"]) == 0
-    assert capsys.readouterr().out.startswith("| first / in ten | halved | mirrored |")
-    written = json.loads((tmp_path / "figures.json").read_text())
-    assert (written["dataset"], written["images"], written["queries"]) == ("copies", 12, 6)
-    assert list(written["found"]["hog"]) == list(COPIES)
-    assert written["found"]["hog"]["brighter by 40"]["ten"] == 1  # of twelve
-
-    assert main(command) == 0
-    assert json.loads((tmp_path / "figures.json").read_text())["queries"] == 12
+def test_the_command_reports_every_kind(photo_folder: Path, tiny_model: Path, run: Run):
+    command = ["evaluate", "copies", photo_folder, "--model", tiny_model, "--features", "hog"]
+    ran = run(*command, "--queries", "6")
+    assert ran.code == 0
+    assert ran.out.startswith("| first / in ten | halved | mirrored |")
+    written = run(*command, "--json").json
+    assert list(written["hog"]) == list(COPIES)
+    assert written["hog"]["brighter by 40"]["ten"] == 1  # of twelve
 
 
 @pytest.mark.parametrize(
-    ("queries", "said"),
+    ("queries", "code", "said"),
     [
-        ("13", "queries: expected 1 to 12, for there are 12 images, got 13"),
-        ("0", "queries: expected an integer of at least 1, got 0"),
+        ("13", 1, "queries: expected 1 to 12, for there are 12 images, got 13"),
+        ("0", 2, "--queries: expected an integer from 1 to 2147483648, got '0'"),
     ],
 )
 def test_the_command_refuses_a_number_without_naming_a_temporary_folder(
-    photo_folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], queries: str, said: str
+    photo_folder: Path, tiny_model: Path, run: Run, queries: str, code: int, said: str
 ):
-    command = ["copies", str(photo_folder), "--model", str(tiny_model), "--features", "hog"]
-    assert main([*command, "--queries", queries]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == f"semcbir.evaluation: error: {said}"
+    command = ["evaluate", "copies", photo_folder, "--model", tiny_model, "--features", "hog"]
+    ran = run(*command, "--queries", queries)
+    assert ran.code == code
+    assert one_line(ran.err)
+    assert said in ran.err
 
 
-def test_the_command_needs_photos(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_needs_photos(tmp_path: Path, tiny_model: Path, run: Run):
     (tmp_path / "empty").mkdir()
-    assert main(["copies", str(tmp_path / "empty"), "--model", str(tiny_model), "--features", "hog"]) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said == "semcbir.evaluation: error: expected photos to make copies of, got an index without images"
+    ran = run("evaluate", "copies", tmp_path / "empty", "--model", tiny_model, "--features", "hog")
+    assert ran.code == 1
+    assert ran.err == "semcbir: error: expected photos to make copies of, got an index without images\n"

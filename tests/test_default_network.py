@@ -13,8 +13,10 @@ import pytest
 
 import semcbir
 from semcbir.cli.app import app
-from semcbir.evaluation.datasets import wang
-from semcbir.evaluation.measuring import evaluate
+from semcbir.evaluation.evaluate import evaluate
+from semcbir.evaluation.layouts import wang
+from semcbir.evaluation.store import Store
+from semcbir.evaluation.ways import Settings
 from semcbir.images.decode import load_image
 from semcbir.images.find import find_images
 from semcbir.networks.names import resolve
@@ -95,7 +97,7 @@ def test_scenes_find_their_kind(scenes: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_on_wang(wang_dir: Path, tmp_path: Path) -> None:
-    index = semcbir.Index.build(wang_dir, tmp_path / "index", features="kaze")
-    scores = evaluate(index, wang(wang_dir))["kaze"]
-    assert scores.protocols["last"]["ap"] >= 0.55
-    assert scores.protocols["last"]["p@20 in"] >= 0.75
+    with Store(tmp_path) as store:
+        scores = evaluate(wang(wang_dir), Settings(features="kaze"), store).scores["kaze"]
+    assert scores.mean("last", "ap") >= 0.55
+    assert scores.mean("last", "p@20 in") >= 0.75

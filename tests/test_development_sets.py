@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from semcbir.evaluation.datasets import by_folder
+from semcbir.evaluation.layouts import by_folder
 
 FOLDER = Path(__file__).resolve().parents[1] / "training"
 if not FOLDER.is_dir():

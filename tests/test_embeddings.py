@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from made_signatures import made_signatures
-from semcbir import Searcher, load_image, smoothed
-from semcbir.evaluation.datasets import Dataset, by_folder, with_distractors
-from semcbir.evaluation.measuring import DISTRACTOR, measure
+from semcbir import Searcher, Signatures, load_image, smoothed
+from semcbir.evaluation.datasets import Dataset, with_distractors
+from semcbir.evaluation.layouts import by_folder
+from semcbir.evaluation.measuring import measure_signatures
+from semcbir.evaluation.rankings import DISTRACTOR
 from semcbir.segmentation.segmenter import Segmenter
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -49,11 +51,11 @@ def test_embeddings_are_measured_with_distractors_and_smoothed(two_kinds: Datase
     paths = [*two_kinds.distractors, *two_kinds.paths]  # "a town" comes before "photos"
     batch = embeddings.signatures_of([colours(load_image(path)) for path in paths])
     labels = np.array([DISTRACTOR] * 4 + two_kinds.labels.tolist())
-    assert scores == {
-        "": measure(Searcher(batch), batch, labels),
-        ", smoothed 2": measure(Searcher(smoothed(batch, 2)), smoothed(batch, 2), labels),
+    assert {name: one.means() for name, one in scores.items()} == {
+        "": measure_signatures(batch, labels).means(),
+        ", smoothed 2": measure_signatures(smoothed(batch, 2), labels).means(),
     }
-    assert scores[""].protocols["none"] == scores[""].protocols["drop"]  # one class: the filter keeps all
+    assert scores[""].means()["none"] == scores[""].means()["drop"]  # one class: the filter keeps all
 
 
 def test_pooled_features_are_those_that_the_classifier_reads(made_photos: Path) -> None:
@@ -100,9 +102,9 @@ def test_rows_of_length_1_and_their_rankings() -> None:
     )
     np.testing.assert_allclose(cosines[~null], 1, rtol=1e-5)
 
-    relevant = batch.ids[:5]
-    judged = one_class.rankings(batch, batch[[0, 2]], relevant)
+    batch = Signatures(**{**vars(batch), "ids": np.arange(25)})
+    labels = (np.arange(25) < 5).astype(np.int64)
+    judged = one_class.rankings(batch, np.array([0, 2]), labels)
     found = Searcher(batch).search(batch[[0, 2]], 25, None).ids
-    for ranking, ids in zip(judged, found, strict=True):
-        np.testing.assert_array_equal(ranking.relevant, np.isin(ids, relevant))
-        assert ranking.n_relevant == 4
+    np.testing.assert_array_equal(judged.relevant, found < 5)
+    assert judged.n_relevant.tolist() == [4, 4]

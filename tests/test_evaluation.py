@@ -1,149 +1,40 @@
 # SPDX-License-Identifier: MIT
-"""Data sets, figures over a whole database, and the command that prints them."""
+"""Figures over a whole database: measured against the definitions, whatever the way of ranking."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from made_signatures import made_signatures, with_whole_rows
-from semcbir import ImageError, Index, Searcher, Signatures, search
-from semcbir.evaluation.__main__ import main
-from semcbir.evaluation.datasets import Dataset, DatasetError, by_folder, wang, with_distractors
-from semcbir.evaluation.finding import find_originals
-from semcbir.evaluation.measuring import DISTRACTOR, MODES, Scores, evaluate, labels_by_id, measure
-from semcbir.evaluation.metrics import PROTOCOLS, judge
+from semcbir import Index, Searcher, Signatures, search
+from semcbir.evaluation import measuring
+from semcbir.evaluation.datasets import Dataset, DatasetError, with_distractors
+from semcbir.evaluation.evaluate import Evaluation, evaluate
+from semcbir.evaluation.layouts import by_folder, wang
+from semcbir.evaluation.measuring import (
+    MODES,
+    answerable,
+    by_distances,
+    by_signatures,
+    measure,
+    measure_signatures,
+    without_query,
+)
+from semcbir.evaluation.metrics import MEASURES
+from semcbir.evaluation.rankings import DISTRACTOR, NOWHERE, Truth, judge
 from semcbir.evaluation.rows import class_rows, rows_of, whole_rows
-from semcbir.evaluation.tables import markdown
-from semcbir.features import Deep
+from semcbir.evaluation.store import Store
+from semcbir.evaluation.ways import Settings
+from semcbir.features import Deep, parse_features
 from tiny_models import tiny_encoder
 
-SHADES = [(0, 0, 40), (0, 0, 200), (0, 200, 0), (200, 0, 0), (40, 40, 40)]
 
-
-@pytest.fixture(scope="module")
-def wang_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1000 pictures of 16 x 24 pixels under Wang's names; two classes in a row are of one colour."""
-    folder = tmp_path_factory.mktemp("wang")
-    noise = np.random.default_rng(0).integers(0, 50, (20, 16, 24, 3), np.uint8)
-    for label in range(10):
-        for copy in range(100):
-            picture = noise[copy % 20] + np.array(SHADES[label // 2], np.uint8)
-            (folder / f"{100 * label + copy}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
-    return folder
-
-
-@pytest.fixture
-def three_kinds(photo_folder: Path) -> Dataset:
-    paths = sorted(path for path in photo_folder.rglob("*") if path.is_file())
-    kinds = ("beach", "meadow", "town")
-    return Dataset(
-        "kinds", photo_folder, tuple(paths), np.array([kinds.index(p.parent.name) for p in paths]), kinds
-    )
-
-
-def test_wang_is_a_hundred_of_each_class_in_a_row(wang_like: Path):
-    dataset = wang(wang_like)
-    assert dataset.name == "wang"
-    assert [path.name for path in dataset.paths] == [f"{number}.jpg" for number in range(1000)]
-    assert dataset.class_names[dataset.labels[0]] == "africans"
-    assert dataset.class_names[dataset.labels[399]] == "buses"
-    assert dataset.class_names[dataset.labels[999]] == "food"
-    assert np.bincount(dataset.labels).tolist() == [100] * 10
-
-
-def test_a_folder_that_is_not_wang(wang_like: Path, tmp_path: Path):
-    folder = tmp_path / "wang"
-    with pytest.raises(ImageError, match="wang"):
-        wang(folder)
-    folder.mkdir()
-    with pytest.raises(DatasetError, match=r"1000 images of Wang; 1000 are missing, such as 0\.jpg"):
-        wang(folder)
-    shutil.copytree(wang_like, folder, dirs_exist_ok=True)
-    (folder / "1000.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"and no others, got 1 more, such as .*1000\.jpg"):
-        wang(folder)
-    (folder / "1000.jpg").unlink()
-    (folder / "57.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 are missing, such as 57\.jpg"):
-        wang(folder)
-
-
-def empty_images(folder: Path, *names: str) -> Path:
-    """Files that have images' names, which is all that a data set looks at."""
-    for name in names:
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"")
-    return folder
-
-
-def test_a_folder_s_classes_are_the_folders_directly_below_it(tmp_path: Path):
-    names = ("b/1.jpg", "b/2/deep/er.png", "a/x/1.jpg", "a/y/1.jpg", "a/x/2.TIF", "Z/0.bmp", "Z/1.bmp")
-    root = empty_images(tmp_path / "set", *names, "b/notes.txt", "none/notes.txt", "notes.txt")
-    dataset = by_folder(str(root))
-    assert (dataset.name, dataset.folder) == ("folder", root)
-    assert dataset.class_names == ("Z", "a", "b")
-    files = [path.relative_to(root).as_posix() for path in dataset.paths]
-    found = dict(zip(files, dataset.labels.tolist(), strict=True))
-    assert found == {name: "Zab".index(name[0]) for name in names}
-    assert dataset.labels.dtype == np.int64
-    assert dataset.folders == (root,)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ((), "a sub-folder of images for each class, got no image"),
-        (("a/1.jpg", "a/2.jpg", "3.jpg"), r"for each class, got 1 image beside them, such as 3\.jpg"),
-        (("a/1.jpg", "a/2.jpg", "b/1.jpg"), "at least two images of each class, got one in b$"),
-        (("a/1.jpg", "b/1.jpg", "c/1.jpg"), "got one in a and in 2 others"),
-    ],
-)
-def test_a_folder_that_is_no_data_set(names: tuple[str, ...], message: str, tmp_path: Path):
-    (tmp_path / "set").mkdir()
-    with pytest.raises(DatasetError, match=message):
-        by_folder(empty_images(tmp_path / "set", *names))
-
-
-def test_distractors_are_images_that_are_not_in_the_data_set(tmp_path: Path):
-    dataset = by_folder(empty_images(tmp_path / "set", "a/1.jpg", "a/2.jpg"))
-    more = empty_images(tmp_path / "more", "1.jpg", "x/2.jpg", "notes.txt")
-    other = empty_images(tmp_path / "other", "1.jpg")
-    both = with_distractors(dataset, [more, str(other)])
-    assert both.folders == (dataset.folder, more, other)
-    assert both.distractors == (more / "1.jpg", more / "x" / "2.jpg", other / "1.jpg")
-    assert (both.paths, both.labels.tolist()) == (dataset.paths, [0, 0])
-    assert with_distractors(dataset, []).distractors == ()
-
-    with pytest.raises(ImageError, match="none"):
-        with_distractors(dataset, [tmp_path / "none"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="expected a folder of images, got none in .*empty"):
-        with_distractors(dataset, [tmp_path / "empty"])
-
-
-def test_distractors_that_overlap_are_refused(tmp_path: Path):
-    dataset = by_folder(empty_images(tmp_path / "set", "a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"))
-    more = empty_images(tmp_path / "more", "1.jpg")
-    link = tmp_path / "link"
-    link.symlink_to(dataset.folder)
-    for folder, count in ((dataset.folder, 4), (dataset.folder / "b", 2), (tmp_path, 4), (link, 4)):
-        with pytest.raises(DatasetError, match=rf"images that are not in .*set, got {count} images of those"):
-            with_distractors(dataset, [folder])
-    with pytest.raises(DatasetError, match=r"images that are not in .*more, got 1 image of those in .*more"):
-        with_distractors(dataset, [more, more])
-    (more / "2.jpg").symlink_to(dataset.paths[0])
-    with pytest.raises(DatasetError, match=r"got 1 image of those in .*more, such as .*2\.jpg"):
-        with_distractors(dataset, [more])
+def numbered(signatures: Signatures) -> Signatures:
+    return Signatures(**{**vars(signatures), "ids": np.arange(len(signatures))})
 
 
 def on_a_line(places: list[float]) -> Signatures:
@@ -156,23 +47,21 @@ def test_distractors_take_ranks_and_are_never_asked():
     # Two of class 0 with a distractor between them, then two of class 1 with nothing between them.
     signatures = on_a_line([0, 1, 2, 10, 11, 20])
     labels = np.array([0, DISTRACTOR, 0, 1, 1, DISTRACTOR])
-    scores = measure(Searcher(signatures), signatures, labels)
+    scores = measure_signatures(signatures, labels).means()["none"]
     # Ranks of the other one of the class: 2, 2 (after the distractor between), 1, 1; p@20 is over R = 1 rank.
-    assert scores.protocols["none"]["ap"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
-    assert scores.protocols["none"]["p@20 out"] == pytest.approx((0 + 0 + 1 + 1) / 4)
-    assert scores.protocols["none"]["p@20 in"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
-    without = labels != DISTRACTOR
-    alone = measure(Searcher(signatures[without]), signatures[without], labels[without])
-    assert alone.protocols["none"]["ap"] == 1
+    assert scores["ap"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
+    assert scores["p@20 out"] == pytest.approx((0 + 0 + 1 + 1) / 4)
+    assert scores["p@20 in"] == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
+    alone = measure_signatures(numbered(signatures[labels != DISTRACTOR]), labels[labels != DISTRACTOR])
+    assert alone.mean("none", "ap") == 1
 
 
 def test_kept_pairs_count_the_whole_database():
     histograms = np.eye(2)[[0, 0, 1, 0, 1]]
     signatures = Signatures.from_dense(np.ones((5, 2, 1)) * histograms[:, :, None], histograms)
-    labels = np.array([0, 0, DISTRACTOR, DISTRACTOR, DISTRACTOR])
-    scores = measure(Searcher(signatures), signatures, labels)
-    assert scores.kept_pairs == pytest.approx(2 / 4)  # of the four others, the two with the query's class
-    assert scores.penalised_relevant == 0
+    scores = measure_signatures(signatures, np.array([0, 0, DISTRACTOR, DISTRACTOR, DISTRACTOR]))
+    assert scores.kept.tolist() == [2 / 4, 2 / 4]  # of the four others, the two with the query's class
+    assert scores.penalised.tolist() == [0, 0]
 
 
 def plain_scores(signatures: Signatures, labels: np.ndarray, epsilon: float) -> dict[str, dict[str, float]]:
@@ -201,12 +90,16 @@ def plain_scores(signatures: Signatures, labels: np.ndarray, epsilon: float) -> 
 
 
 @pytest.mark.parametrize("duplicates", [False, True])
-def test_measure_is_the_mean_over_all_queries(duplicates: bool):
-    signatures = made_signatures(130, n_classes=6, dim=3, duplicates=duplicates)
+@pytest.mark.parametrize("entries", [10_000_000, 1000])
+def test_measure_is_the_mean_over_all_queries(
+    duplicates: bool, entries: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(measuring, "_ENTRIES", entries)  # all at once, or seven at a time
+    signatures = numbered(made_signatures(130, n_classes=6, dim=3, duplicates=duplicates))
     labels = np.random.default_rng(5).permutation(130) % 4
-    scores = measure(Searcher(signatures), signatures, labels, epsilon=1.2)
+    scores = measure_signatures(signatures, labels, 1.2)
     for mode, figures in plain_scores(signatures, labels, 1.2).items():
-        got = {name: scores.protocols[mode][name] for name in figures}
+        got = {name: scores.mean(mode, name) for name in figures}
         assert got == pytest.approx(figures, abs=1e-9), mode
 
     histograms = signatures.histograms().astype(np.float64)
@@ -214,57 +107,127 @@ def test_measure_is_the_mean_over_all_queries(duplicates: bool):
     others = ~np.eye(130, dtype=bool)
     relevant = (labels[:, None] == labels[None]) & others
     per_query = [np.mean(~row[same]) for row, same in zip(kept, relevant, strict=True)]
-    assert scores.kept_pairs == pytest.approx(kept[others].mean())
-    assert scores.penalised_relevant == pytest.approx(np.mean(per_query))
-    assert 0.1 < scores.kept_pairs < 0.9
+    assert scores.kept.mean() == pytest.approx(kept[others].mean())
+    np.testing.assert_allclose(scores.penalised, per_query)
+    assert 0.1 < scores.kept.mean() < 0.9
+
+
+def test_confusion_and_first_images_leave_the_query_out():
+    signatures = on_a_line([0, 1, 2, 10, 11, 12, 30])
+    labels = np.array([0, 0, 1, 1, 0, 1, DISTRACTOR])
+    scores = measure_signatures(signatures, labels)
+    found = Searcher(signatures).search(signatures[:6], 7, None).ids
+    expected = [[image for image in row if image != query] for query, row in enumerate(found.tolist())]
+    assert scores.first["none"][:, :6].tolist() == expected
+    assert (scores.first["none"][:, 6:] == -1).all()
+    shares = np.zeros((2, 3))
+    for query, row in enumerate(expected):
+        for image in row:
+            shares[labels[query], labels[image]] += 1  # -1 is the last column
+    np.testing.assert_allclose(scores.confusion["none"], shares / shares.sum(axis=1, keepdims=True))
+    assert scores.curves["none"].shape == (3, measuring.RECALLS)
+    weights = np.bincount(labels[:6])
+    np.testing.assert_allclose(scores.curves["none"][2], weights @ scores.curves["none"][:2] / weights.sum())
+
+
+def test_what_is_first_without_the_query():
+    truth = Truth(np.zeros(6, np.int64), np.array([3, 5, NOWHERE, 0]), np.zeros(4, np.int64))
+    ids = np.array([[3, 1, 2, 0], [1, 2, 0, 5], [4, 1, 2, 3], [0, 4, -1, -1]])
+    assert without_query(ids, truth, 2).tolist() == [[1, 2], [1, 2], [4, 1], [4, -1]]
+    assert without_query(ids, truth, 9).tolist() == [
+        [1, 2, 0, -1],
+        [1, 2, 0, -1],
+        [4, 1, 2, 3],
+        [4, -1, -1, -1],
+    ]
+
+
+def test_queries_that_are_not_searched():
+    images, queries = on_a_line([0, 1, 10, 11]), on_a_line([0.4, 10.6])
+    truth = Truth(np.array([0, 1, 1, 0]), np.array([NOWHERE, NOWHERE]), np.array([0, 1]))
+    scores = measure(by_signatures("", images, queries, 0.9), truth, 2)
+    assert scores.values["none"]["ap"].tolist() == [(1 + 2 / 4) / 2, (1 / 2 + 2 / 3) / 2]
+    assert scores.kept.tolist() == [1, 1]
+
+
+def test_equal_distances_rank_by_id():
+    truth = Truth(np.array([0, 0, 1, 1]), np.array([1, 2]), np.array([0, 1]))
+    way = by_distances("same", lambda queries: np.zeros((len(queries), 4)))
+    ids, kept = way.rank["none"](np.array([0, 1]))
+    assert ids.tolist() == [[0, 1, 2, 3]] * 2
+    assert kept.tolist() == [4, 4]
+    assert measure(way, truth, 2).values["none"]["ap"].tolist() == [1, 1 / 3]
+
+
+def test_queries_to_which_nothing_is_relevant_are_left_out_and_counted():
+    truth = Truth(np.array([0, 0, 1, 2, 2]), np.arange(5), np.array([0, 0, 1, 2, 2]))
+    left, lonely = answerable(truth)
+    assert (left.queries.tolist(), lonely) == ([0, 1, 3, 4], 1)
+
+
+@pytest.fixture
+def three_kinds(photo_folder: Path) -> Dataset:
+    return by_folder(photo_folder)
+
+
+def run(dataset: Dataset, model: Path, folder: Path, **settings: object) -> Evaluation:
+    with Store(folder) as store:
+        return evaluate(dataset, Settings((model,), **settings), store)
 
 
 def test_evaluate_judges_by_the_files_classes(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
     index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="kaze,hog")
-    scores = evaluate(index, three_kinds)
-    assert list(scores) == ["kaze", "hog"]
-    for name, one in scores.items():
-        expected = measure(index.searcher(name), index.signatures(name), np.repeat([0, 1, 2], 4))
-        assert one == expected
-        assert one.protocols["last"]["ap"] > 0.8  # the three kinds are easy to tell apart
+    found = run(three_kinds, tiny_model, tmp_path, features="kaze,hog")
+    assert list(found.scores) == ["kaze", "hog"]
+    for name, one in found.scores.items():
+        expected = measure_signatures(numbered(index.signatures(name)), np.repeat([0, 1, 2], 4))
+        assert one.means() == expected.means()
+        assert one.mean("last", "ap") > 0.8  # the three kinds are easy to tell apart
+        assert one.default == "last"
+    assert found.asked == tuple(record.path for record in index)
 
 
-def test_distractors_of_an_index_and_its_labels(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
-    town = three_kinds.folder / "town"
-    others = town.rename(tmp_path / "town")
-    (others / "broken.jpg").write_bytes(b"")
-    dataset = with_distractors(by_folder(three_kinds.folder), [others])
-    index = Index.build(dataset.folders, tmp_path / "index", model=tiny_model, features="hog")
-    labels = labels_by_id(index, dataset)
-    expected = {"beach": 0, "meadow": 1, "town": DISTRACTOR}
-    assert labels.tolist() == [expected[record.path.parent.name] for record in index]
-    assert np.bincount(labels + 1).tolist() == [4, 4, 4]
-    assert evaluate(index, dataset)["hog"] == measure(index.searcher(), index.signatures(), labels)
+def test_distractors_that_cannot_be_read_are_left_out(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    town = (three_kinds.folder / "town").rename(tmp_path / "a town")
+    (town / "0 broken.jpg").write_bytes(b"")
+    dataset = with_distractors(by_folder(three_kinds.folder), [town])
+    found = run(dataset, tiny_model, tmp_path, features="hog")
+    assert found.unreadable == (town / "0 broken.jpg",)
+    assert found.distractors == 4
+    assert found.truth.classes.tolist() == [DISTRACTOR] * 4 + [0] * 4 + [1] * 4
+    sound = with_distractors(by_folder(three_kinds.folder), [])
+    assert run(sound, tiny_model, tmp_path, features="hog").distractors == 0
+    three_kinds.paths[0].write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"a photo of folder cannot be read: .*beach"):
+        run(sound, tiny_model, tmp_path, features="hog")
+
+
+def test_a_class_of_one_photo_is_counted(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    for path in sorted((three_kinds.folder / "town").iterdir())[1:]:
+        path.unlink()
+    found = run(by_folder(three_kinds.folder), tiny_model, tmp_path, features="hog")
+    assert (found.lonely, len(found.asked), len(found.truth.classes)) == (1, 8, 9)
+    assert all(path.parent.name != "town" for path in found.asked)
 
 
 def test_smoothed_scores_are_those_of_searches_that_smooth(
     three_kinds: Dataset, tiny_model: Path, tmp_path: Path
 ):
     index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog,kaze")
-    scores = evaluate(index, three_kinds, smooth=2)
+    scores = run(three_kinds, tiny_model, tmp_path, features="hog,kaze", smooth=2).scores
     assert list(scores) == ["hog", "hog, smoothed 2", "kaze", "kaze, smoothed 2"]
-    assert scores["kaze"] == evaluate(index, three_kinds)["kaze"]
-    labels = labels_by_id(index, three_kinds)
-    ids = np.array([record.id for record in index])
+    plain = run(three_kinds, tiny_model, tmp_path, features="kaze").scores["kaze"]
+    assert scores["kaze"].means() == plain.means()
+    ids = [record.id for record in index]
+    truth = three_kinds.truth()
     for feature in index.features:
         for mode, epsilon in (("none", None), ("last", 0.9)):
             found = search([record.path for record in index], index, 12, epsilon, feature=feature, smooth=2)
-            rankings = [
-                judge(np.array([hit.id for hit in hits]), hits.kept, ids[labels == label], int(query))
-                for hits, label, query in zip(found, labels, ids, strict=True)
-            ]
-            got = scores[f"{feature}, smoothed 2"].protocols[mode]
-            for name, protocol in PROTOCOLS.items():
-                assert got[name] == np.mean([protocol(ranking) for ranking in rankings]), (
-                    feature,
-                    mode,
-                    name,
-                )
+            order = np.array([[ids.index(hit.id) for hit in hits] for hits in found])
+            judged = judge(order, np.array([hits.kept for hits in found]), truth)
+            got = scores[f"{feature}, smoothed 2"].values[mode]
+            for name, value in MEASURES.items():
+                np.testing.assert_array_equal(got[name], value(judged), f"{feature}, {mode}, {name}")
 
 
 def test_some_rows_alone():
@@ -284,192 +247,85 @@ def test_some_rows_alone():
 
 def test_parts_of_deep_are_measured_alone(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
     encoder = Deep(tiny_encoder(tmp_path / "encoder.onnx"))
-    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features=[encoder, "hog"])
-    scores = evaluate(index, three_kinds, parts=True)
+    both = (encoder, *parse_features("hog"))
+    scores = run(three_kinds, tiny_model, tmp_path, features=both, parts=True).scores
     assert list(scores) == ["deep", "deep, class rows", "deep, whole row", "hog"]
     assert [one.default for one in scores.values()] == ["none", None, None, "last"]
-    assert evaluate(index, three_kinds, 0.5)["hog"].default is None
-    # The same ranking as that of an index whose whole rows, or class rows, count for nothing.
+    with Store(tmp_path) as store:
+        other = evaluate(three_kinds, Settings((tiny_model,), "hog"), store, 0.5)
+    assert other.scores["hog"].default is None
+    # The same ranking as that of signatures whose whole rows, or class rows, count for nothing.
     for share, title in ((0, "deep, class rows"), (1, "deep, whole row")):
-        feature = Deep(encoder.path, whole_share=share)
-        other = Index.build(three_kinds.folder, tmp_path / str(share), model=tiny_model, features=feature)
-        got = evaluate(other, three_kinds)["deep"].protocols["none"]
-        assert got == pytest.approx(scores[title].protocols["none"])
+        alone = run(three_kinds, tiny_model, tmp_path, features=(Deep(encoder.path, whole_share=share),))
+        assert alone.scores["deep"].mean("none", "ap") == pytest.approx(scores[title].mean("none", "ap"))
 
 
-def test_evaluate_wants_exactly_the_data_sets_images(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
-    index = Index.build(three_kinds.folder, tmp_path / "index", model=tiny_model, features="hog")
-    fewer = Dataset("kinds", three_kinds.folder, three_kinds.paths[1:], three_kinds.labels[1:], ())
-    with pytest.raises(DatasetError, match=r"only images of kinds, got .*0\.jpg"):
-        evaluate(index, fewer)
-    three_kinds.paths[0].write_bytes(b"")
-    index.refresh()
-    with pytest.raises(DatasetError, match=r"all 12 images of kinds; 1 are missing, such as .*0\.jpg"):
-        evaluate(index, three_kinds)
-
-
-def figures(value: float) -> Scores:
-    one = {name: value + 0.01 * place for place, name in enumerate(PROTOCOLS)}
-    return Scores(
-        {mode: {k: v + i / 10 for k, v in one.items()} for i, mode in enumerate(MODES)}, 0.063, 0.541
-    )
-
-
-def test_tables_name_feature_protocol_and_mode():
-    text = markdown({"kaze": figures(0.5), "hog": figures(0.25)}, 0.9)
-    assert text.splitlines() == [
-        "|  | ap none | ap last | ap drop | ap@100 none | ap@100 last | ap@100 drop "
-        "| paper none | paper last | paper drop |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| kaze | 0.500 | 0.600 | 0.700 | 0.510 | 0.610 | 0.710 | 0.560 | 0.660 | 0.760 |",
-        "| hog | 0.250 | 0.350 | 0.450 | 0.260 | 0.360 | 0.460 | 0.310 | 0.410 | 0.510 |",
-        "",
-        "| query out / in | p@20 none | p@20 last | p@20 drop | p@100 none | p@100 last | p@100 drop |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| kaze | 0.520 / 0.530 | 0.620 / 0.630 | 0.720 / 0.730 "
-        "| 0.540 / 0.550 | 0.640 / 0.650 | 0.740 / 0.750 |",
-        "| hog | 0.270 / 0.280 | 0.370 / 0.380 | 0.470 / 0.480 "
-        "| 0.290 / 0.300 | 0.390 / 0.400 | 0.490 / 0.500 |",
-        "",
-        "The filter at 0.9 keeps 6.3% of the pairs and penalises 54.1% of the relevant images.",
-    ]
-
-
-def test_the_default_search_is_bold():
-    scores = {
-        "deep": replace(figures(0.5), default="none"),
-        "kaze": replace(figures(0.25), default="last"),
-        "hog": figures(0.1),
-    }
-    lines = markdown(scores, 0.9).splitlines()
-    assert lines[2].startswith("| deep | **0.500** | 0.600 | 0.700 | **0.510** |")
-    assert lines[3].startswith("| kaze | 0.250 | **0.350** | 0.450 | 0.260 | **0.360** |")
-    assert lines[8].startswith("| deep | **0.520 / 0.530** | 0.620 / 0.630 |")
-    assert "**" not in lines[4]
-    assert lines[-1] == "Bold: a search that is not told otherwise, with or without smoothing."
-
-
-def test_the_command_measures_a_folder_with_distractors(
-    photo_folder: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_several_networks_are_told_apart(
+    three_kinds: Dataset, tiny_model: Path, tiny_logits_model: Path, tmp_path: Path
 ):
-    town = (photo_folder / "town").rename(tmp_path / "town")
-    command = ["folder", str(photo_folder), "--distractors", str(town), "--model", str(tiny_model)]
-    command += ["--features", "hog", "--weighting", "share", "--smooth", "3"]
-    assert main([*command, "--json", str(tmp_path / "figures.json")]) == 0
-    said = capsys.readouterr().out
-    assert "| hog, smoothed 3 | " in said
-    assert said.endswith("The database holds 12 images: 8 queries and 4 distractors.\n")
-    written = json.loads((tmp_path / "figures.json").read_text())
-    assert (written["dataset"], written["images"], written["distractors"]) == ("folder", 12, 4)
-    assert written["recipe"]["features"][0]["weighting"] == "share"
-    assert list(written["scores"]) == ["hog", "hog, smoothed 3"]
-    assert written["scores"]["hog"]["default"] == "last"
-
-    assert main([*command[:3], str(photo_folder / "beach"), *command[4:]]) == 1
-    assert "distractors: expected images that are not in" in capsys.readouterr().err
+    with Store(tmp_path) as store:
+        settings = Settings((tiny_model, tiny_logits_model), "hog,kaze")
+        found = evaluate(three_kinds, settings, store, sweep=(0.3, 2.0))
+    names = [name.partition(", ") for name in found.scores]
+    assert [first for first, _, _ in names] == ["hog", "kaze"] * 2
+    assert len({network for _, _, network in names}) == 2
+    for name, one in found.scores.items():
+        # At 2 everything passes, so that nothing is last and nothing is left out.
+        assert found.sweep[2.0][name] == pytest.approx((one.mean("none", "ap"),) * 2)
+        assert found.sweep[0.3][name][0] >= found.sweep[0.3][name][1]
 
 
-def test_the_command_prints_tables_and_writes_json(
-    wang_like: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_figures_are_the_same_for_any_threads(
+    threads: int, three_kinds: Dataset, tiny_model: Path, tmp_path: Path
 ):
-    command = ["wang", str(wang_like), "--model", str(tiny_model), "--features", "hog"]
-    command += ["--index", str(tmp_path / "index"), "--json", str(tmp_path / "figures.json")]
-    assert main(command) == 0
-    first = capsys.readouterr().out
-    assert first.startswith("|  | ap none | ap last |")
-    written = json.loads((tmp_path / "figures.json").read_text())
-    assert written["dataset"] == "wang"
-    assert written["images"] == 1000
-    assert written["epsilon"] == 0.9
-    scores = written["scores"]["hog"]
-    assert set(scores["protocols"]) == set(MODES)
-    assert all(set(one) == set(PROTOCOLS) for one in scores["protocols"].values())
-    # Every colour is two classes: half of what passes the filter is relevant.
-    assert scores["protocols"]["drop"]["p@100 in"] == pytest.approx(0.5, abs=0.1)
-
-    # The index is there now: nothing is read again, and the figures are the same.
-    assert main([*command, "--threads", "1"]) == 0
-    assert capsys.readouterr().out == first
+    one = run(three_kinds, tiny_model, tmp_path / "one", features="kaze", threads=1)
+    many = run(three_kinds, tiny_model, tmp_path / "many", features="kaze", threads=threads)
+    assert json.dumps(one.to_dict()["scores"]) == json.dumps(many.to_dict()["scores"])
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("settings", "epsilon", "message"),
     [
-        (["--epsilon", "-1"], "epsilon: expected a number of 0 or more"),
-        (["--features", "kaze,brisk"], "brisk"),
-        (["--model", "nowhere.onnx"], "nowhere.onnx"),
-        (["--features", "hog", "--smooth", "-1"], "smooth: expected an integer from 0 to 1000"),
-        (["--features", "hog", "--encoder", "efficientnet-lite0"], "encoder: expected feature deep"),
-        (["--features", "hog", "--distractors", "nowhere"], "nowhere: there is no such folder"),
+        ({"features": "kaze"}, -1, "epsilon: expected a number of 0 or more"),
+        ({"features": "kaze,brisk"}, 0.9, "brisk"),
+        ({"features": "hog", "smooth": 1001}, 0.9, "smooth: expected an integer from 0 to 1000"),
+        ({"features": "hog", "encoder": "efficientnet-lite0"}, 0.9, "encoder: expected feature deep"),
+        ({"features": "hog", "threads": 0}, 0.9, "threads: expected"),
     ],
 )
-def test_what_is_wrong_is_one_line(
-    change: list[str], message: str, wang_like: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+def test_wrong_settings_are_refused(
+    settings: dict[str, object],
+    epsilon: float,
+    message: str,
+    three_kinds: Dataset,
+    tiny_model: Path,
+    tmp_path: Path,
 ):
-    assert main(["wang", str(wang_like), "--model", str(tiny_model), *change]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    last = said.err.strip().splitlines()[-1]
-    assert last.startswith("semcbir.evaluation: error: ")
-    assert message in last
-
-
-def test_it_runs_as_a_module(tmp_path: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "semcbir.evaluation",
-        "wang",
-        str(tmp_path / "none"),
-        "--model",
-        "m.onnx",
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert run.stdout == ""
-    assert run.stderr.startswith("semcbir.evaluation: error: ")
-    assert len(run.stderr.splitlines()) == 1
-    command[3] = "corel"
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "invalid choice: 'corel'" in run.stderr
+    with Store(tmp_path) as store, pytest.raises(ValueError, match=message):
+        evaluate(three_kinds, Settings((tiny_model,), **settings), store, epsilon)
 
 
 FIRST_MEASURED = {
-    "kaze": (0.606, 0.886),
-    "surf": (0.588, 0.872),
-    "hog": (0.608, 0.886),
-    "sift": (0.593, 0.882),
+    "kaze": (0.480, 0.606, 0.419, 0.703, 0.886, 0.715, 0.798, 0.746, 0.463, 0.579, 0.444),
+    "surf": (0.448, 0.588, 0.412, 0.685, 0.872, 0.692, 0.782, 0.733, 0.436, 0.567, 0.443),
+    "hog": (0.474, 0.608, 0.419, 0.691, 0.886, 0.704, 0.801, 0.744, 0.459, 0.582, 0.445),
+    "sift": (0.446, 0.593, 0.417, 0.682, 0.882, 0.688, 0.793, 0.741, 0.430, 0.570, 0.444),
 }
-"""``ap last`` and ``paper drop`` on Wang with the same network, measured by another program."""
+"""On Wang with the same network, measured by another program: ``ap`` none, last, drop, ``paper`` none, drop,
+``p@20 in`` and ``p@100 in`` none, last, drop."""
 
 
 @pytest.mark.slow
 def test_figures_on_wang(wang_dir: Path, ade_model: Path, tmp_path: Path):
-    dataset = wang(wang_dir)
-    index = Index.build(wang_dir, tmp_path / "index", model=ade_model, features=FIRST_MEASURED)
-    scores = evaluate(index, dataset)
-    got = {
-        name: (one.protocols["last"]["ap"], one.protocols["drop"]["paper"]) for name, one in scores.items()
-    }
+    with Store(tmp_path) as store:
+        settings = Settings((ade_model,), ",".join(FIRST_MEASURED))
+        scores = evaluate(wang(wang_dir), settings, store).scores
     for name, expected in FIRST_MEASURED.items():
-        assert got[name] == pytest.approx(expected, abs=0.03), name
-    one = scores["kaze"]
-    assert one.kept_pairs == pytest.approx(0.063, abs=0.01)
-    assert one.penalised_relevant == pytest.approx(0.54, abs=0.03)
-
-
-@pytest.mark.slow
-def test_figures_of_the_default_search_on_wang(wang_dir: Path, tmp_path: Path):
-    dataset = wang(wang_dir)
-    index = Index.build(wang_dir, tmp_path / "index")
-    scores = evaluate(index, dataset, smooth=10, parts=True)
-    figures = {name: one.protocols["none"] for name, one in scores.items()}
-    assert figures["deep"]["ap"] >= 0.9
-    assert figures["deep"]["p@20 in"] >= 0.96
-    assert figures["deep, class rows"]["ap"] >= 0.85
-    assert figures["deep, smoothed 10"]["ap"] >= 0.95
-    found = find_originals(index)["deep"]
-    for kind in ("halved", "mirrored", "JPEG 20", "brighter by 40", "gamma 1.5"):
-        assert found[kind].first == 1, kind
-    assert found["cut to 80 %"].first >= 0.95
+        one = scores[name]
+        got = [one.mean(mode, "ap") for mode in MODES]
+        got += [one.mean(mode, "paper") for mode in ("none", "drop")]
+        got += [one.mean(mode, measure) for measure in ("p@20 in", "p@100 in") for mode in MODES]
+        assert got == pytest.approx(expected, abs=0.02), name
+    assert scores["kaze"].kept.mean() == pytest.approx(0.063, abs=0.01)
+    assert scores["kaze"].penalised.mean() == pytest.approx(0.54, abs=0.03)

@@ -28,7 +28,7 @@ from semcbir import (
     smoothed,
     smoothed_queries,
 )
-from semcbir.evaluation.measuring import measure
+from semcbir.evaluation.measuring import measure_signatures
 from semcbir.smoothing import MAX_SMOOTH, SmoothedSearcher
 
 
@@ -356,7 +356,7 @@ def test_smoothing_finds_more_of_wang(wang_dir: Path):
     paths = [wang_dir / f"{100 * kind + number}.jpg" for kind in range(10) for number in range(0, 100, 5)]
     images = Extractor(features="kaze").extract(paths)
     labels = np.repeat(np.arange(10), 20)
-    plain = measure(Searcher(images), images, labels).protocols
-    smooth = measure(smoothed_searcher(images, 5), images, labels).protocols
+    plain = measure_signatures(images, labels)
+    smooth = measure_signatures(images, labels, searcher=smoothed_searcher(images, 5))
     for mode in ("none", "last"):
-        assert smooth[mode]["ap"] > plain[mode]["ap"] + 0.02
+        assert smooth.mean(mode, "ap") > plain.mean(mode, "ap") + 0.02

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lay out the development sets: a folder of links for each class, as ``semcbir.evaluation folder`` reads it.
+"""Lay out the development sets: a folder of links for each class, as ``semcbir evaluate folder`` reads it.
 
 Usage: python training/development_sets.py PHOTOS OUT
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from semcbir._core import __version__
-from semcbir.cli import index, models, search
+from semcbir.cli import evaluate, index, models, search
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.usage import Commands
 
@@ -43,6 +43,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(models.app, name="models")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _version(asked: bool) -> None:

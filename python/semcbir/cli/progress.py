@@ -72,6 +72,20 @@ class RunMeter(Meter):
         )
 
 
+class PhotoMeter(RunMeter):
+    """Shows how many of ``total`` photos are read; is the ``on_progress`` of an evaluation."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self.total = total
+
+    def read(self, done: int) -> None:
+        """Take in how many are read."""
+        from semcbir.index.report import Progress
+
+        self(Progress(done, self.total, 0))
+
+
 class TransferMeter(Meter):
     """Shows the progress of a download; is the ``on_progress`` of ``semcbir.export.fetching.fetch``."""
 

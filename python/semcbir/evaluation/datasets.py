@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Labelled data sets, one's own or in their published layouts. The package ships none: photos have owners."""
+"""Labelled data sets: which images are searched, which are asked, and their classes."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,22 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir._files import display_path
-from semcbir._validate import counted
+from semcbir._validate import counted, listed, shown
 from semcbir.errors import SemcbirError
+from semcbir.evaluation.rankings import DISTRACTOR, NOWHERE, Bools, Integers, Truth
 from semcbir.images.find import find_images
-
-_WANG_CLASSES = (
-    "africans",
-    "beach",
-    "buildings",
-    "buses",
-    "dinosaurs",
-    "elephants",
-    "flowers",
-    "horses",
-    "mountains",
-    "food",
-)
 
 
 class DatasetError(SemcbirError):
@@ -37,14 +24,16 @@ class DatasetError(SemcbirError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in which every image is in the database and is a query.
+    """A data set: n images with a class each, and others that are relevant to nothing.
 
     - ``name``, ``folder``
     - ``paths``: the n image files, absolute
     - ``labels``: int64 (n,), the class of each
     - ``class_names``: the classes' names by label
-    - ``distractor_folders``, ``distractors``: folders, and the image files in them, that are in the database
-      too, are relevant to nothing and are never queries
+    - ``searched``, ``asked``: bool (n,), whether an image is in the database, and whether it is a query;
+      None: all of them
+    - ``distractors``: image files that are searched too, are relevant to nothing and are never queries
+    - ``distractor_folders``: the folders that these are from
     """
 
     name: str
@@ -52,59 +41,51 @@ class Dataset:
     paths: tuple[Path, ...]
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
+    searched: Bools | None = None
+    asked: Bools | None = None
     distractor_folders: tuple[Path, ...] = ()
     distractors: tuple[Path, ...] = ()
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folders of everything that is in the database."""
-        return (self.folder, *self.distractor_folders)
+    def database(self) -> list[Path]:
+        """The files of all that is searched, sorted by the path's bytes: an image's place is its id."""
+        return self._sorted(self.searched, self.distractors)
 
+    @property
+    def queries(self) -> list[Path]:
+        """The files of all queries, sorted by the path's bytes."""
+        return self._sorted(self.asked, ())
 
-def by_folder(folder: str | os.PathLike[str]) -> Dataset:
-    """Read a folder of one's own: the class of an image is the sub-folder directly below it.
+    def _sorted(self, chosen: Bools | None, more: tuple[Path, ...]) -> list[Path]:
+        mine = [path for path, take in zip(self.paths, self._all(chosen), strict=True) if take]
+        return sorted([*mine, *more], key=os.fsencode)
 
-    Images further down belong to that sub-folder too. Sub-folders without images are no classes; labels go by
-    the order of the names' bytes.
+    def _all(self, chosen: Bools | None) -> Bools:
+        return np.ones(len(self.paths), bool) if chosen is None else chosen
 
-    Raises DatasetError if there are no images, if some lie in the folder itself, or if a class has only one:
-    then nothing is relevant to it. ImageError if the folder is not there.
-    """
-    root = _absolute(folder)
-    paths = find_images(root)
-    if not paths:
-        raise DatasetError(
-            f"{display_path(root)} must hold a sub-folder of images for each class, got no image"
+    def truth(self, database: list[Path] | None = None) -> Truth:
+        """Return the truth for ``queries``; ids are places in ``database`` (None: all that is searched)."""
+        label_of = dict(zip(self.paths, self.labels.tolist(), strict=True))
+        searched = self.database if database is None else database
+        ids = {path: place for place, path in enumerate(searched)}
+        classes = [label_of.get(path, DISTRACTOR) for path in searched]
+        queries = self.queries
+        return Truth(
+            np.array(classes, np.int64),
+            np.array([ids.get(path, NOWHERE) for path in queries], np.int64),
+            np.array([label_of[path] for path in queries], np.int64),
         )
-    if loose := [path for path in paths if path.parent == root]:
-        raise DatasetError(
-            f"{display_path(root)} must hold its images in sub-folders, one for each class, "
-            f"got {counted(len(loose), 'image')} beside them, such as {display_path(loose[0].name)}"
-        )
-    names = [path.relative_to(root).parts[0] for path in paths]
-    sizes = Counter(names)
-    if single := [name for name, size in sizes.items() if size < 2]:
-        raise DatasetError(
-            f"{display_path(root)} must hold at least two images of each class, "
-            f"got one in {display_path(single[0])}"
-            + (f" and in {len(single) - 1} others" if len(single) > 1 else "")
-        )
-    classes = sorted(sizes, key=os.fsencode)
-    label_of = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_of[name] for name in names], np.int64)
-    return Dataset("folder", root, tuple(paths), labels, tuple(classes))
 
+    def asking(self, names: Iterable[str]) -> Dataset:
+        """Return the data set with queries of the classes ``names`` only; all images stay in the database.
 
-def wang(folder: str | os.PathLike[str]) -> Dataset:
-    """Read Wang (Corel-1000): ``0.jpg`` to ``999.jpg``, a hundred in a row for each class.
-
-    Raises DatasetError if files are missing or there are images with other names, ImageError if the folder
-    is not there.
-    """
-    root = _absolute(folder)
-    paths = [root / f"{number}.jpg" for number in range(1000)]
-    _require_exactly("Wang", root, paths)
-    return Dataset("wang", root, tuple(paths), np.arange(1000) // 100, _WANG_CLASSES)
+        Raises ValueError for a name that none of its classes has.
+        """
+        wanted = list(names)
+        if unknown := [name for name in wanted if name not in self.class_names]:
+            raise ValueError(f"queries: expected some of {listed(self.class_names)}, got {shown(unknown[0])}")
+        chosen = np.isin(self.labels, [self.class_names.index(name) for name in wanted])
+        return replace(self, asked=self._all(self.asked) & chosen)
 
 
 def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]) -> Dataset:
@@ -115,7 +96,7 @@ def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]
     """
     taken = {_identity(path): dataset.folder for path in (*dataset.paths, *dataset.distractors)}
     roots, found = list(dataset.distractor_folders), list(dataset.distractors)
-    for root in map(_absolute, folders):
+    for root in map(absolute, folders):
         images = find_images(root)
         if not images:
             raise DatasetError(f"distractors: expected a folder of images, got none in {display_path(root)}")
@@ -131,8 +112,9 @@ def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]
     return replace(dataset, distractor_folders=tuple(roots), distractors=tuple(found))
 
 
-def _absolute(folder: str | os.PathLike[str]) -> Path:
-    return Path(os.path.abspath(folder))  # noqa: PTH100 (an index does not follow a symlink here either)
+def absolute(folder: str | os.PathLike[str]) -> Path:
+    """Return ``folder`` as an absolute path; a symlink stays what it is, as it does in an index."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -141,22 +123,52 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _require_exactly(name: str, folder: Path, paths: list[Path]) -> None:
-    """Raise DatasetError unless ``paths`` are the folder's images: others would change the figures."""
-    found = set(find_images(folder))
-    missing = [path for path in paths if path not in found]
+def locate(folder: Path, fits: Callable[[Path], int], deepest: int = 4) -> Path:
+    """Return the folder, at most ``deepest`` levels below ``folder``, that ``fits`` best: nearest of equals.
+
+    Archives unpack into folders of their own. ``folder`` itself is returned where none fits at all.
+    """
+    best, most = folder, fits(folder)
+    level = [folder]
+    for _ in range(deepest):
+        level = [Path(entry.path) for above in level for entry in _folders(above)]
+        for below in level:
+            if (found := fits(below)) > most:
+                best, most = below, found
+    return best
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the folders in ``folder``, by name; hidden ones and links are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [one for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
+    except OSError:  # a folder that may not be read holds nothing of the data set
+        return []
+    return sorted(found, key=lambda entry: os.fsencode(entry.name))
+
+
+def require_exactly(name: str, folder: Path, expected: Iterable[Path], found: Iterable[Path]) -> None:
+    """Raise DatasetError unless ``found`` in ``folder`` is what is expected: else figures would change."""
+    wanted, there = set(expected), set(found)
+    missing, strange = ([*sorted(some, key=_by_number)] for some in (wanted - there, there - wanted))
     if missing:
         raise DatasetError(
-            f"{display_path(folder)} must hold the {len(paths)} images of {name}; "
-            f"{len(missing)} are missing, such as {display_path(missing[0].name)}"
+            f"{display_path(folder)} must hold the {len(wanted)} images of {name}; "
+            f"{len(missing)} are missing, such as {display_path(missing[0].relative_to(folder))}"
         )
-    strange = sorted(found.difference(paths), key=os.fsencode)
     if strange:
         raise DatasetError(
-            f"{display_path(folder)} must hold the {len(paths)} images of {name} and no others, "
+            f"{display_path(folder)} must hold the {len(wanted)} images of {name} and no others, "
             f"got {len(strange)} more, such as {display_path(strange[0])}"
         )
 
 
-DATASETS = {"folder": by_folder, "wang": wang}
-"""The loaders by name."""
+def _by_number(path: Path) -> tuple[int, bytes]:
+    return len(path.name), os.fsencode(path)
+
+
+def labels_of(names: Iterable[str], class_names: tuple[str, ...]) -> Integers:
+    """Return the place of each of ``names`` in ``class_names``: int64."""
+    label_of = {name: label for label, name in enumerate(class_names)}
+    return np.array([label_of[name] for name in names], np.int64)

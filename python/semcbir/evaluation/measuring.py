@@ -1,111 +1,212 @@
 # SPDX-License-Identifier: MIT
-"""Query a database with each of its labelled images and average every protocol over the queries."""
+"""Ask a data set's queries in some way of ranking, and measure what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from semcbir._files import display_path
-from semcbir.evaluation.datasets import Dataset, DatasetError
-from semcbir.evaluation.metrics import PROTOCOLS, Ranking, judge, kept_pairs, penalised_relevant
-from semcbir.evaluation.rows import class_rows, whole_rows
-from semcbir.index.index import Index
+from semcbir.evaluation.metrics import MEASURES, kept_share, penalised_relevant, precision_at_recall
+from semcbir.evaluation.rankings import DISTRACTOR, NOWHERE, Bools, Floats, Integers, Truth, judge
+from semcbir.evaluation.statistics import intervals
 from semcbir.searcher import Penalized, Searcher, chosen_epsilon
 from semcbir.signatures import Signatures
 
 MODES = ("none", "last", "drop")
 """What happens to images that fail the semantic filter: nothing (no filter), ranked last, left out."""
 
-DISTRACTOR = -1
-"""The label of an image that is relevant to nothing and is never a query."""
+RECALLS = 101
+"""Points of a precision-recall curve."""
 
-_QUERIES_AT_ONCE = 100
+_ENTRIES = 10_000_000
+"""The most ranks that are judged at once: 80 MB of ids."""
+
+CONFUSED = 20
+"""The first ranks that say what a class is mistaken for."""
+
+SHOWN = 10
+"""The first ranks that are kept, to be shown."""
+
+Rank: TypeAlias = Callable[[Integers], tuple[Integers, Integers]]
+"""Given q queries by number: the ids of all that is searched, int64 (q, n), nearest first and padded with -1,
+and how many of each passed the filter, int64 (q,)."""
+
+
+Ends: TypeAlias = dict[str, dict[str, float]]
+"""Ends of confidence intervals by mode, then by measure."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The figures of one feature: means over the queries, all in [0, 1].
+class Way:
+    """A way of ranking: a name, and how it ranks by mode (``MODES``, or only "none" where nothing filters).
 
-    - ``protocols``: by mode (``MODES``), then by protocol (``metrics.PROTOCOLS``)
-    - ``kept_pairs``: share of (query, other image) pairs that the filter keeps
-    - ``penalised_relevant``: share of the relevant images that it penalises
-    - ``default``: the mode of a search that is given no epsilon; None if that has another epsilon
+    ``default`` is the mode of a search that is told nothing else, None where no search does that.
     """
 
-    protocols: dict[str, dict[str, float]]
-    kept_pairs: float
-    penalised_relevant: float
+    name: str
+    rank: Mapping[str, Rank]
     default: str | None = None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the figures as values that JSON can hold."""
-        return asdict(self)
+    def only(self, *modes: str) -> Way:
+        """Return the way with these modes alone."""
+        return Way(self.name, {mode: self.rank[mode] for mode in modes}, None)
 
 
-def evaluate(
-    index: Index,
-    dataset: Dataset,
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The figures of one way of ranking.
+
+    - ``values``: by mode, then by measure (``MEASURES``): float64 (q,), one for each query
+    - ``kept``: float64 (q,), the share of the other images that the filter keeps
+    - ``penalised``: float64 (q,), the share of the relevant images that it penalises
+    - ``curves``: by mode, float64 (classes + 1, RECALLS): mean interpolated precision at recalls from 0 to 1,
+      for the queries of each class, then for all
+    - ``confusion``: by mode, float64 (classes, classes + 1): of the first 20 images, the query out, for
+      queries of a class, the share that is of each class, then the share of distractors
+    - ``first``: by mode, int64 (q, 10): the ids of the first images, the query out; -1 behind the last one
+    - ``default``: as in Way
+    """
+
+    values: dict[str, dict[str, Floats]]
+    kept: Floats
+    penalised: Floats
+    curves: dict[str, Floats] = field(default_factory=dict)
+    confusion: dict[str, Floats] = field(default_factory=dict)
+    first: dict[str, Integers] = field(default_factory=dict)
+    default: str | None = None
+
+    def mean(self, mode: str, measure: str) -> float:
+        """Return the figure of a data set: the mean over its queries."""
+        return float(self.values[mode][measure].mean())
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Return the figures by mode, then by measure."""
+        return {
+            mode: {name: self.mean(mode, name) for name in values} for mode, values in self.values.items()
+        }
+
+    def intervals(self, chosen: Bools | None = None) -> tuple[Ends, Ends]:
+        """Return the ends of each mean's confidence interval, by mode and measure: lower ones, upper ones.
+
+        ``chosen`` bool (q,) leaves only some queries.
+        """
+        keys = [(mode, name) for mode, values in self.values.items() for name in values]
+        columns = np.stack([self.values[mode][name] for mode, name in keys], axis=1)
+        ends: tuple[Ends, Ends] = ({}, {})
+        for found, row in zip(ends, intervals(columns if chosen is None else columns[chosen]), strict=True):
+            for (mode, name), value in zip(keys, row.tolist(), strict=True):
+                found.setdefault(mode, {})[name] = value
+        return ends
+
+
+def measure(way: Way, truth: Truth, n_classes: int) -> Scores:
+    """Ask every query of ``truth``, whose classes are 0 to ``n_classes`` - 1, and judge whole rankings.
+
+    Every query needs another image of its class: see ``answerable``. Memory is bounded: queries are asked in
+    blocks.
+    """
+    n = len(truth.classes)
+    at_once = max(1, _ENTRIES // max(1, n))
+    blocks = [slice(start, start + at_once) for start in range(0, len(truth.queries), at_once)]
+    values: dict[str, dict[str, Floats]] = {}
+    curves, confusion, first = {}, {}, {}
+    kept, penalised = np.ones(len(truth.queries)), np.zeros(len(truth.queries))
+    for mode, rank in way.rank.items():
+        found: dict[str, list[Floats]] = {name: [] for name in MEASURES}
+        sums = np.zeros((n_classes + 1, RECALLS))
+        confused = np.zeros((n_classes, n_classes + 1))
+        heads = []
+        for block in blocks:
+            some = truth[block]
+            ids, passed = rank(np.arange(len(truth.queries))[block])
+            judged = judge(ids, passed, some)
+            for name, value in MEASURES.items():
+                found[name].append(value(judged))
+            np.add.at(sums, some.wanted, precision_at_recall(judged, RECALLS))
+            others = without_query(ids, some, CONFUSED)
+            _confuse(confused, others, some)
+            heads.append(np.pad(others, ((0, 0), (0, SHOWN)), constant_values=-1)[:, :SHOWN])
+            if mode == "last":
+                kept[block] = kept_share(judged, n)
+                penalised[block] = penalised_relevant(judged)
+        values[mode] = {name: np.concatenate(parts) for name, parts in found.items()}
+        sizes = np.bincount(truth.wanted, minlength=n_classes)
+        sums[-1] = sums.sum(axis=0)
+        curves[mode] = sums / np.maximum([*sizes, len(truth.queries)], 1)[:, None]
+        first[mode] = np.concatenate(heads)
+        confusion[mode] = confused / np.maximum(confused.sum(axis=1, keepdims=True), 1)
+    return Scores(values, kept, penalised, curves, confusion, first, way.default)
+
+
+def without_query(ids: Integers, truth: Truth, count: int) -> Integers:
+    """Return the first ``count`` ids of each row, the query's own left out: int64 (q, up to ``count``)."""
+    head = ids[:, : count + 1]
+    itself = head == truth.queries[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")  # it goes to the end
+    return np.take_along_axis(np.where(itself, NOWHERE, head), order, axis=1)[:, :count]
+
+
+def _confuse(confused: Floats, ids: Integers, truth: Truth) -> None:
+    """Count of which classes the first images are."""
+    rows, places = np.nonzero(ids >= 0)
+    classes = truth.classes[ids[rows, places]]
+    np.add.at(confused, (truth.wanted[rows], np.where(classes == DISTRACTOR, -1, classes)), 1)
+
+
+def answerable(truth: Truth) -> tuple[Truth, int]:
+    """Return the truth with only the queries that something is relevant to, and how many there are not."""
+    possible = truth.n_relevant > 0
+    return truth[possible], int(np.count_nonzero(~possible))
+
+
+def measure_signatures(
+    images: Signatures,
+    labels: Integers,
     epsilon: float = 0.9,
     threads: int | None = None,
     *,
-    smooth: int | None = None,
-    parts: bool = False,
-) -> dict[str, Scores]:
-    """Return the scores of every feature of ``index``, which must hold the data set's images and no others.
-
-    They are by the feature's name. With ``smooth`` there are also those of searches that smooth with that
-    many neighbours ("deep, smoothed 10"); with ``parts``, for a feature with whole rows, those of its class
-    rows and of its whole rows alone ("deep, class rows", "deep, whole row").
-
-    Raises DatasetError if the index holds other images, ValueError for a wrong argument.
-    """
-    labels = labels_by_id(index, dataset)
-    scores = {}
-    for name in index.features:
-        signatures = index.signatures(name)
-        scores[name] = measure(index.searcher(name), signatures, labels, epsilon, threads)
-        if smooth:
-            searcher = index.searcher(name, smooth=smooth)
-            scores[f"{name}, smoothed {smooth}"] = measure(searcher, signatures, labels, epsilon, threads)
-        if parts and signatures.whole:
-            for what, part in (("class rows", class_rows(signatures)), ("whole row", whole_rows(signatures))):
-                one = measure(Searcher(part), part, labels, epsilon, threads)
-                scores[f"{name}, {what}"] = replace(one, default=None)  # no search does that
-    return scores
-
-
-def measure(
-    searcher: Searcher,
-    signatures: Signatures,
-    labels: npt.NDArray[np.int64],
-    epsilon: float = 0.9,
-    threads: int | None = None,
+    searcher: Searcher | None = None,
 ) -> Scores:
-    """Query ``searcher`` with each labelled image of ``signatures``, the same images that it searches.
+    """Measure searches among ``images``, ids from 0, for each of them but distractors.
 
-    ``labels`` int64 (n,) gives the class of each image, ``DISTRACTOR`` for one that is only in the database.
-    Every class needs at least two images.
+    ``labels`` int64 (n,) gives the class of each, from 0, DISTRACTOR for one that is only in the database;
+    ``searcher`` is as below.
     """
-    classes = {int(label): signatures.ids[labels == label] for label in np.unique(labels)}
-    labelled = labels != DISTRACTOR
-    queries = signatures if labelled.all() else signatures[labelled]
-    relevant = [classes[int(label)] for label in labels[labelled]]
-    protocols: dict[str, dict[str, float]] = {}
-    kept, penalised = 1.0, 0.0
-    for mode in MODES:
-        rankings = list(_rankings(searcher, queries, relevant, mode, epsilon, threads))
-        protocols[mode] = {
-            name: float(np.mean([protocol(ranking) for ranking in rankings]))
-            for name, protocol in PROTOCOLS.items()
-        }
-        if mode == "last":
-            kept = float(np.mean([kept_pairs(ranking, len(signatures)) for ranking in rankings]))
-            penalised = float(np.mean([penalised_relevant(ranking) for ranking in rankings]))
-    return Scores(protocols, kept, penalised, _default_mode(searcher, epsilon))
+    queries = np.flatnonzero(labels != DISTRACTOR)
+    truth = Truth(np.asarray(labels, np.int64), queries, labels[queries])
+    way = by_signatures("", images, images[queries], epsilon, threads, searcher=searcher)
+    return measure(way, truth, int(labels.max(initial=-1)) + 1)
+
+
+def by_signatures(
+    name: str,
+    images: Signatures,
+    queries: Signatures,
+    epsilon: float,
+    threads: int | None = None,
+    *,
+    searcher: Searcher | None = None,
+) -> Way:
+    """Return the way semcbir ranks: ``images`` have ids from 0; ``queries`` are in the order of the truth.
+
+    ``searcher`` is one of ``images``, such as one that smooths (None: a plain one).
+    """
+    search = searcher or Searcher(images)
+
+    def rank(mode: str) -> Rank:
+        penalized: Penalized = "drop" if mode == "drop" else "last"
+        threshold = None if mode == "none" else epsilon
+
+        def ranked(numbers: Integers) -> tuple[Integers, Integers]:
+            found = search.search(queries[numbers], len(images), threshold, penalized, threads)
+            return found.ids, found.kept
+
+        return ranked
+
+    return Way(name, {mode: rank(mode) for mode in MODES}, _default_mode(search, epsilon))
 
 
 def _default_mode(searcher: Searcher, epsilon: float) -> str | None:
@@ -115,44 +216,12 @@ def _default_mode(searcher: Searcher, epsilon: float) -> str | None:
     return "last" if usual == epsilon else None
 
 
-def _rankings(
-    searcher: Searcher,
-    queries: Signatures,
-    relevant: list[npt.NDArray[np.int64]],
-    mode: str,
-    epsilon: float,
-    threads: int | None,
-) -> Iterator[Ranking]:
-    """Judge the full ranking of every query in turn."""
-    penalized: Penalized = "drop" if mode == "drop" else "last"
-    threshold = None if mode == "none" else epsilon
-    for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        some = queries[start : start + _QUERIES_AT_ONCE]
-        found = searcher.search(some, len(searcher), threshold, penalized, threads)
-        for row, query_id in enumerate(some.ids):
-            yield judge(found.ids[row], int(found.kept[row]), relevant[start + row], int(query_id))
+def by_distances(name: str, distances: Callable[[Integers], Floats]) -> Way:
+    """Return a way that ranks by given distances: those of some queries, (q, n), equal ones by id."""
 
+    def ranked(numbers: Integers) -> tuple[Integers, Integers]:
+        found = distances(numbers)
+        ids = np.argsort(found, axis=1, kind="stable")
+        return ids, np.full(len(ids), found.shape[1])
 
-def labels_by_id(index: Index, dataset: Dataset) -> npt.NDArray[np.int64]:
-    """Return the class of each of the index's images, by id: int64 (n,), ``DISTRACTOR`` for distractors.
-
-    Raises DatasetError unless the index holds all the data set's images and no others; distractors that
-    cannot be read may be missing.
-    """
-    label_of = dict.fromkeys(dataset.distractors, np.int64(DISTRACTOR))
-    label_of.update(zip(dataset.paths, dataset.labels, strict=True))
-    labels = []
-    for record in index:
-        if record.path not in label_of:
-            raise DatasetError(
-                f"index {display_path(index.path)} must hold only images of {dataset.name}, "
-                f"got {display_path(record.path)}"
-            )
-        labels.append(label_of.pop(record.path))
-    if missing := [path for path, label in label_of.items() if label != DISTRACTOR]:
-        reasons = {skipped.path: f": {skipped.reason}" for skipped in index.skipped}
-        raise DatasetError(
-            f"index {display_path(index.path)} must hold all {len(dataset.paths)} images of {dataset.name}; "
-            f"{len(missing)} are missing, such as {display_path(missing[0])}{reasons.get(missing[0], '')}"
-        )
-    return np.array(labels, np.int64)
+    return Way(name, {"none": ranked}, None)

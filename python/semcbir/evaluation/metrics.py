@@ -1,159 +1,147 @@
 # SPDX-License-Identifier: MIT
-"""How good a ranking is, by every protocol that published figures use (eq. 2-4).
+"""How good rankings are, by every measure that published figures use (eq. 2-4).
 
 Definitions of precision and mAP disagree on whether the query counts and on the divisor, and the paper does
-not say what happens to the images that its semantic filter penalises. So every figure names its protocol:
+not say what happens to the images that its semantic filter penalises. So every figure names its measure:
 
 ================  =====  =============================================  ============================
 name              query  list                                           divisor
 ================  =====  =============================================  ============================
 ``ap``            out    the whole ranking                              R
-``ap@100``        out    first 100                                      min(R, 100)
+``ap@K``          out    first K                                        min(R, K)
 ``p@K out``       out    first K, at most R                             as many
 ``p@K in``        in     first K, at most the class size                as many
 ``paper``         in     first 100, at most the class size              hits found
+``recall@K``      out    first K                                        R
+``r-precision``   out    first R                                        R
+``ndcg``          out    the whole ranking, a hit at rank i counts      the same sum of R hits at
+                         1 / log2(i + 1)                                ranks 1 to R
+``11-point``      out    the whole ranking: the highest precision at    11
+                         a recall of 0, 0.1, ..., 1 or more, summed
 ================  =====  =============================================  ============================
 
 R is the number of images of the query's class in the database, without the query. The class size is R + 1 if
-the query is in the database, else R. Each function below judges one query; a data set's figure is the mean
-over its queries.
+the query is in the database, else R. Each measure gives a number in [0, 1] for every query; a data set's
+figure is the mean over its queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
+
+from semcbir.evaluation.rankings import Floats, Hits, Integers, Rankings
+
+Measure = Callable[[Rankings], Floats]
 
 
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """What a search returned for one query, judged against the ground truth.
-
-    - ``relevant``: bool (m,), by rank: whether that image is of the query's class (true for the query itself)
-    - ``query``: rank of the query itself, from 0; None if it is not in the database
-    - ``n_relevant``: R, images of the query's class in the database, the query not counted; at least 1
-    - ``kept``: how many images, always the first ones, passed the semantic filter, the query included
-
-    Images that the filter drops are not in the list, so ``m`` may be less than the database's size.
-    """
-
-    relevant: npt.NDArray[np.bool_]
-    query: int | None
-    n_relevant: int
-    kept: int
-
-    @property
-    def without_query(self) -> npt.NDArray[np.bool_]:
-        """``relevant`` without the query's own rank: bool (m - 1,), or (m,) if the query is not in it."""
-        return self.relevant if self.query is None else np.delete(self.relevant, self.query)
-
-    @property
-    def kept_without_query(self) -> int:
-        """How many images passed the semantic filter, not counting the query, which always passes."""
-        return self.kept - (self.query is not None)
-
-    @property
-    def class_size(self) -> int:
-        """Images of the query's class in the database, the query included if it is one of them."""
-        return self.n_relevant + (self.query is not None)
+def average_precision(hits: Hits, depth: Integers | None, divisor: Integers) -> Floats:
+    """Sum the precision at every hit of the first ``depth`` ranks (None: all) and divide; 0 without a hit."""
+    precisions = (hits.places + 1) / (hits.ranks + 1)
+    return hits.sum(precisions, depth) / divisor
 
 
-def judge(
-    ids: npt.NDArray[np.int64],
-    kept: int,
-    relevant_ids: npt.NDArray[np.int64],
-    query_id: int | None,
-) -> Ranking:
-    """Judge one row of ``Neighbors``.
-
-    ``ids`` int64 (k,), nearest first and padded with -1 at the end; ``kept`` as in ``Neighbors``;
-    ``relevant_ids`` int64, the images of the query's class in the database; ``query_id`` the query's own id,
-    None if it is not in the database.
-
-    Raises ValueError if the query is in the database but not in ``ids`` or ``relevant_ids``, or if no other
-    image is relevant: such a query has no average precision.
-    """
-    found = ids[ids >= 0]
-    n_relevant = len(relevant_ids) - (query_id is not None)
-    if n_relevant < 1:
-        raise ValueError("relevant_ids must name an image besides the query, got none")
-    rank = None
-    if query_id is not None:
-        (places,) = np.nonzero(found == query_id)
-        if len(places) != 1:
-            raise ValueError(f"ids must hold the query's id {query_id} once, got it {len(places)} times")
-        if query_id not in relevant_ids:
-            raise ValueError(f"relevant_ids must hold the query's id {query_id}")
-        rank = int(places[0])
-    return Ranking(np.isin(found, relevant_ids), rank, n_relevant, min(kept, len(found)))
+def precision(hits: Hits, depth: Integers) -> Floats:
+    """Share of hits in the first ``depth`` ranks; ranks beyond the end of a list miss (eq. 2)."""
+    return hits.count(depth) / depth
 
 
-def average_precision(relevant: npt.NDArray[np.bool_], divisor: int) -> float:
-    """Sum the precision at every hit of ``relevant`` (bool (m,), by rank) and divide; 0 without a hit."""
-    (hits,) = np.nonzero(relevant)
-    if not len(hits):
-        return 0.0
-    return float((np.arange(1, len(hits) + 1) / (hits + 1)).sum() / divisor)
-
-
-def precision(relevant: npt.NDArray[np.bool_], k: int) -> float:
-    """Share of hits in the first ``k`` of ``relevant`` (bool (m,), by rank); ranks beyond m miss (eq. 2)."""
-    return float(np.count_nonzero(relevant[:k]) / k)
-
-
-def ap(ranking: Ranking) -> float:
+def ap(rankings: Rankings) -> Floats:
     """Average precision over the whole ranking, query out, divided by R: images not found count as 0."""
-    return average_precision(ranking.without_query, ranking.n_relevant)
+    return average_precision(rankings.hits, None, rankings.n_relevant)
 
 
-def ap_at_100(ranking: Ranking) -> float:
-    """Average precision of the first 100, query out, divided by the most hits they can hold."""
-    return average_precision(ranking.without_query[:100], min(ranking.n_relevant, 100))
+def ap_at(rankings: Rankings, k: int) -> Floats:
+    """Average precision of the first ``k``, query out, divided by the most hits they can hold."""
+    depth = np.full(len(rankings), k)
+    return average_precision(rankings.hits, depth, np.minimum(rankings.n_relevant, k))
 
 
-def precision_out(ranking: Ranking, k: int) -> float:
+def precision_out(rankings: Rankings, k: int) -> Floats:
     """Precision of the first ``k``, query out; never over more ranks than there are relevant images.
 
     So p@100 on Wang covers 99 ranks, and a perfect ranking scores 1.
     """
-    return precision(ranking.without_query, min(k, ranking.n_relevant))
+    return precision(rankings.hits, np.minimum(rankings.n_relevant, k))
 
 
-def precision_in(ranking: Ranking, k: int) -> float:
+def precision_in(rankings: Rankings, k: int) -> Floats:
     """Precision of the first ``k``, query in and a hit; never over more ranks than the class has images."""
-    return precision(ranking.relevant, min(k, ranking.class_size))
+    return precision(rankings.hits_with_query, np.minimum(rankings.class_size, k))
 
 
-def paper(ranking: Ranking) -> float:
+def paper(rankings: Rankings) -> Floats:
     """Reproduce the paper's figures: query in, first min(100, class size), divided by the hits found.
 
     Beware: with a filter that drops images, this divisor rewards losing relevant ones.
     """
-    head = ranking.relevant[: min(100, ranking.class_size)]
-    return average_precision(head, max(1, int(np.count_nonzero(head))))
+    depth = np.minimum(rankings.class_size, 100)
+    hits = rankings.hits_with_query
+    return average_precision(hits, depth, np.maximum(hits.count(depth), 1))
 
 
-PROTOCOLS: dict[str, Callable[[Ranking], float]] = {
-    "ap": ap,
-    "ap@100": ap_at_100,
-    "p@20 out": lambda ranking: precision_out(ranking, 20),
-    "p@20 in": lambda ranking: precision_in(ranking, 20),
-    "p@100 out": lambda ranking: precision_out(ranking, 100),
-    "p@100 in": lambda ranking: precision_in(ranking, 100),
-    "paper": paper,
-}
-"""The protocols by name."""
+def recall_at(rankings: Rankings, k: int) -> Floats:
+    """Share of the R relevant images that are among the first ``k``, query out."""
+    return rankings.hits.count(np.full(len(rankings), k)) / rankings.n_relevant
 
 
-def penalised_relevant(ranking: Ranking) -> float:
+def r_precision(rankings: Rankings) -> Floats:
+    """Precision of the first R, query out: there it equals recall."""
+    return precision(rankings.hits, rankings.n_relevant)
+
+
+def ndcg(rankings: Rankings) -> Floats:
+    """Normalised discounted cumulative gain of the whole ranking, query out (Järvelin, Kekäläinen 2002)."""
+    most = int(rankings.n_relevant.max(initial=0))
+    ideal = np.cumsum(1 / np.log2(np.arange(most) + 2))
+    gained = rankings.hits.sum(1 / np.log2(rankings.hits.ranks + 2), None)
+    return np.asarray(gained / ideal[rankings.n_relevant - 1], np.float64)
+
+
+def eleven_point(rankings: Rankings) -> Floats:
+    """Mean of the interpolated precision at a recall of 0, 0.1, ..., 1, query out."""
+    return np.asarray(precision_at_recall(rankings, 11).mean(axis=1), np.float64)
+
+
+def precision_at_recall(rankings: Rankings, points: int = 101) -> Floats:
+    """Return the interpolated precision at ``points`` recalls spread evenly from 0 to 1: (q, points).
+
+    At a recall r it is the highest precision at any rank where recall is at least r, and 0 if the ranking
+    never comes to r (Manning, Raghavan and Schütze 2008, sect. 8.4); query out.
+    """
+    hits = rankings.hits
+    most = int(rankings.n_relevant.max(initial=0))
+    at_hit = np.zeros((len(rankings), most))
+    at_hit[hits.rows, hits.places] = (hits.places + 1) / (hits.ranks + 1)
+    best = np.maximum.accumulate(at_hit[:, ::-1], axis=1)[:, ::-1]
+    # Recall is at least i / (points - 1) from the ceil(R i / (points - 1))-th hit on, in whole numbers.
+    needed = -(-rankings.n_relevant[:, None] * np.arange(points) // (points - 1))
+    return np.take_along_axis(best, np.maximum(needed - 1, 0), axis=1)
+
+
+def penalised_relevant(rankings: Rankings) -> Floats:
     """Share of the R relevant images, query out, that the semantic filter penalised or dropped."""
-    passed = np.count_nonzero(ranking.without_query[: ranking.kept_without_query])
-    return 1.0 - float(passed) / ranking.n_relevant
+    return 1 - rankings.hits.count(rankings.kept_without_query) / rankings.n_relevant
 
 
-def kept_pairs(ranking: Ranking, n_images: int) -> float:
+def kept_share(rankings: Rankings, n_images: int) -> Floats:
     """Share of the database's ``n_images``, the query not counted, that the semantic filter kept."""
-    return ranking.kept_without_query / (n_images - (ranking.query is not None))
+    return np.asarray(rankings.kept_without_query / (n_images - rankings.has_query), np.float64)
+
+
+def measures(cuts: tuple[int, ...] = (20, 100)) -> dict[str, Measure]:
+    """Return the measures by name; ``cuts`` are the K, ascending, of those that have one."""
+    found: dict[str, Measure] = {"ap": ap, "paper": paper}
+    for k in cuts:
+        found[f"ap@{k}"] = partial(ap_at, k=k)
+        found[f"p@{k} out"] = partial(precision_out, k=k)
+        found[f"p@{k} in"] = partial(precision_in, k=k)
+        found[f"recall@{k}"] = partial(recall_at, k=k)
+    found |= {"r-precision": r_precision, "ndcg": ndcg, "11-point": eleven_point}
+    return found
+
+
+MEASURES = measures()
+"""The measures of every evaluation, by name."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signatures of which only some rows count: what a part of them finds by itself."""
+"""Signatures of which only some rows count, or that have a single one: what that finds by itself."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ def only_rows(signatures: Signatures, chosen: npt.NDArray[np.bool_]) -> Signatur
     """
     centroids = np.where(chosen[:, None], signatures.centroids, np.float32(0))
     return Signatures(**{**vars(signatures), "centroids": centroids})
+
+
+def one_row(vectors: npt.NDArray[np.float32]) -> Signatures:
+    """Return vectors, float32 (n, D), as signatures of one class each, so that searches rank them by L2."""
+    n = len(vectors)
+    return Signatures(
+        offsets=np.arange(n + 1),
+        classes=np.zeros(n, np.uint16),
+        proportions=np.ones(n, np.float32),
+        counts=np.ones(n, np.uint32),
+        centroids=np.ascontiguousarray(vectors, np.float32),
+        n_classes=1,
+    )

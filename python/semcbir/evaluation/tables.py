@@ -3,73 +3,132 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
+from semcbir._validate import counted
 from semcbir.evaluation.finding import Found
 from semcbir.evaluation.measuring import MODES, Scores
+from semcbir.evaluation.statistics import CONFIDENCE
+
+Cell = Callable[[Scores, str, str], str]
 
 
 def markdown(scores: Mapping[str, Scores], epsilon: float) -> str:
-    """Return the figures of every feature, each under the name of its protocol and mode.
+    """Return the figures of every way, each under the name of its measure and mode.
 
     Those of a search by default are bold.
     """
-    notes = dict.fromkeys(_filter_line(one, epsilon) for one in scores.values())
+    notes = dict.fromkeys(_filter_line(one, epsilon) for one in scores.values() if "last" in one.values)
     if any(one.default for one in scores.values()):
         notes["Bold: a search that is not told otherwise, with or without smoothing."] = None
     return "\n\n".join(
         (
             _table("", ("ap", "ap@100", "paper"), scores, _mean),
             _table("query out / in", ("p@20", "p@100"), scores, _out_in),
+            _table("", ("r-precision", "ndcg", "11-point", "recall@100"), scores, _mean),
             *notes,
         )
     )
 
 
+def interval_table(scores: Mapping[str, Scores]) -> str:
+    """Return ``ap`` with its confidence interval over queries, for every way and mode."""
+    lines = [[f"ap ({CONFIDENCE:.0%} interval)", *MODES]]
+    for name, one in scores.items():
+        low, high = one.intervals()
+        cells = [
+            f"{one.mean(mode, 'ap'):.3f} ({low[mode]['ap']:.3f} to {high[mode]['ap']:.3f})"
+            if mode in low
+            else ""
+            for mode in MODES
+        ]
+        lines.append([name, *cells])
+    return joined(lines)
+
+
+def class_table(scores: Mapping[str, Scores], wanted: np.ndarray, class_names: Sequence[str]) -> str:
+    """Return ``ap`` of the queries of each class, in the mode of a search by default.
+
+    ``wanted`` int64 (q,) are the queries' classes.
+    """
+    asked = [label for label in range(len(class_names)) if (wanted == label).any()]
+    lines = [["ap", *(class_names[label] for label in asked)]]
+    for name, one in scores.items():
+        mode = usual_mode(one)
+        values = one.values[mode]["ap"]
+        means = [f"{values[wanted == label].mean():.3f}" for label in asked]
+        lines.append([name if len(one.values) == 1 else f"{name}, {mode}", *means])
+    return joined(lines)
+
+
+def usual_mode(scores: Scores) -> str:
+    """Return the mode of a search by default, or else the first that there is."""
+    return scores.default or next(iter(scores.values))
+
+
+def file_name(way: str) -> str:
+    """Return the name of a way as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", way).strip("-")
+
+
 def copies_markdown(found: Mapping[str, Mapping[str, Found]]) -> str:
     """Return, for each feature and kind of copy, how often the original came first, and in the first ten."""
     kinds = list(next(iter(found.values())))
-    lines = [["first / in ten", *kinds], ["---"] * (1 + len(kinds))]
+    lines = [["first / in ten", *kinds]]
     for feature, shares in found.items():
         lines.append([feature, *(f"{shares[kind].first:.2f} / {shares[kind].ten:.2f}" for kind in kinds)])
-    return _joined(lines)
+    return joined(lines)
 
 
-def _table(
-    corner: str,
-    protocols: Sequence[str],
-    scores: Mapping[str, Scores],
-    cell: Callable[[Scores, str, str], str],
-) -> str:
-    """Return a row for each feature and a column for each protocol and mode."""
-    columns = [(protocol, mode) for protocol in protocols for mode in MODES]
-    lines = [
-        [corner, *(f"{protocol} {mode}" for protocol, mode in columns)],
-        ["---"] * (1 + len(columns)),
-        *([name, *(_marked(cell, one, *column) for column in columns)] for name, one in scores.items()),
-    ]
-    return _joined(lines)
+def size_line(queries: int, images: int, distractors: int, lonely: int, same: int) -> str:
+    """Return how much was searched, and what could not be asked."""
+    text = f"{_queries(queries)} in a database of {counted(images, 'image')}"
+    if distractors:
+        text += f", {counted(distractors, 'distractor')} among them"
+    if lonely:
+        text += f"; left out: {_queries(lonely)} to which nothing is relevant"
+    if same:
+        text += f"; {counted(same, 'photo')} with the same bytes as another"
+    return text + "."
 
 
-def _joined(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _queries(count: int) -> str:
+    return "1 query" if count == 1 else f"{count} queries"
 
 
-def _marked(cell: Callable[[Scores, str, str], str], scores: Scores, protocol: str, mode: str) -> str:
-    text = cell(scores, protocol, mode)
+def _table(corner: str, measures: Sequence[str], scores: Mapping[str, Scores], cell: Cell) -> str:
+    """Return a row for each way and a column for each measure and mode."""
+    columns = [(measure, mode) for measure in measures for mode in MODES]
+    lines = [[corner, *(f"{measure} {mode}" for measure, mode in columns)]]
+    lines += [[name, *(_marked(cell, one, *column) for column in columns)] for name, one in scores.items()]
+    return joined(lines)
+
+
+def joined(lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first line is its head."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
+def _marked(cell: Cell, scores: Scores, measure: str, mode: str) -> str:
+    if mode not in scores.values:
+        return ""
+    text = cell(scores, measure, mode)
     return f"**{text}**" if mode == scores.default else text
 
 
-def _mean(scores: Scores, protocol: str, mode: str) -> str:
-    return f"{scores.protocols[mode][protocol]:.3f}"
+def _mean(scores: Scores, measure: str, mode: str) -> str:
+    return f"{scores.mean(mode, measure):.3f}"
 
 
-def _out_in(scores: Scores, protocol: str, mode: str) -> str:
-    return f"{_mean(scores, protocol + ' out', mode)} / {_mean(scores, protocol + ' in', mode)}"
+def _out_in(scores: Scores, measure: str, mode: str) -> str:
+    return f"{_mean(scores, measure + ' out', mode)} / {_mean(scores, measure + ' in', mode)}"
 
 
 def _filter_line(scores: Scores, epsilon: float) -> str:
     return (
-        f"The filter at {epsilon:g} keeps {scores.kept_pairs:.1%} of the pairs "
-        f"and penalises {scores.penalised_relevant:.1%} of the relevant images."
+        f"The filter at {epsilon:g} keeps {scores.kept.mean():.1%} of the pairs "
+        f"and penalises {scores.penalised.mean():.1%} of the relevant images."
     )

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: MIT
+"""The command that measures how well searches find: ``semcbir evaluate``."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semcbir._files import absolute, display_path
+from semcbir._validate import counted
+from semcbir.cli.console import SKIPPED, command, note
+from semcbir.cli.options import (
+    Encoder,
+    Json,
+    Model,
+    OnDevice,
+    Threads,
+    Weighting,
+    integer_option,
+    parse_epsilon,
+    parse_features,
+    parse_path,
+    usage,
+)
+from semcbir.cli.progress import PhotoMeter, RunMeter
+from semcbir.cli.text import write_json
+from semcbir.inference.runtime import DEVICES
+from semcbir.networks.cache import cache_folder
+from semcbir.networks.packaged import DEFAULT
+
+app = typer.Typer(
+    help="Measure how well searches find, on labelled photos.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_DATASETS = {
+    "wang": "Wang (Corel-1000): 0.jpg to 999.jpg.",
+    "msrc-v1": "MSRC v1: R_N_s.bmp, 240 photos.",
+    "msrc-v2": "MSRC v2: R_N_s.bmp, 591 photos.",
+    "linnaeus": "Linnaeus 5: train/CLASS and test/CLASS.",
+    "folder": "Your own: a sub-folder for each class.",
+}
+
+
+def parse_epsilons(text: str) -> tuple[float, ...]:
+    """Parse numbers of 0 or more, joined by commas."""
+    found = [parse_epsilon(one.strip()) for one in text.split(",")]
+    if "auto" in found:
+        raise ValueError(f"expected numbers of 0 or more, joined by commas, got {text!r}")
+    return tuple(float(one) for one in found)
+
+
+def parse_table(text: str) -> int:
+    """Parse the number of one of the paper's tables."""
+    if text not in ("3", "4", "5", "6"):
+        raise ValueError(f"expected 3, 4, 5 or 6, got {text!r}")
+    return int(text)
+
+
+_PATH = {"parser": usage(parse_path)}
+Folder = Annotated[Path, typer.Argument(help="Where the photos were unpacked.", metavar="FOLDER", **_PATH)]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A model: its .onnx file, its card, or a name from `semcbir models list`; may be repeated.",
+        show_default=False,
+    ),
+]
+Features = Annotated[
+    str,
+    typer.Option("--features", parser=usage(parse_features), metavar="NAMES", help="Joined by commas."),
+]
+Epsilon = Annotated[
+    float,
+    typer.Option(
+        "--epsilon",
+        parser=usage(lambda text: _one(parse_epsilons(text))),
+        metavar="NUMBER",
+        help="Of the filter.",
+    ),
+]
+Sweep = Annotated[
+    Any,
+    typer.Option(
+        "--sweep",
+        parser=usage(parse_epsilons),
+        metavar="NUMBERS",
+        show_default=False,
+        help="Other epsilons, joined by commas: ap for each.",
+    ),
+]
+Smooth = Annotated[
+    int | None,
+    integer_option(
+        "--smooth", 1, 1000, "Measure searches that smooth with so many neighbours, too.", show_default=False
+    ),
+]
+Parts = Annotated[
+    bool, typer.Option("--parts", help="Of deep, measure the class rows and the whole row alone, too.")
+]
+Baselines = Annotated[
+    str | None,
+    typer.Option(
+        "--baselines",
+        metavar="NAMES",
+        show_default=False,
+        help="What to compare with, joined by commas: bovw, ngrams, phrases, vlad, fisher (of every local "
+        "feature named), colour, cedd, phash, dhash. Needs the extra eval.",
+    ),
+]
+Classifiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classifier",
+        metavar="MODEL",
+        show_default=False,
+        help="An image classification network to compare with: its card or .onnx file "
+        "(docs/baselines.md); may be repeated.",
+    ),
+]
+Whiten = Annotated[
+    int | None,
+    integer_option(
+        "--whiten",
+        1,
+        2**16,
+        "Measure vectors of baselines whitened to so many numbers, too.",
+        show_default=False,
+    ),
+]
+Root = Annotated[
+    bool, typer.Option("--root", help="Square-root descriptors for baselines first, as RootSIFT does.")
+]
+Asked = Annotated[
+    str | None,
+    typer.Option(
+        "--queries",
+        metavar="CLASSES",
+        show_default=False,
+        help="Ask photos of these classes only, joined by commas; all stay in the database.",
+    ),
+]
+Distractors = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--distractors",
+        metavar="FOLDER",
+        show_default=False,
+        parser=usage(parse_path),
+        help="Photos that are searched, relevant to nothing and never asked; may be repeated.",
+    ),
+]
+Tables = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--table",
+        parser=usage(parse_table),
+        metavar="<3|4|5|6>",
+        show_default=False,
+        help="One of the paper's tables, with its figures; may be repeated.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FOLDER",
+        show_default=False,
+        parser=usage(parse_path),
+        help="Also write results.md, figures.json, figures.csv and plots there.",
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="FOLDER",
+        show_default=False,
+        parser=usage(parse_path),
+        help="Where label maps, features and signatures are kept; about 1 MB a photo. "
+        "Default: evaluation in the user's cache (`semcbir models list` says where that is).",
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing.")]
+LongSide = Annotated[
+    int, integer_option("--long-side", 1, 2**16, "The bound on a photo's longer side, in pixels.")
+]
+
+
+def _one(values: tuple[float, ...]) -> float:
+    if len(values) != 1:
+        raise ValueError(f"expected one number, got {len(values)}")
+    return values[0]
+
+
+def _add(name: str, explained: str) -> None:
+    """Add the command of a data set; all have the same options."""
+
+    @app.command(
+        name,
+        help=f"{explained} Every photo is a query once, by every feature, and judged by every "
+        "measure: without the semantic filter, with it, and with what it penalises left out.",
+        short_help=explained,
+    )
+    @command
+    def evaluate(
+        folder: Folder,
+        model: Models = None,
+        features: Features = "deep,kaze,surf,hog,sift",
+        encoder: Encoder = None,
+        weighting: Weighting = None,
+        epsilon: Epsilon = 0.9,
+        sweep: Sweep = None,
+        smooth: Smooth = None,
+        parts: Parts = False,
+        baselines: Baselines = None,
+        classifier: Classifiers = None,
+        whiten: Whiten = None,
+        root: Root = False,
+        queries: Asked = None,
+        distractors: Distractors = None,
+        table: Tables = None,
+        out: Output = None,
+        cache: Cache = None,
+        no_cache: NoCache = False,
+        long_side: LongSide = 512,
+        device: OnDevice = DEVICES[0],
+        threads: Threads = None,
+    ) -> int | None:
+        from semcbir.evaluation import datasets, layouts, paper, report
+        from semcbir.evaluation.evaluate import evaluate as evaluated
+        from semcbir.evaluation.store import Store
+        from semcbir.evaluation.ways import Settings
+
+        dataset = layouts.DATASETS[name](folder)
+        if queries is not None:
+            dataset = dataset.asking([one.strip() for one in queries.split(",")])
+        dataset = datasets.with_distractors(dataset, distractors or [])
+        for number in table or []:
+            paper.check(number, name)
+        settings = Settings(
+            models=tuple(model or [None]),
+            features=features,
+            encoder=encoder,
+            weighting=weighting,
+            long_side=long_side,
+            device=device,
+            threads=threads,
+            smooth=smooth,
+            parts=parts,
+            baselines=tuple(one.strip() for one in baselines.split(",")) if baselines else (),
+            classifiers=tuple(classifier or ()),
+            whiten=whiten,
+            root=root,
+        )
+        with ExitStack() as stack:
+            kept = absolute(cache) if cache else cache_folder() / "evaluation"
+            if no_cache:
+                kept = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            store = stack.enter_context(Store(kept))
+            meter = stack.enter_context(PhotoMeter(len({*dataset.database, *dataset.queries})))
+            found = evaluated(
+                dataset,
+                settings,
+                store,
+                epsilon,
+                sweep=sweep or (),
+                on_progress=meter.read,
+                on_learning=lambda what: note(f"{what}: learning"),
+            )
+        said = report.text(found, tuple(table or []))
+        print(said, flush=True)
+        if out is not None:
+            report.write(found, out, said)
+            note(f"written to {display_path(out)}")
+        if found.unreadable:
+            note(f"{counted(len(found.unreadable), 'distractor')} could not be read and were left out")
+            return SKIPPED
+        return None
+
+
+for _name, _explained in _DATASETS.items():
+    _add(_name, _explained)
+
+
+Figures = Annotated[Path, typer.Argument(help="A figures.json.", metavar="FILE", **_PATH)]
+
+
+@app.command()
+@command
+def compare(first: Figures, second: Figures) -> None:
+    """Compare two runs over the same queries: differences, their intervals, and whether they are chance.
+
+    p is that of a paired randomisation test.
+    """
+    from semcbir.evaluation import report
+
+    print(report.comparison(report.read(first), report.read(second)))
+
+
+@app.command()
+@command
+def copies(
+    folder: Annotated[Path, typer.Argument(help="Photos.", metavar="FOLDER", **_PATH)],
+    model: Model = None,
+    features: Features = "deep,kaze,surf,hog,sift",
+    encoder: Encoder = None,
+    weighting: Weighting = None,
+    queries: Annotated[
+        int | None,
+        integer_option(
+            "--queries", 1, 2**31, "Photos to make copies of (default: 100, or all).", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+    long_side: LongSide = 512,
+    device: OnDevice = DEVICES[0],
+    threads: Threads = None,
+) -> None:
+    """Measure whether a photo's copy finds the photo.
+
+    Copies of some photos are made, smaller, mirrored, compressed, brighter, cut, turned, and searched for:
+    how often the original comes first, and is among the first ten.
+    """
+    from semcbir.evaluation.finding import find_originals
+    from semcbir.evaluation.tables import copies_markdown
+    from semcbir.index.index import Index
+
+    with tempfile.TemporaryDirectory() as scratch, RunMeter() as meter:
+        index = Index.build(
+            absolute(folder),
+            Path(scratch) / "index",
+            model=model or DEFAULT,
+            features=features,
+            encoder=encoder,
+            weighting=weighting,
+            long_side=long_side,
+            device=device,
+            threads=threads,
+            on_progress=meter,
+        )
+        found = find_originals(index, queries)
+    if as_json:
+        write_json(
+            {name: {kind: one.to_dict() for kind, one in kinds.items()} for name, kinds in found.items()}
+        )
+    else:
+        print(copies_markdown(found))

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Evaluate: a data set's photos, ways of ranking them, and the figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semcbir._core import __version__
+from semcbir.evaluation.collect import OnProgress
+from semcbir.evaluation.compared import OnLearning, compared_parts, compared_ways
+from semcbir.evaluation.datasets import Dataset, DatasetError
+from semcbir.evaluation.measuring import Scores, answerable, measure
+from semcbir.evaluation.rankings import Floats, Truth
+from semcbir.evaluation.store import Store
+from semcbir.evaluation.ways import Settings, describe, gather, signature_parts, signature_ways
+from semcbir.searcher import check_epsilon
+from semcbir.smoothing import check_smooth
+
+EPSILON = 0.9
+"""The filter's threshold in the paper."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The figures of a data set.
+
+    - ``dataset``, ``epsilon``
+    - ``truth``: what was searched and asked; ``searched``, ``asked``: their files, in its order
+    - ``scores``: by the name of the way
+    - ``sweep``: by epsilon, then by way, ``ap`` with penalised images last, and left out
+    - ``lonely``: queries that were left out because nothing is relevant to them
+    - ``unreadable``: distractors that could not be read
+    - ``same``: photos whose file has the same bytes as another one's
+    - ``made``: what the figures depend on
+    """
+
+    dataset: Dataset
+    epsilon: float
+    truth: Truth
+    searched: tuple[Path, ...]
+    asked: tuple[Path, ...]
+    scores: dict[str, Scores]
+    sweep: dict[float, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    lonely: int = 0
+    unreadable: tuple[Path, ...] = ()
+    same: int = 0
+    made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def distractors(self) -> int:
+        """How many images are relevant to nothing."""
+        return int(np.count_nonzero(self.truth.classes < 0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values that JSON can hold; queries by their path in the data set's folder."""
+        return {
+            "semcbir": __version__,
+            "dataset": self.dataset.name,
+            "images": len(self.truth.classes),
+            "distractors": self.distractors,
+            "left out": self.lonely,
+            "same bytes as another": self.same,
+            "epsilon": self.epsilon,
+            "made": self.made,
+            "classes": list(self.dataset.class_names),
+            "queries": [path.relative_to(self.dataset.folder).as_posix() for path in self.asked],
+            "wanted": self.truth.wanted.tolist(),
+            "scores": {name: _scores_dict(one) for name, one in self.scores.items()},
+            "sweep": {f"{epsilon:g}": ways for epsilon, ways in self.sweep.items()},
+        }
+
+
+def evaluate(
+    dataset: Dataset,
+    settings: Settings,
+    store: Store,
+    epsilon: float = EPSILON,
+    *,
+    sweep: Sequence[float] = (),
+    on_progress: OnProgress | None = None,
+    on_learning: OnLearning | None = None,
+) -> Evaluation:
+    """Ask all queries of ``dataset`` in every way of ``settings``, and measure what comes back.
+
+    The filter's threshold is ``epsilon``; ``sweep`` are others, of which only ``ap`` is measured.
+    ``on_progress`` is told how many photos are read, ``on_learning`` which baseline learns next.
+
+    Raises ValueError or TypeError for a wrong argument, DatasetError if a photo cannot be read or nothing is
+    relevant to any query, ModelError, DeviceError or StoreError as those come up.
+    """
+    for one in (epsilon, *sweep):
+        check_epsilon(one)
+    if settings.smooth is not None:
+        check_smooth("smooth", settings.smooth)
+    parts, others = signature_parts(settings), compared_parts(settings)
+    wanted = [part for _, part in [*parts, *others]]
+    material = gather(dataset, wanted, store, settings, on_progress)
+    truth, lonely = answerable(material.truth)
+    if not len(truth.queries):
+        raise DatasetError(f"{dataset.name}: expected two images of some class to be searched, got none")
+    chosen = material.truth.n_relevant > 0
+    material = material.asking(chosen)
+    n_classes = len(dataset.class_names)
+    ways = chain(
+        signature_ways(material, parts, settings, epsilon),
+        compared_ways(material, others, settings, store, on_learning),
+    )
+    scores = {way.name: measure(way, truth, n_classes) for way in ways}
+    swept: dict[float, dict[str, tuple[float, float]]] = {}
+    for other in sweep:
+        swept[other] = {}
+        for way in signature_ways(material, parts, settings, other):
+            found = measure(way.only("last", "drop"), truth, n_classes)
+            swept[other][way.name] = found.mean("last", "ap"), found.mean("drop", "ap")
+    asked = [path for path, kept in zip(dataset.queries, chosen, strict=True) if kept]
+    return Evaluation(
+        dataset,
+        epsilon,
+        truth,
+        tuple(material.searched),
+        tuple(asked),
+        scores,
+        swept,
+        lonely,
+        tuple(material.unreadable),
+        len(material.contents) - len(set(material.contents)),
+        describe(settings, parts),
+    )
+
+
+def _scores_dict(scores: Scores) -> dict[str, Any]:
+    modes = list(scores.values)
+    low, high = scores.intervals()
+    figures = {
+        mode: {
+            name: {"mean": mean, "low": low[mode][name], "high": high[mode][name]}
+            for name, mean in means.items()
+        }
+        for mode, means in scores.means().items()
+    }
+    return {
+        "default": scores.default,
+        "kept": float(scores.kept.mean()),
+        "penalised": float(scores.penalised.mean()),
+        "figures": figures,
+        "values": {mode: {name: _rounded(v) for name, v in scores.values[mode].items()} for mode in modes},
+        "curves": {mode: [_rounded(row) for row in curve] for mode, curve in scores.curves.items()},
+        "confusion": {mode: [_rounded(row) for row in rows] for mode, rows in scores.confusion.items()},
+    }
+
+
+def _rounded(values: Floats) -> list[float]:
+    """Nine digits say more than any figure here can mean, and keep the file small."""
+    return [float(f"{value:.9g}") for value in values.tolist()]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Store: what was worked out for photos, kept by a photo's content and by how it was worked out.
+
+One SQLite file, so that thousands of small items are read in moments, a killed run loses nothing that was
+committed, and several runs may share it. It can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir._files import display_path
+from semcbir.errors import SemcbirError
+
+Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
+
+FILE = "items.sqlite"
+_FORMAT = 1
+_SECONDS = 60.0
+_AT_ONCE = 500
+_TABLES = """
+CREATE TABLE IF NOT EXISTS parts (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, recipe TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS items (
+  part INTEGER NOT NULL REFERENCES parts, content BLOB NOT NULL, arrays BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS items_by_content ON items (part, content);
+"""
+
+
+class StoreError(SemcbirError):
+    """The file of a store cannot be used."""
+
+
+class Store:
+    """A folder's store, made if it is not there. Close it, or use it as a context manager.
+
+    Only the thread that made it may use it. Raises StoreError where the file is damaged or of another version
+    of semcbir.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._parts: dict[str, int] = {}
+        with self._errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=_SECONDS, isolation_level=None)
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _FORMAT):
+                raise StoreError(f"{display_path(self.path)} is of another version of semcbir: delete it")
+            self._connection.executescript(f"PRAGMA user_version = {_FORMAT}; {_TABLES}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def read(self, key: str, contents: Sequence[bytes]) -> dict[bytes, Arrays]:
+        """Return the items that are there, by content, of the part with this ``key``."""
+        part = self._part(key)
+        found: dict[bytes, Arrays] = {}
+        if part is None:
+            return found
+        with self._errors():
+            for start in range(0, len(contents), _AT_ONCE):
+                some = contents[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                rows = self._connection.execute(
+                    f"SELECT content, arrays FROM items WHERE part = ? AND content IN ({marks})",
+                    (part, *some),
+                )
+                found.update((content, _unpacked(blob)) for content, blob in rows)
+        return found
+
+    def write(self, key: str, recipe: Mapping[str, Any], items: Iterable[tuple[bytes, Arrays]]) -> None:
+        """Keep items, by content, of the part with this ``key``, which stands for ``recipe``."""
+        packed = [(content, _packed(arrays)) for content, arrays in items]
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO parts (key, recipe) VALUES (?, ?)", (key, json.dumps(recipe))
+                )
+                part = self._part(key)
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO items VALUES (?, ?, ?)",
+                    ((part, content, blob) for content, blob in packed),
+                )
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                self._parts.pop(key, None)
+                raise
+
+    def _part(self, key: str) -> int | None:
+        if key not in self._parts:
+            with self._errors():
+                row = self._connection.execute("SELECT id FROM parts WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            self._parts[key] = row[0]
+        return self._parts[key]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, EOFError, ValueError, OSError) as error:
+            raise StoreError(
+                f"{display_path(self.path)}, what evaluations keep, cannot be used ({error}); "
+                "it can be deleted, or another folder be named"
+            ) from error
+
+
+def _packed(arrays: Arrays) -> bytes:
+    """Return arrays as bytes. Label maps shrink to a fiftieth; floats do not, and are left as they are."""
+    file = io.BytesIO()
+    for array in arrays:
+        np.save(file, array, allow_pickle=False)
+    plain = file.getvalue()
+    if any(array.dtype.kind == "f" for array in arrays):
+        return b"\0" + plain
+    return b"\1" + zlib.compress(plain, 1)
+
+
+def _unpacked(blob: bytes) -> Arrays:
+    plain = zlib.decompress(blob[1:]) if blob[:1] == b"\1" else blob[1:]
+    if not plain:
+        raise ValueError("an item without arrays")
+    file = io.BytesIO(plain)
+    arrays = []
+    while file.tell() < len(plain):
+        arrays.append(np.load(file, allow_pickle=False))
+    return tuple(arrays)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Baselines on a data set: what they learn from, what is kept, and that an SVM never sees its query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semcbir import load_image
+from semcbir.baselines import BASELINES, BoVW, ColourHistogram, SvmRanking
+from semcbir.errors import ModelError
+from semcbir.evaluation import compared
+from semcbir.evaluation.compared import compared_parts, compared_ways
+from semcbir.evaluation.datasets import Dataset, with_distractors
+from semcbir.evaluation.evaluate import Evaluation, evaluate
+from semcbir.evaluation.layouts import by_folder
+from semcbir.evaluation.measuring import measure
+from semcbir.evaluation.rankings import NOWHERE, Truth
+from semcbir.evaluation.rows import one_row
+from semcbir.evaluation.store import Store
+from semcbir.evaluation.ways import Settings, gather
+from semcbir.features import HOG, extract_features
+from tiny_models import tiny_encoder
+
+
+@pytest.fixture
+def kinds(photo_folder: Path) -> Dataset:
+    return by_folder(photo_folder)
+
+
+def run(dataset: Dataset, model: Path, folder: Path, **settings: object) -> Evaluation:
+    with Store(folder) as store:
+        return evaluate(dataset, Settings((model,), "hog", **settings), store)
+
+
+def ap_by_hand(vectors: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Average precision of each image as a query, by L2, equal distances by place."""
+    found = []
+    for query, vector in enumerate(vectors.astype(np.float64)):
+        order = np.argsort(((vectors - vector) ** 2).sum(axis=1), kind="stable")
+        hits = labels[order[order != query]] == labels[query]
+        found.append(float(np.mean([hits[: rank + 1].mean() for rank in np.flatnonzero(hits)])))
+    return found
+
+
+def test_pixels_rank_by_l2(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    scores = run(kinds, tiny_model, tmp_path, baselines=("colour", "dhash")).scores
+    assert list(scores) == ["hog", "colour", "dhash"]
+    assert list(scores["colour"].values) == ["none"]
+    assert scores["colour"].default is None
+    vectors = np.array([ColourHistogram().describe(load_image(path)) for path in kinds.queries])
+    labels = kinds.truth().wanted
+    np.testing.assert_allclose(scores["colour"].values["none"]["ap"], ap_by_hand(vectors, labels))
+    assert scores["colour"].kept.tolist() == [1] * 12
+
+
+def test_vocabularies_are_learnt_from_what_is_searched_and_kept(
+    kinds: Dataset, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(BASELINES, "bovw", small := type("Small", (BoVW,), {}))
+    monkeypatch.setattr(small, "__init__", lambda self, root=False: BoVW.__init__(self, words=20, root=root))
+    town = (kinds.folder / "town").rename(tmp_path / "town")
+    dataset = with_distractors(by_folder(kinds.folder), [town])
+    found = run(dataset, tiny_model, tmp_path, baselines=("bovw",), whiten=4)
+    assert list(found.scores) == ["hog", "bovw of hog", "bovw of hog, whitened 4"]
+    features = [
+        extract_features(load_image(path), [HOG()])["hog"] for path in dataset.queries
+    ]  # not the distractors'
+    fitted = BoVW(words=20).fit(features)
+    every = [extract_features(load_image(path), [HOG()])["hog"] for path in dataset.database]
+    vectors = fitted.vectors(every)
+    truth = dataset.truth()
+    expected = []
+    for query, label in zip(truth.queries, truth.wanted, strict=True):
+        order = np.argsort(((vectors - vectors[query].astype(np.float64)) ** 2).sum(axis=1), kind="stable")
+        hits = truth.classes[order[order != query]] == label
+        expected.append(float(np.mean([hits[: rank + 1].mean() for rank in np.flatnonzero(hits)])))
+    np.testing.assert_allclose(found.scores["bovw of hog"].values["none"]["ap"], expected)
+
+    def never(*_: object) -> None:
+        raise AssertionError("learnt again")
+
+    monkeypatch.setattr(small, "fit", never)
+    again = run(dataset, tiny_model, tmp_path, baselines=("bovw",))
+    assert again.scores["bovw of hog"].means() == found.scores["bovw of hog"].means()
+    alone = run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",))
+    assert alone.distractors == 0  # which teach nothing
+    with pytest.raises(AssertionError, match="learnt again"):  # with other descriptors
+        run(dataset, tiny_model, tmp_path, baselines=("bovw",), root=True)
+    dataset.paths[0].unlink()
+    with pytest.raises(AssertionError, match="learnt again"):  # from other photos
+        run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",))
+
+
+def test_a_network_ranks_by_l2_cosine_and_svms(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    pytest.importorskip("sklearn")
+    encoder = tiny_encoder(tmp_path / "encoder.onnx")
+    learnt: list[str] = []
+    with Store(tmp_path) as store:
+        settings = Settings((tiny_model,), "hog", classifiers=(encoder,))
+        found = evaluate(kinds, settings, store, on_learning=learnt.append)
+    names = [name for name in found.scores if name != "hog"]
+    assert [name.partition(", ")[2] for name in names] == ["L2", "cosine", "SVM"]
+    assert learnt == [names[2]]
+    parts = compared_parts(settings)
+    with Store(tmp_path) as store:
+        material = gather(kinds, [parts[0][1]], store, settings)
+    vectors = np.array([one[parts[0][1].key][0] for one in material.items])
+    labels = kinds.truth().wanted
+    np.testing.assert_allclose(found.scores[names[0]].values["none"]["ap"], ap_by_hand(vectors, labels))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.scores[names[1]].values["none"]["ap"], ap_by_hand(unit, labels))
+
+
+def test_an_svm_has_not_seen_its_query(
+    kinds: Dataset, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("sklearn")
+    seen: list[np.ndarray] = []
+    asked: list[np.ndarray] = []
+    fit = SvmRanking.fit
+
+    def spy(self: SvmRanking, vectors: np.ndarray, labels: np.ndarray) -> object:
+        seen.append(vectors)
+        fitted = fit(self, vectors, labels)
+        plain = fitted.distances
+
+        def distances(queries: np.ndarray, images: np.ndarray) -> np.ndarray:
+            asked.append((len(seen), queries))
+            for query in queries:
+                assert not (vectors == query).all(axis=1).any()
+            return plain(queries, images)
+
+        object.__setattr__(fitted, "distances", distances)
+        return fitted
+
+    monkeypatch.setattr(SvmRanking, "fit", spy)
+    encoder = tiny_encoder(tmp_path / "encoder.onnx")
+    run(kinds, tiny_model, tmp_path, classifiers=(encoder,))
+    assert [len(vectors) for vectors in seen] == [6, 6]
+    assert sum(len(queries) for _, queries in asked) == 12
+
+
+def test_folds_halve_every_class():
+    truth = Truth(np.array([0, 1, 0, -1, 1, 0]), np.array([0, 4, NOWHERE]), np.array([0, 1, 1]))
+    folds = compared._folds(truth)
+    assert folds.of_images.tolist() == [0, 0, 1, 0, 1, 0]
+    assert folds.of_queries.tolist() == [0, 1, NOWHERE]
+
+
+def test_one_row_signatures_rank_by_l2_even_null_vectors():
+    vectors = np.array([[0, 0], [3, 4], [1, 0], [0, 0]], np.float32)
+    signatures = one_row(vectors)
+    from semcbir import Searcher
+
+    found = Searcher(signatures).search(signatures, 4, None)
+    np.testing.assert_array_equal(found.ids[0], [0, 3, 2, 1])
+    np.testing.assert_allclose(found.distances[0], [0, 0, 1, 5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"baselines": ("bovw", "sift")}, ValueError, "baselines: expected some of 'bovw', .* got 'sift'"),
+        ({"classifiers": ("nowhere.onnx",)}, ModelError, "nowhere"),
+    ],
+)
+def test_wrong_baselines_are_refused_before_the_work(
+    settings: dict[str, object],
+    error: type[Exception],
+    message: str,
+    kinds: Dataset,
+    tiny_model: Path,
+    tmp_path: Path,
+):
+    with pytest.raises(error, match=message):
+        run(kinds, tiny_model, tmp_path, **settings)
+
+
+def test_too_few_descriptors_are_an_error_that_says_so(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    pytest.importorskip("sklearn")
+    with Store(tmp_path) as store, pytest.raises(ValueError, match="descriptors for 1000 words, got"):
+        evaluate(kinds, Settings((tiny_model,), "surf", baselines=("bovw",)), store)
+
+
+def test_measuring_a_way_of_the_baselines_alone(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    settings = Settings((tiny_model,), "hog", baselines=("colour", "cedd", "phash", "dhash"))
+    parts = compared_parts(settings)
+    with Store(tmp_path) as store:
+        material = gather(kinds, [part for _, part in parts], store, settings)
+        ways = list(compared_ways(material, parts, settings, store))
+    assert [way.name for way in ways] == ["colour", "cedd", "phash", "dhash"]
+    for way in ways:
+        scores = measure(way, material.truth, 3)
+        assert 0 < scores.mean("none", "ap") <= 1

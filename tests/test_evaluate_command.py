@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: MIT
+"""``semcbir evaluate``: tables, files, the paper's figures, comparisons, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from semcbir.evaluation import paper, plots, report
+from semcbir.evaluation.measuring import MODES, Scores
+from semcbir.evaluation.metrics import MEASURES
+from semcbir.evaluation.tables import class_table, file_name, interval_table, markdown, size_line
+from test_cli import Run, one_line, run
+
+__all__ = ["run"]
+
+SHADES = [(0, 0, 40), (0, 0, 200), (0, 200, 0), (200, 0, 0), (40, 40, 40)]
+
+
+@pytest.fixture(scope="module")
+def wang_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1000 pictures of 16 x 24 pixels under Wang's names; two classes in a row are of one colour."""
+    folder = tmp_path_factory.mktemp("wang")
+    noise = np.random.default_rng(0).integers(0, 50, (20, 16, 24, 3), np.uint8)
+    for label in range(10):
+        for copy in range(100):
+            picture = noise[copy % 20] + np.array(SHADES[label // 2], np.uint8)
+            (folder / f"{100 * label + copy}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+    return folder
+
+
+def figures(value: float, queries: int = 4, modes: tuple[str, ...] = MODES) -> Scores:
+    """Every query has the same scores: ``value``, .01 more for each measure, .1 for each mode."""
+    values = {
+        mode: {name: np.full(queries, value + 0.01 * place + i / 10) for place, name in enumerate(MEASURES)}
+        for i, mode in enumerate(modes)
+    }
+    return Scores(values, np.full(queries, 0.063), np.full(queries, 0.541))
+
+
+def place(name: str) -> float:
+    return 0.01 * list(MEASURES).index(name)
+
+
+def test_tables_name_feature_measure_and_mode():
+    lines = markdown({"kaze": figures(0.3), "hog": figures(0.1)}, 0.9).splitlines()
+    assert lines[0] == (
+        "|  | ap none | ap last | ap drop | ap@100 none | ap@100 last | ap@100 drop "
+        "| paper none | paper last | paper drop |"
+    )
+    at = 0.3 + place("ap@100")
+    expected = f"| kaze | 0.300 | 0.400 | 0.500 | {at:.3f} | {at + 0.1:.3f} | {at + 0.2:.3f} | "
+    assert lines[2].startswith(expected)
+    out, into = (0.1 + place(f"p@20 {where}") for where in ("out", "in"))
+    assert lines[8].startswith(f"| hog | {out:.3f} / {into:.3f} | {out + 0.1:.3f} / {into + 0.1:.3f} |")
+    assert (
+        lines[-1] == "The filter at 0.9 keeps 6.3% of the pairs and penalises 54.1% of the relevant images."
+    )
+
+
+def test_the_default_search_is_bold_and_what_is_not_measured_is_empty():
+    scores = {
+        "deep": replace(figures(0.5), default="none"),
+        "kaze": replace(figures(0.25), default="last"),
+        "hog": figures(0.1),
+        "colour": figures(0.2, modes=("none",)),
+    }
+    lines = markdown(scores, 0.9).splitlines()
+    assert lines[2].startswith("| deep | **0.500** | 0.600 | 0.700 |")
+    assert lines[3].startswith("| kaze | 0.250 | **0.350** | 0.450 |")
+    assert "**" not in lines[4]
+    assert lines[5].startswith("| colour | 0.200 |  |  |")
+    assert lines[-1] == "Bold: a search that is not told otherwise, with or without smoothing."
+    table = interval_table(scores).splitlines()
+    assert table[2] == ("| deep | 0.500 (0.500 to 0.500) | 0.600 (0.600 to 0.600) | 0.700 (0.700 to 0.700) |")
+    assert table[5] == "| colour | 0.200 (0.200 to 0.200) |  |  |"
+
+
+def test_classes_have_their_own_means():
+    scores = replace(figures(0.5), default="last")
+    scores.values["last"]["ap"][:] = [0.1, 0.3, 0.6, 0.8]
+    table = class_table({"kaze": scores}, np.array([2, 2, 0, 0]), ("a", "b", "c"))
+    assert table.splitlines()[::2] == ["| ap | a | c |", "| kaze, last | 0.700 | 0.200 |"]
+
+
+def test_what_was_searched_is_said():
+    assert size_line(1, 2, 0, 0, 0) == "1 query in a database of 2 images."
+    assert size_line(8, 12, 4, 1, 3) == (
+        "8 queries in a database of 12 images, 4 distractors among them; "
+        "left out: 1 query to which nothing is relevant; 3 photos with the same bytes as another."
+    )
+
+
+def test_names_of_ways_make_names_of_files():
+    assert file_name("deep, smoothed 10") == "deep-smoothed-10"
+    assert file_name("../x/y") == "..-x-y"
+
+
+@pytest.mark.parametrize("number", [3, 4])
+@pytest.mark.parametrize("dataset", ["wang", "msrc-v1", "msrc-v2", "linnaeus"])
+def test_the_paper_s_figures_stand_beside_ours(number: int, dataset: str):
+    rows = [
+        line.split(" | ") for line in paper.table(number, dataset, {"hog": figures(0.5)}).splitlines()[4:]
+    ]
+    assert [row[0] for row in rows] == ["| hog, no filter", "| hog, filter"]
+    without, with_filter = (float(row[1]) for row in rows)
+    assert without <= with_filter
+    assert rows[0][2] == f"{0.5 + place('paper'):.3f} none"
+    assert rows[1][3] == "0.700 drop / 0.600 last |"
+
+
+def test_figures_of_the_paper_s_tables():
+    """Some, copied by hand from the paper."""
+    three = paper.table(3, "wang", {name: figures(0.5) for name in ("kaze", "surf", "hog")})
+    published = [line.split(" | ")[1] for line in three.splitlines()[4:]]
+    assert published == ["0.73", "0.74", "0.71", "0.84", "0.84", "0.83"]
+    assert "| Jitesh Pradhan | 0.81 |" in paper.table(5, "wang", {})
+    six = paper.table(6, "linnaeus", {"bovw": figures(0.2, modes=("none",))})
+    assert "| ResNet | 0.69 |" in six
+    assert "| VLAD | - |" in six
+    assert f"| bovw |  | {0.2 + place('paper'):.3f} | 0.200 |" in six
+
+
+@pytest.mark.parametrize(
+    ("number", "dataset", "message"),
+    [
+        (2, "wang", "table: expected 3, 4, 5 or 6, got 2"),
+        (5, "msrc-v1", "figures of msrc-v1"),
+        (3, "folder", "folder"),
+    ],
+)
+def test_tables_that_there_are_not(number: int, dataset: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        paper.check(number, dataset)
+
+
+def test_the_command_measures_a_folder_with_distractors(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    town = (photo_folder / "town").rename(tmp_path / "town")
+    (town / "broken.png").write_bytes(b"no")
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--no-cache"]
+    ran = run(
+        *command, "--distractors", town, "--weighting", "share", "--smooth", 3, "--out", tmp_path / "out"
+    )
+    assert ran.code == 3  # a distractor was skipped
+    assert "1 distractor could not be read" in ran.err
+    assert "| hog, smoothed 3 | " in ran.out
+    assert ran.out.endswith("8 queries in a database of 12 images, 4 distractors among them.\n")
+    written = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert (written["dataset"], written["images"], written["distractors"]) == ("folder", 12, 4)
+    assert written["made"]["ways"]["hog"]["features"][0]["weighting"] == "share"
+    assert list(written["scores"]) == ["hog", "hog, smoothed 3"]
+    assert written["scores"]["hog"]["default"] == "last"
+    assert written["queries"][0] == "beach/0.jpg"
+
+    ran = run(*command, "--distractors", photo_folder / "beach")
+    assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+    assert "distractors: expected images that are not in" in ran.err
+
+
+def test_everything_is_written_and_the_second_time_nothing_is_computed(
+    run: Run, wang_like: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
+    command = ["evaluate", "wang", wang_like, "--model", tiny_model, "--features", "hog", "--table", "3"]
+    command += ["--sweep", "0.2,1.5", "-o", tmp_path / "out"]
+    first = run(*command)
+    assert first.code == 0
+    assert first.out.startswith("Table 3: HRNet-W48 trained on MSeg\n\n|  | paper |")
+    assert "| hog, filter | 0.83 |" in first.out
+    assert "| ap last / drop | epsilon 0.2 | epsilon 1.5 |" in first.out
+    assert (tmp_path / "out" / "results.md").read_text() == first.out
+    written = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert (written["images"], written["epsilon"], len(written["queries"])) == (1000, 0.9, 1000)
+    scores = written["scores"]["hog"]
+    assert set(scores["figures"]) == set(MODES)
+    assert all(set(one) == set(MEASURES) for one in scores["figures"].values())
+    # Every colour is two classes: half of what passes the filter is relevant.
+    assert scores["figures"]["drop"]["p@100 in"]["mean"] == pytest.approx(0.5, abs=0.1)
+    with (tmp_path / "out" / "figures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 11 * 3 * len(MEASURES)  # all queries and ten classes
+    whole = next(
+        row for row in rows if row["class"] == "" and row["measure"] == "ap" and row["mode"] == "last"
+    )
+    figure = scores["figures"]["last"]["ap"]
+    assert float(whole["mean"]) == pytest.approx(figure["mean"], abs=1e-6)
+    assert float(whole["low"]) == pytest.approx(figure["low"], abs=1e-6)
+    with Image.open(tmp_path / "out" / "worst-hog.jpg") as sheet:
+        assert sheet.width > 1000
+
+    assert (tmp_path / "cache" / "evaluation" / "items.sqlite").is_file()
+    monkeypatch.setattr("semcbir.evaluation.parts.extract_features", None)
+    monkeypatch.setattr("semcbir.evaluation.parts.Segmenter", None)
+    assert run(*command, "--threads", "1").out == first.out
+
+
+def test_plots_are_drawn_where_matplotlib_is(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog,kaze"]
+    command += ["--cache", tmp_path / "kept", "--sweep", "0.5,1"]
+    monkeypatch.setattr(plots, "available", lambda: False)
+    assert run(*command, "-o", tmp_path / "plain").code == 0
+    assert not list((tmp_path / "plain").glob("*.svg"))
+    pytest.importorskip("matplotlib")
+    monkeypatch.undo()
+    names = {"classes", "confusion-hog", "confusion-kaze", "epsilon", "precision-recall"}
+    for folder in ("one", "two"):
+        assert run(*command, "-o", tmp_path / folder).code == 0
+        assert {path.stem for path in (tmp_path / folder).glob("*.svg")} == names
+    for name in names:  # the same figures, the same bytes
+        one, two = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in ("one", "two"))
+        assert one == two
+        assert b"<svg" in one
+
+
+def test_two_runs_are_compared(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    for name in ("hog", "kaze"):
+        command = [
+            "evaluate",
+            "folder",
+            photo_folder,
+            "--model",
+            tiny_model,
+            "--features",
+            name,
+            "--no-cache",
+        ]
+        assert run(*command, "-o", tmp_path / name).code == 0
+    hog, kaze = (tmp_path / name / "figures.json" for name in ("hog", "kaze"))
+    ran = run("evaluate", "compare", hog, kaze)
+    assert ran.code == 0
+    assert ran.out.splitlines()[2].startswith("| hog / kaze, none | ap | ")
+    same = run("evaluate", "compare", hog, hog).out.splitlines()[2]
+    assert same.endswith("| +0.0000 (+0.0000 to +0.0000) | 1.0000 |")
+    data = report.read(hog)
+    (tmp_path / "other.json").write_text(json.dumps({**data, "queries": data["queries"][1:]}))
+    refused = run("evaluate", "compare", hog, tmp_path / "other.json")
+    assert (refused.code, one_line(refused.err)) == (1, True)
+    assert "two runs with the same queries" in refused.err
+    (tmp_path / "none.json").write_text(json.dumps({**data, "scores": {"x": {}, "y": {}}}))
+    assert (
+        "a way of ranking in common, got none" in run("evaluate", "compare", hog, tmp_path / "none.json").err
+    )
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", "nonsense", "[" * 100_000])
+def test_figures_that_are_none_are_refused(run: Run, content: str, tmp_path: Path):
+    (tmp_path / "figures.json").write_text(content)
+    ran = run("evaluate", "compare", tmp_path / "figures.json", tmp_path / "figures.json")
+    assert (ran.code, one_line(ran.err)) == (1, True)
+    assert "expected figures of an evaluation" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (["--epsilon", "-1"], 2, "--epsilon: expected a number of 0 or more"),
+        (["--epsilon", "0.5,0.6"], 2, "--epsilon: expected one number, got 2"),
+        (["--sweep", "0.5,x"], 2, "--sweep: expected a number of 0 or more"),
+        (["--sweep", "auto"], 2, "--sweep: expected numbers of 0 or more, joined by commas"),
+        (["--features", "kaze,brisk"], 2, "brisk"),
+        (["--model", "nowhere.onnx"], 1, "nowhere.onnx"),
+        (["--smooth", "-1"], 2, "--smooth: expected an integer from 1 to 1000"),
+        (["--features", "hog", "--encoder", "efficientnet-lite0"], 1, "--encoder: expected feature deep"),
+        (["--distractors", "nowhere"], 1, "nowhere: there is no such folder"),
+        (["--table", "7"], 2, "--table: expected 3, 4, 5 or 6, got '7'"),
+        (["--queries", "cats"], 1, "--queries: expected some of 'africans'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    run: Run, change: list[str], code: int, message: str, wang_like: Path, tiny_model: Path
+):
+    ran = run(
+        "evaluate", "wang", wang_like, "--model", tiny_model, "--features", "hog", "--no-cache", *change
+    )
+    assert (ran.code, ran.out, one_line(ran.err)) == (code, "", True)
+    assert message in ran.err
+
+
+def test_a_folder_that_is_not_the_data_set(run: Run, photo_folder: Path, tmp_path: Path):
+    for name in ("wang", "msrc-v1", "msrc-v2", "linnaeus"):
+        ran = run("evaluate", name, photo_folder)
+        assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True), name
+        ran = run("evaluate", name, tmp_path / "none")
+        assert (ran.code, one_line(ran.err)) == (1, True)
+        assert "there is no such folder" in ran.err
+
+
+def test_a_table_without_figures_of_the_data_set_is_refused_before_the_work(
+    run: Run, photo_folder: Path, tmp_path: Path
+):
+    ran = run("evaluate", "folder", photo_folder, "--table", "3", "--cache", tmp_path / "kept")
+    assert (ran.code, one_line(ran.err)) == (1, True)
+    assert "--table: expected one with figures of folder" in ran.err
+    assert not (tmp_path / "kept").exists()
