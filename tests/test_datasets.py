@@ -197,3 +197,25 @@ def test_a_data_set_made_by_hand_is_searched_and_asked_whole(tmp_path: Path):
     dataset = Dataset("two", tmp_path, paths, np.array([1, 0]), ("x", "y"))
     assert dataset.database == dataset.queries == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     assert dataset.truth().wanted.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"labels": np.array([0])},
+            r"labels: expected integers of shape \(2,\), .* got int64 of shape \(1,\)",
+        ),
+        ({"labels": np.array([0.0, 1.0])}, "labels: expected integers"),
+        ({"labels": np.array([0, 2])}, "labels: expected 0 to 1, .* got 0 to 2"),
+        ({"labels": np.array([-1, 0])}, "labels: expected 0 to 1, .* got -1 to 0"),
+        ({"paths": (Path("a"), Path("a"))}, "paths: expected each image once"),
+        ({"distractors": (Path("b"),)}, "paths: expected each image once"),
+        ({"asked": np.array([True])}, r"asked: expected bool of shape \(2,\), .* got bool of shape \(1,\)"),
+        ({"searched": np.array([1, 0])}, "searched: expected bool"),
+    ],
+)
+def test_labels_that_do_not_fit(change: dict[str, object], message: str):
+    fields = {"paths": (Path("a"), Path("b")), "labels": np.array([0, 1]), "class_names": ("x", "y")}
+    with pytest.raises(ValueError, match=message):
+        Dataset("two", Path(), **{**fields, **change})

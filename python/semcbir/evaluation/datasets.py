@@ -46,6 +46,30 @@ class Dataset:
     distractor_folders: tuple[Path, ...] = ()
     distractors: tuple[Path, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for labels, or choices, that do not fit the images."""
+        n = len(self.paths)
+        labels = np.asarray(self.labels)
+        if labels.shape != (n,) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels: expected integers of shape ({n},), one for each image, "
+                f"got {labels.dtype} of shape {labels.shape}"
+            )
+        if n and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+            raise ValueError(
+                f"labels: expected 0 to {len(self.class_names) - 1}, the places of the classes' names, "
+                f"got {labels.min()} to {labels.max()}"
+            )
+        if len({*self.paths, *self.distractors}) < n + len(self.distractors):
+            raise ValueError("paths: expected each image once, got one twice")
+        for name in ("searched", "asked"):
+            chosen = getattr(self, name)
+            if chosen is not None and (chosen.shape != (n,) or chosen.dtype != bool):
+                raise ValueError(
+                    f"{name}: expected bool of shape ({n},), one for each image, "
+                    f"got {chosen.dtype} of shape {chosen.shape}"
+                )
+
     @property
     def database(self) -> list[Path]:
         """The files of all that is searched, sorted by the path's bytes: an image's place is its id."""
