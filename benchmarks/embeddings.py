@@ -26,6 +26,7 @@ from semcbir.evaluation.datasets import Dataset, with_distractors
 from semcbir.evaluation.layouts import DATASETS
 from semcbir.evaluation.measuring import Scores, measure_signatures
 from semcbir.evaluation.rankings import DISTRACTOR
+from semcbir.evaluation.rows import one_row
 from semcbir.inference.canvas import Placement, lay_whole
 from semcbir.networks.names import resolve
 from semcbir.networks.specs import InputSpec, SizeSpec
@@ -73,16 +74,7 @@ def pooled(model: str | Path | None = None) -> tuple[Path, Embedding]:
 def signatures_of(vectors: Sequence[np.ndarray]) -> Signatures:
     """Return vectors as signatures of one class each, of length 1: their L2 ranks like cosine."""
     rows = np.asarray(vectors, np.float64)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    ones = np.ones(len(rows))
-    return Signatures(
-        offsets=np.arange(len(rows) + 1),
-        classes=0 * ones.astype(np.uint16),
-        proportions=ones.astype(np.float32),
-        counts=ones.astype(np.uint32),
-        centroids=rows.astype(np.float32),
-        n_classes=1,
-    )
+    return one_row((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
 
 def measured(embed: Embedding, dataset: Dataset, smooth: int | None = None) -> dict[str, Scores]:

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from semcbir import load_image
-from semcbir.baselines import BASELINES, BoVW, ColourHistogram, SvmRanking
+from semcbir.baselines import BASELINES, CEDD, BoVW, ColourHistogram, DHash, PHash, SvmRanking
 from semcbir.errors import ModelError
-from semcbir.evaluation import compared
-from semcbir.evaluation.compared import compared_parts, compared_ways
+from semcbir.evaluation.compared import UNUSED, compared_parts, compared_ways, folds
 from semcbir.evaluation.datasets import Dataset, with_distractors
 from semcbir.evaluation.evaluate import Evaluation, evaluate
 from semcbir.evaluation.layouts import by_folder
@@ -20,7 +21,7 @@ from semcbir.evaluation.measuring import measure
 from semcbir.evaluation.rankings import NOWHERE, Truth
 from semcbir.evaluation.rows import one_row
 from semcbir.evaluation.store import Store
-from semcbir.evaluation.ways import Settings, gather
+from semcbir.evaluation.ways import Material, Settings, gather, told_apart
 from semcbir.features import HOG, extract_features
 from tiny_models import tiny_encoder
 
@@ -126,29 +127,94 @@ def test_an_svm_has_not_seen_its_query(
     def spy(self: SvmRanking, vectors: np.ndarray, labels: np.ndarray) -> object:
         seen.append(vectors)
         fitted = fit(self, vectors, labels)
-        plain = fitted.distances
+        plain = fitted.decisions
 
-        def distances(queries: np.ndarray, images: np.ndarray) -> np.ndarray:
-            asked.append((len(seen), queries))
-            for query in queries:
-                assert not (vectors == query).all(axis=1).any()
-            return plain(queries, images)
+        def decisions(queries: np.ndarray) -> np.ndarray:
+            if len(queries) < len(kinds.paths):  # else all images, which are ranked
+                asked.append(queries)
+                for query in queries:
+                    assert not (vectors == query).all(axis=1).any()
+            return plain(queries)
 
-        object.__setattr__(fitted, "distances", distances)
+        object.__setattr__(fitted, "decisions", decisions)
         return fitted
 
     monkeypatch.setattr(SvmRanking, "fit", spy)
     encoder = tiny_encoder(tmp_path / "encoder.onnx")
     run(kinds, tiny_model, tmp_path, classifiers=(encoder,))
     assert [len(vectors) for vectors in seen] == [6, 6]
-    assert sum(len(queries) for _, queries in asked) == 12
+    assert sum(map(len, asked)) == 12
+
+
+def test_an_svm_has_not_seen_a_copy_of_its_query_either(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    pytest.importorskip("sklearn")
+    shutil.copy(kinds.paths[0], kinds.paths[0].with_name("copy.jpg"))
+    found = run(
+        by_folder(kinds.folder), tiny_model, tmp_path, classifiers=(tiny_encoder(tmp_path / "e.onnx"),)
+    )
+    assert found.same == 1
+    truth = Truth(np.array([0, 0, 0, 1, 1]), np.arange(5), np.array([0, 0, 0, 1, 1]))
+    halves, queries = folds(made_of(truth, [b"a", b"b", b"a", b"c", b"d"]))
+    assert halves.tolist() == queries.tolist() == [0, 1, 0, 0, 1]
+
+
+def made_of(truth: Truth, contents: list[bytes], outside: Sequence[bytes] = ()) -> Material:
+    """Photos that are searched, by content, and queries that are not."""
+    n = len(contents)
+    strangers = iter(range(n, n + len(outside)))
+    queries = [next(strangers) if query == NOWHERE else query for query in truth.queries.tolist()]
+    return Material(truth, [], np.arange(n), np.array(queries), [], [*contents, *outside], [])
 
 
 def test_folds_halve_every_class():
     truth = Truth(np.array([0, 1, 0, -1, 1, 0]), np.array([0, 4, NOWHERE]), np.array([0, 1, 1]))
-    folds = compared._folds(truth)
-    assert folds.of_images.tolist() == [0, 0, 1, 0, 1, 0]
-    assert folds.of_queries.tolist() == [0, 1, NOWHERE]
+    contents = [bytes([number]) for number in range(6)]
+    halves, queries = folds(made_of(truth, contents, [b"else"]))
+    assert halves.tolist() == [0, 0, 1, 0, 1, 0]
+    assert queries.tolist() == [0, 1, NOWHERE]
+    # A query that is not searched, but has the bytes of an image that is.
+    halves, queries = folds(made_of(truth, contents, [contents[2]]))
+    assert halves.tolist() == [0, 0, UNUSED, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"whiten": 12, "baselines": ("colour",)}, "whiten: expected at most 11, .* got 12"),
+        ({"whiten": 5, "classifiers": (4,)}, "whiten: expected at most 4"),
+    ],
+)
+def test_too_little_to_learn_from_is_said_before_the_work(
+    settings: dict[str, object], message: str, kinds: Dataset, tiny_model: Path, tmp_path: Path
+):
+    if "classifiers" in settings:
+        settings["classifiers"] = (tiny_encoder(tmp_path / "encoder.onnx"),)
+        dim = compared_parts(Settings((tiny_model,), "hog", **settings))[0][1].dim
+        settings["whiten"], message = dim + 1, f"whiten: expected at most {min(dim, 11)}"
+    with pytest.raises(ValueError, match=message):
+        run(kinds, tiny_model, tmp_path, **settings)
+
+
+def test_svms_need_two_classes(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    pytest.importorskip("sklearn")
+    for kind in ("meadow", "town"):
+        (kinds.folder / kind).rename(tmp_path / kind)
+    with pytest.raises(ValueError, match="classifiers: expected two classes with two photos each"):
+        run(by_folder(kinds.folder), tiny_model, tmp_path, classifiers=(tiny_encoder(tmp_path / "e.onnx"),))
+
+
+def test_models_of_one_name_are_told_apart(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    for folder in ("one", "two"):
+        shutil.copytree(tiny_model.parent, tmp_path / folder)
+    one, two = (tmp_path / folder / tiny_model.name for folder in ("one", "two"))
+    twice = "models: expected each model once, got 'tiny"
+    with Store(tmp_path) as store, pytest.raises(ValueError, match=twice):
+        evaluate(kinds, Settings((one, two), "hog"), store)
+    assert told_apart("models", [("net", "a" * 64), ("net", "b" * 64), ("other", "c" * 64)]) == [
+        "net aaaaaaaa",
+        "net bbbbbbbb",
+        "other",
+    ]
 
 
 def test_one_row_signatures_rank_by_l2_even_null_vectors():
@@ -193,6 +259,7 @@ def test_measuring_a_way_of_the_baselines_alone(kinds: Dataset, tiny_model: Path
         material = gather(kinds, [part for _, part in parts], store, settings)
         ways = list(compared_ways(material, parts, settings, store))
     assert [way.name for way in ways] == ["colour", "cedd", "phash", "dhash"]
-    for way in ways:
-        scores = measure(way, material.truth, 3)
-        assert 0 < scores.mean("none", "ap") <= 1
+    for way, kind in zip(ways, (ColourHistogram, CEDD, PHash, DHash), strict=True):
+        vectors = np.array([kind().describe(load_image(path)) for path in kinds.queries])
+        by_hand = ap_by_hand(vectors, material.truth.wanted)
+        np.testing.assert_allclose(measure(way, material.truth, 3).values["none"]["ap"], by_hand)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +173,7 @@ def test_everything_is_written_and_the_second_time_nothing_is_computed(
 ):
     monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
     command = ["evaluate", "wang", wang_like, "--model", tiny_model, "--features", "hog", "--table", "3"]
-    command += ["--sweep", "0.2,1.5", "-o", tmp_path / "out"]
+    command += ["--sweep", "0.2,1.5", "--device", "cpu", "-o", tmp_path / "out"]
     first = run(*command)
     assert first.code == 0
     assert first.out.startswith("Table 3: HRNet-W48 trained on MSeg\n\n|  | paper |")
@@ -247,13 +249,23 @@ def test_two_runs_are_compared(run: Run, photo_folder: Path, tiny_model: Path, t
     refused = run("evaluate", "compare", hog, tmp_path / "other.json")
     assert (refused.code, one_line(refused.err)) == (1, True)
     assert "two runs with the same queries" in refused.err
+    others = tmp_path / "others.json"
+    others.write_text(json.dumps({**data, "images": 99, "distractors": 87}))
+    said = run("evaluate", "compare", hog, others).out.splitlines()[-1]
+    assert (
+        said
+        == "Beware: the databases differ, 12 images with 0 distractors and 99 images with 87 distractors."
+    )
     (tmp_path / "none.json").write_text(json.dumps({**data, "scores": {"x": {}, "y": {}}}))
     assert (
         "a way of ranking in common, got none" in run("evaluate", "compare", hog, tmp_path / "none.json").err
     )
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", "nonsense", "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "{}", "nonsense", "[" * 100_000, '{"scores": {"x": {}}, "queries": [], "wanted": []}'],
+)
 def test_figures_that_are_none_are_refused(run: Run, content: str, tmp_path: Path):
     (tmp_path / "figures.json").write_text(content)
     ran = run("evaluate", "compare", tmp_path / "figures.json", tmp_path / "figures.json")
@@ -267,7 +279,9 @@ def test_figures_that_are_none_are_refused(run: Run, content: str, tmp_path: Pat
         (["--epsilon", "-1"], 2, "--epsilon: expected a number of 0 or more"),
         (["--epsilon", "0.5,0.6"], 2, "--epsilon: expected one number, got 2"),
         (["--sweep", "0.5,x"], 2, "--sweep: expected a number of 0 or more"),
-        (["--sweep", "auto"], 2, "--sweep: expected numbers of 0 or more, joined by commas"),
+        (["--sweep", "auto"], 2, "--sweep: expected a number of 0 or more, or some joined by commas"),
+        (["--epsilon", "none"], 2, "--epsilon: expected a number of 0 or more"),
+        (["--epsilon", "inf"], 2, "--epsilon: expected a number of 0 or more"),
         (["--features", "kaze,brisk"], 2, "brisk"),
         (["--model", "nowhere.onnx"], 1, "nowhere.onnx"),
         (["--smooth", "-1"], 2, "--smooth: expected an integer from 1 to 1000"),
@@ -303,3 +317,29 @@ def test_a_table_without_figures_of_the_data_set_is_refused_before_the_work(
     assert (ran.code, one_line(ran.err)) == (1, True)
     assert "--table: expected one with figures of folder" in ran.err
     assert not (tmp_path / "kept").exists()
+
+
+def test_names_of_folders_are_shown_whatever_they_are(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    (photo_folder / "town").rename(photo_folder / os.fsdecode(b"t\xff|\n$x$"))
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--no-cache"]
+    ran = run(*command, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert "| ap | beach | meadow | t\\xff\\|\\n$x$ |" in ran.out
+    assert (tmp_path / "out" / "results.md").read_text(encoding="utf-8") == ran.out
+    with (tmp_path / "out" / "figures.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["class"] for row in csv.DictReader(file)} == {"", "beach", "meadow", "t\\xff|\\n$x$"}
+    assert len(report.read(tmp_path / "out" / "figures.json")["classes"]) == 3
+
+
+def test_work_is_kept_when_a_photo_cannot_be_read(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    (photo_folder / "town" / "zz.jpg").write_bytes(b"no image")
+    ran = run(
+        "evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--cache", tmp_path
+    )
+    assert (ran.code, one_line(ran.err)) == (1, True)
+    with sqlite3.connect(tmp_path / "items.sqlite") as kept:
+        assert kept.execute("SELECT count(*) FROM items").fetchone()[0] >= 12

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from semcbir.evaluation.collect import collect
 from semcbir.evaluation.parts import LabelMaps, Part, Photo
 from semcbir.evaluation.store import FILE, Arrays, Store, StoreError
 from semcbir.evaluation.ways import Settings, signature_parts
-from semcbir.features import parse_features
+from semcbir.features import KAZE, parse_features
 
 
 class Brightness(Part):
@@ -153,11 +157,52 @@ def test_damaged_items_are_no_crash(tmp_path: Path):
             store.read("key", [b"x"])
 
 
-def test_two_stores_of_a_folder_do_not_disturb_each_other(tmp_path: Path):
-    with Store(tmp_path) as one, Store(tmp_path) as two:
-        one.write("key", {}, [(b"x", (np.arange(2),))])
-        two.write("key", {}, [(b"x", (np.arange(2),)), (b"y", (np.arange(3),))])
-        assert set(one.read("key", [b"x", b"y"])) == {b"x", b"y"}
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from semcbir.evaluation.store import Store
+folder, name = Path(sys.argv[1]), sys.argv[2]
+with Store(folder) as store:
+    print("open", flush=True)
+    for number in range(int(sys.argv[3])):
+        items = [(b"%s %d %d" % (name.encode(), number, i), (np.full(1000, number),)) for i in range(10)]
+        store.write("key", {}, items)
+"""
+
+
+def writer(folder: Path, name: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(folder), name, str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_write_to_one_store(tmp_path: Path):
+    running = [writer(tmp_path, name, 20) for name in "abc"]
+    for process in running:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    with Store(tmp_path) as store:
+        contents = [
+            b"%s %d %d" % (name, n, i) for name in (b"a", b"b", b"c") for n in range(20) for i in range(10)
+        ]
+        found = store.read("key", contents)
+    assert all((found[content][0] == int(content.split()[1])).all() for content in contents)
+
+
+def test_a_killed_process_leaves_whole_items(tmp_path: Path):
+    for attempt in range(4):
+        process = writer(tmp_path, f"{attempt}", 10**6)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.05 * (attempt + 1))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        with Store(tmp_path) as store:
+            found = store.read("key", [b"%d %d %d" % (attempt, n, i) for n in range(2000) for i in range(10)])
+        batches = Counter(content.split()[1] for content in found)
+        assert set(batches.values()) <= {10}  # what is written together is there together, or not at all
+        assert all((arrays[0] == int(content.split()[1])).all() for content, arrays in found.items())
 
 
 def test_keys_stand_for_all_that_decides(tiny_model: Path, tmp_path: Path):
@@ -167,7 +212,9 @@ def test_keys_stand_for_all_that_decides(tiny_model: Path, tmp_path: Path):
     assert key() == key(threads=1, smooth=3, parts=True)
     # Weighting comes after what is kept.
     assert key() == key(weighting="share")
-    assert len({key(), key(features="hog"), key(long_side=100), key(device="cpu")}) == 4
+    assert key() == key(device="cpu")  # where there is nothing else
+    others = [key(features="hog"), key(long_side=100), key(features=(KAZE(upright=True),))]
+    assert len({key(), *others}) == 4
     maps = [LabelMaps(model, "cpu", 512) for model in (tiny_model, None)]
     assert maps[0].key != maps[1].key
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,6 @@ from semcbir.cli.options import (
     Threads,
     Weighting,
     integer_option,
-    parse_epsilon,
     parse_features,
     parse_path,
     usage,
@@ -47,10 +47,15 @@ _DATASETS = {
 
 def parse_epsilons(text: str) -> tuple[float, ...]:
     """Parse numbers of 0 or more, joined by commas."""
-    found = [parse_epsilon(one.strip()) for one in text.split(",")]
-    if "auto" in found:
-        raise ValueError(f"expected numbers of 0 or more, joined by commas, got {text!r}")
-    return tuple(float(one) for one in found)
+    found: list[float] = []
+    for one in text.split(","):
+        try:
+            found.append(float(one))
+        except ValueError:
+            found.append(math.nan)
+        if not 0 <= found[-1] < math.inf:
+            raise ValueError(f"expected a number of 0 or more, or some joined by commas, got {text!r}")
+    return tuple(found)
 
 
 def parse_table(text: str) -> int:
@@ -129,7 +134,7 @@ Whiten = Annotated[
         "--whiten",
         1,
         2**16,
-        "Measure vectors of baselines whitened to so many numbers, too.",
+        "Measure vectors of bags and networks whitened to so many numbers, too.",
         show_default=False,
     ),
 ]
@@ -204,7 +209,7 @@ def _add(name: str, explained: str) -> None:
 
     @app.command(
         name,
-        help=f"{explained} Every photo is a query once, by every feature, and judged by every "
+        help=f"{explained} Every query is asked by every feature, and judged by every "
         "measure: without the semantic filter, with it, and with what it penalises left out.",
         short_help=explained,
     )

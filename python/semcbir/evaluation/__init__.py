@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Retrieval quality on labelled data sets; ``python -m semcbir.evaluation`` prints a table."""
+"""Retrieval quality on labelled data sets; ``semcbir evaluate`` prints tables."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def collect(
     long_side: int | None,
     threads: int,
     on_progress: OnProgress | None = None,
-) -> Iterator[Collected]:
+) -> Generator[Collected, None, None]:
     """Yield ``parts`` of each photo, in the order of ``paths``, or its ImageError, with bounded memory.
 
     What ``store`` has is not worked out again, and what was worked out is kept there, photo by photo: a run
@@ -140,6 +140,9 @@ def _compute(parts: Sequence[Part], long_side: int | None, task: _Task) -> tuple
             items[part.key] = new[part.key] = part.compute(photo, [items[need.key] for need in part.needs])
     except ImageError as error:
         return task, error, new
+    if new and _content(task.path) != task.content:
+        why = "it was changed while it was read"
+        return task, ImageError(f"{display_path(task.path)}: {why}", reason=why, transient=True), {}
     return task, Gathered(task.content, {part.key: items[part.key] for part in parts}), new
 
 

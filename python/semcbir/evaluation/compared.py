@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Ways of ranking that semantic signatures are compared with: ``semcbir.baselines`` on a data set.
 
-What is learnt without labels (vocabularies, mixtures, axes) is learnt from all photos of the data set that
-are searched, distractors aside. SVMs, which learn labels, never see the query: where queries are searched
-too, those of even place in their class are ranked by what the odd ones teach, and the other way round.
+What is learnt without labels (vocabularies, mixtures, axes) is learnt from the photos of the data set that
+are searched, distractors aside; of more than MOST_TEACHERS, from so many spread evenly. SVMs, which learn
+labels, never see the query, nor a file with its bytes: where queries are searched too, those of even place in
+their class are ranked by what the odd ones teach, and the other way round.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -19,8 +21,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from semcbir._core import __version__
 from semcbir._validate import listed, shown
 from semcbir.baselines import BASELINES, Aggregator, Classifier, PixelDescriptor, SvmRanking, Whitened
+from semcbir.baselines.libraries import library
+from semcbir.baselines.normalising import unit
 from semcbir.errors import ImageError
 from semcbir.evaluation.collect import collect
 from semcbir.evaluation.measuring import Way, by_distances, by_signatures
@@ -28,13 +33,16 @@ from semcbir.evaluation.parts import LocalParts, Part, Photo, decides
 from semcbir.evaluation.rankings import NOWHERE, Floats, Integers, Truth
 from semcbir.evaluation.rows import one_row
 from semcbir.evaluation.store import Arrays, Store
-from semcbir.evaluation.ways import Material, Settings
+from semcbir.evaluation.ways import Material, Settings, told_apart
 from semcbir.features import LocalFeature, LocalFeatures
 from semcbir.inference.failures import asked
 from semcbir.networks.names import resolve_encoder
 from semcbir.threads import check_threads
 
 OnLearning = Callable[[str], None]
+MOST_TEACHERS = 10_000
+"""The most photos whose local features are in memory at once, to learn from."""
+
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -44,12 +52,13 @@ class PixelParts(Part):
     def __init__(self, descriptor: PixelDescriptor, long_side: int | None) -> None:
         self.descriptor = descriptor
         self.long_side = long_side
+        self.libraries = ("imagehash", "scipy")
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """The baseline and the size of the photo."""
-        one = self.descriptor
-        return {"pixels": {"name": one.name, **asdict(one)}, "long_side": self.long_side}
+        """The baseline, the version of its code, and the size of the photo."""
+        one = {"name": self.descriptor.name, **asdict(self.descriptor)}
+        return {"pixels": one, "semcbir": __version__, "long_side": self.long_side}
 
     def compute(self, photo: Photo, needed: Sequence[Arrays]) -> Arrays:
         """Describe the photo."""
@@ -61,10 +70,11 @@ class ClassifierParts(Part):
 
     def __init__(self, model: str | os.PathLike[str], device: str, long_side: int | None) -> None:
         self.model = model
-        self.device = device
+        self.asked_device = device
         self.long_side = long_side
         _, card = resolve_encoder(model, argument="classifier")
         self.name = card.name
+        self.dim = card.dim
         self.card = card.preprocessing_dict()
 
     @property
@@ -72,10 +82,15 @@ class ClassifierParts(Part):
         """The network, the device and the size of the photo."""
         return {"vector": self.card, "device": self.device, "long_side": self.long_side}
 
+    @property
+    def device(self) -> str:
+        """Where the network runs, as of LabelMaps."""
+        return self.classifier.device if self.asked_device == "auto" else self.asked_device
+
     @cached_property
     def classifier(self) -> Classifier:
         """The network, one thread a call: photos come from many."""
-        return Classifier(self.model, "l2", device=self.device, threads=1, tune=True)
+        return Classifier(self.model, "l2", device=self.asked_device, threads=1)
 
     def load(self) -> None:
         """Load the network and try it on a blank image."""
@@ -96,9 +111,14 @@ def check_baselines(names: Sequence[str]) -> None:
 def compared_parts(settings: Settings) -> list[tuple[str, PixelParts | ClassifierParts]]:
     """Return the parts that baselines need beside local features, and the name of each.
 
-    ValueError for an unknown baseline, ModelError for a network that is missing.
+    ValueError for an unknown baseline, ModelError for a network that is missing, SemcbirError for a library
+    that is.
     """
     check_baselines(settings.baselines)
+    if settings.classifiers or any(BASELINES[name].takes != "pixels" for name in settings.baselines):
+        library("sklearn")
+    if {"phash", "dhash"} & set(settings.baselines):
+        library("imagehash")
     kinds = [BASELINES[name] for name in settings.baselines]
     pixels: list[tuple[str, PixelParts | ClassifierParts]] = [
         (kind.name, PixelParts(kind(), settings.long_side))
@@ -106,7 +126,24 @@ def compared_parts(settings: Settings) -> list[tuple[str, PixelParts | Classifie
         if issubclass(kind, PixelDescriptor)
     ]
     networks = [ClassifierParts(one, settings.device, settings.long_side) for one in settings.classifiers]
-    return [*pixels, *((one.name, one) for one in networks)]
+    titles = told_apart("classifiers", [(one.name, str(one.card["sha256"])) for one in networks])
+    return [*pixels, *zip(titles, networks, strict=True)]
+
+
+def check_learning(truth: Truth, settings: Settings, networks: Sequence[ClassifierParts]) -> None:
+    """Raise ValueError if there is too little to learn what ``settings`` ask for."""
+    sizes = np.bincount(truth.classes[truth.classes >= 0])
+    if networks and np.count_nonzero(sizes >= 2) < 2:
+        raise ValueError(
+            "classifiers: expected two classes with two photos each to search, for SVMs, "
+            f"got {np.count_nonzero(sizes >= 2)}"
+        )
+    most = min([int(sizes.sum()) - 1, *(one.dim for one in networks)])
+    if settings.whiten is not None and settings.whiten > most:
+        raise ValueError(
+            f"whiten: expected at most {most}, one less than there are photos to learn from and no more than "
+            f"a vector has numbers, got {settings.whiten}"
+        )
 
 
 def compared_ways(
@@ -129,11 +166,10 @@ def compared_ways(
             yield _by_vectors(name, vectors, material, settings)
             continue
         yield _by_vectors(f"{name}, L2", vectors, material, settings)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Vectors = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-        yield _by_vectors(f"{name}, cosine", unit, material, settings)
-        yield from _whitened(name, unit, material, settings)
-        yield _by_svm(f"{name}, SVM", unit, material, on_learning)
+        of_length_1 = unit(vectors).astype(np.float32)
+        yield _by_vectors(f"{name}, cosine", of_length_1, material, settings)
+        yield from _whitened(name, of_length_1, material, settings)
+        yield _by_svm(f"{name}, SVM", of_length_1, material, on_learning)
     for kind in (BASELINES[name] for name in settings.baselines):
         if not issubclass(kind, Aggregator):
             continue
@@ -160,8 +196,10 @@ def _whitened(name: str, vectors: Vectors, material: Material, settings: Setting
 
 
 def _teachers(material: Material) -> Integers:
-    """Return the places of the photos that are learnt from: those searched that have a class."""
-    return material.database[material.truth.classes >= 0]
+    """Return the places of the photos that are learnt from without labels: of those searched with a class."""
+    every = material.database[material.truth.classes >= 0]
+    count = min(len(every), MOST_TEACHERS)
+    return every[np.arange(count) * len(every) // max(count, 1)]
 
 
 def _aggregated(
@@ -178,17 +216,19 @@ def _aggregated(
     contents = b"".join(sorted(material.contents[place] for place in teachers))
     recipe = {
         "vector": {"name": method.name, **asdict(method)},
+        "semcbir": __version__,
         "of": part.key,
         "learnt from": hashlib.sha256(contents).hexdigest(),
     }
-    key = hashlib.sha256(json.dumps(decides(recipe, "scikit-learn"), sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps(decides(recipe, "scikit-learn", "scipy"), sort_keys=True).encode()
+    ).hexdigest()
     kept = store.read(key, material.contents)
     if not all(content in kept for content in material.contents):
         if on_learning:
             on_learning(name)
-        features = _local_features(part, material, settings, store)
-        fitted = method.fit([features[place] for place in teachers])
-        made = fitted.vectors(features)
+        fitted = method.fit(list(_local_features(part, teachers.tolist(), material, settings, store)))
+        made = fitted.vectors(_local_features(part, range(len(material.paths)), material, settings, store))
         store.write(
             key, recipe, ((content, (row,)) for content, row in zip(material.contents, made, strict=True))
         )
@@ -197,16 +237,16 @@ def _aggregated(
 
 
 def _local_features(
-    part: LocalParts, material: Material, settings: Settings, store: Store
-) -> list[LocalFeatures]:
-    """Return the local features of all photos, which by now are kept unless nothing needed them before."""
+    part: LocalParts, places: Sequence[int], material: Material, settings: Settings, store: Store
+) -> Iterator[LocalFeatures]:
+    """Yield the local features of photos, which by now are kept unless nothing needed them before."""
+    paths = [material.paths[place] for place in places]
     threads = check_threads(settings.threads)
-    found = []
-    for one in collect(material.paths, [part], store, long_side=settings.long_side, threads=threads):
-        if isinstance(one, ImageError):
-            raise one
-        found.append(LocalFeatures(*one.items[part.key]))
-    return found
+    with closing(collect(paths, [part], store, long_side=settings.long_side, threads=threads)) as found:
+        for one in found:
+            if isinstance(one, ImageError):
+                raise one
+            yield LocalFeatures(*one.items[part.key])
 
 
 def _by_svm(name: str, vectors: Vectors, material: Material, on_learning: OnLearning | None) -> Way:
@@ -215,35 +255,43 @@ def _by_svm(name: str, vectors: Vectors, material: Material, on_learning: OnLear
         on_learning(name)
     truth = material.truth
     images, queries = vectors[material.database], vectors[material.queries]
-    folds = _folds(truth)
-    labelled = truth.classes >= 0
-    fitted = {}
-    for fold in np.unique(folds.of_queries):
-        chosen = labelled & (folds.of_images != fold)
-        fitted[int(fold)] = SvmRanking().fit(images[chosen], truth.classes[chosen])
+    of_images, of_queries = folds(material)
+    decisions, predicted = {}, np.empty(len(queries), np.int64)
+    for fold in np.unique(of_queries).tolist():
+        chosen = (truth.classes >= 0) & (of_images != fold) & (of_images != UNUSED)
+        svm = SvmRanking().fit(images[chosen], truth.classes[chosen])
+        decisions[fold] = svm.decisions(images).T
+        mine = of_queries == fold
+        predicted[mine] = svm.decisions(queries[mine]).argmax(axis=1)
 
     def distances(numbers: Integers) -> Floats:
         found = np.empty((len(numbers), len(images)))
-        for fold, svm in fitted.items():
-            mine = folds.of_queries[numbers] == fold
-            found[mine] = svm.distances(queries[numbers[mine]], images)
+        for row, number in enumerate(numbers):
+            found[row] = -decisions[int(of_queries[number])][predicted[number]]
         return found
 
     return by_distances(name, distances)
 
 
-class _Folds:
-    """Which half an image is in, 0 or 1, and a query; -1 for queries that are not searched."""
-
-    def __init__(self, of_images: Integers, of_queries: Integers) -> None:
-        self.of_images = of_images
-        self.of_queries = of_queries
+UNUSED = -2
+"""The half of an image that has the bytes of a query which is not searched: no SVM learns from it."""
 
 
-def _folds(truth: Truth) -> _Folds:
-    halves = np.zeros(len(truth.classes), np.int64)
+def folds(material: Material) -> tuple[Integers, Integers]:
+    """Return which half each image is in, int64 (n,), and each query, (q,): 0 or 1.
+
+    Files with the same bytes are in the same half; queries that are not searched are in NOWHERE, and all
+    images but those with their bytes are learnt from.
+    """
+    truth = material.truth
+    contents = [material.contents[place] for place in material.database]
+    halves = np.zeros(len(contents), np.int64)
     for label in np.unique(truth.classes):
-        (members,) = np.nonzero(truth.classes == label)
-        halves[members] = np.arange(len(members)) % 2
-    queries = np.where(truth.queries == NOWHERE, NOWHERE, halves[truth.queries])
-    return _Folds(halves, queries)
+        members = np.flatnonzero(truth.classes == label)
+        order = {content: place for place, content in enumerate(dict.fromkeys(contents[i] for i in members))}
+        halves[members] = [order[contents[i]] % 2 for i in members]
+    outside = truth.queries == NOWHERE
+    strangers = {material.contents[place] for place in material.queries[outside]}
+    if strangers:
+        halves[[content in strangers for content in contents]] = UNUSED
+    return halves, np.where(outside, NOWHERE, halves[truth.queries])

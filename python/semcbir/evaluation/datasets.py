@@ -19,7 +19,7 @@ from semcbir.images.find import find_images
 
 
 class DatasetError(SemcbirError):
-    """A folder does not have the layout of its data set, or an index does not hold the data set's images."""
+    """A folder does not have the layout of its data set, or its photos cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,6 @@ class Dataset:
     - ``searched``, ``asked``: bool (n,), whether an image is in the database, and whether it is a query;
       None: all of them
     - ``distractors``: image files that are searched too, are relevant to nothing and are never queries
-    - ``distractor_folders``: the folders that these are from
     """
 
     name: str
@@ -43,7 +42,6 @@ class Dataset:
     class_names: tuple[str, ...]
     searched: Bools | None = None
     asked: Bools | None = None
-    distractor_folders: tuple[Path, ...] = ()
     distractors: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
@@ -119,7 +117,7 @@ def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]
     folders, too, by itself or through a link. ImageError if a folder is not there.
     """
     taken = {_identity(path): dataset.folder for path in (*dataset.paths, *dataset.distractors)}
-    roots, found = list(dataset.distractor_folders), list(dataset.distractors)
+    found = list(dataset.distractors)
     for root in map(absolute, folders):
         images = find_images(root)
         if not images:
@@ -131,9 +129,8 @@ def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]
                 f"such as {display_path(twice[0])}"
             )
         taken.update((_identity(path), root) for path in images)
-        roots.append(root)
         found += images
-    return replace(dataset, distractor_folders=tuple(roots), distractors=tuple(found))
+    return replace(dataset, distractors=tuple(found))
 
 
 def absolute(folder: str | os.PathLike[str]) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,15 @@ import numpy as np
 
 from semcbir._core import __version__
 from semcbir.evaluation.collect import OnProgress
-from semcbir.evaluation.compared import OnLearning, compared_parts, compared_ways
+from semcbir.evaluation.compared import (
+    ClassifierParts,
+    OnLearning,
+    check_learning,
+    compared_parts,
+    compared_ways,
+)
 from semcbir.evaluation.datasets import Dataset, DatasetError
-from semcbir.evaluation.measuring import Scores, answerable, measure
+from semcbir.evaluation.measuring import Scores, answerable, mean_ap, measure
 from semcbir.evaluation.rankings import Floats, Truth
 from semcbir.evaluation.store import Store
 from semcbir.evaluation.ways import Settings, describe, gather, signature_parts, signature_ways
@@ -69,7 +74,7 @@ class Evaluation:
             "epsilon": self.epsilon,
             "made": self.made,
             "classes": list(self.dataset.class_names),
-            "queries": [path.relative_to(self.dataset.folder).as_posix() for path in self.asked],
+            "queries": [_name(path, self.dataset.folder) for path in self.asked],
             "wanted": self.truth.wanted.tolist(),
             "scores": {name: _scores_dict(one) for name, one in self.scores.items()},
             "sweep": {f"{epsilon:g}": ways for epsilon, ways in self.sweep.items()},
@@ -99,6 +104,8 @@ def evaluate(
     if settings.smooth is not None:
         check_smooth("smooth", settings.smooth)
     parts, others = signature_parts(settings), compared_parts(settings)
+    networks = [part for _, part in others if isinstance(part, ClassifierParts)]
+    check_learning(dataset.truth(), settings, networks)
     wanted = [part for _, part in [*parts, *others]]
     material = gather(dataset, wanted, store, settings, on_progress)
     truth, lonely = answerable(material.truth)
@@ -107,17 +114,15 @@ def evaluate(
     chosen = material.truth.n_relevant > 0
     material = material.asking(chosen)
     n_classes = len(dataset.class_names)
-    ways = chain(
-        signature_ways(material, parts, settings, epsilon),
-        compared_ways(material, others, settings, store, on_learning),
-    )
-    scores = {way.name: measure(way, truth, n_classes) for way in ways}
-    swept: dict[float, dict[str, tuple[float, float]]] = {}
-    for other in sweep:
-        swept[other] = {}
-        for way in signature_ways(material, parts, settings, other):
-            found = measure(way.only("last", "drop"), truth, n_classes)
-            swept[other][way.name] = found.mean("last", "ap"), found.mean("drop", "ap")
+    scores: dict[str, Scores] = {}
+    swept: dict[float, dict[str, tuple[float, float]]] = {other: {} for other in sweep}
+    for way_at in signature_ways(material, parts, settings):
+        way = way_at(epsilon)
+        scores[way.name] = measure(way, truth, n_classes)
+        for other, found in swept.items():
+            found[way.name] = mean_ap(way_at(other), truth, "last"), mean_ap(way_at(other), truth, "drop")
+    for way in compared_ways(material, others, settings, store, on_learning):
+        scores[way.name] = measure(way, truth, n_classes)
     asked = [path for path, kept in zip(dataset.queries, chosen, strict=True) if kept]
     return Evaluation(
         dataset,
@@ -130,8 +135,14 @@ def evaluate(
         lonely,
         tuple(material.unreadable),
         len(material.contents) - len(set(material.contents)),
-        describe(settings, parts),
+        describe(settings, parts)
+        | {"classifiers": {name: part.card for name, part in others if part in networks}},
     )
+
+
+def _name(path: Path, folder: Path) -> str:
+    """Return a photo's path below the data set's folder, or the whole of one that is elsewhere."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
 def _scores_dict(scores: Scores) -> dict[str, Any]:
@@ -155,6 +166,6 @@ def _scores_dict(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _rounded(values: Floats) -> list[float]:
-    """Nine digits say more than any figure here can mean, and keep the file small."""
-    return [float(f"{value:.9g}") for value in values.tolist()]
+def _rounded(values: Floats) -> list[float | None]:
+    """Nine digits say more than any figure here can mean, and keep the file small; NaN, nothing, is null."""
+    return [None if np.isnan(value) else float(f"{value:.9g}") for value in values.tolist()]

@@ -143,6 +143,7 @@ def linnaeus(folder: str | os.PathLike[str]) -> Dataset:
     folders = [f"{part}/{name}" for part in _PARTS for name in _LINNAEUS]
     root = _located(folder, lambda at: sum((at / one).is_dir() for one in folders))
     paths: list[Path] = []
+    names: list[str] = []
     asked: list[bool] = []
     for part, count in _PARTS.items():
         for name in _LINNAEUS:
@@ -153,9 +154,10 @@ def linnaeus(folder: str | os.PathLike[str]) -> Dataset:
                     f"got {len(there)}"
                 )
             paths += there
+            names += [name] * count
             asked += [part == "test"] * count
     queries = np.array(asked)
-    labels = labels_of((path.parent.name for path in paths), _LINNAEUS)
+    labels = labels_of(names, _LINNAEUS)
     return Dataset("linnaeus", root, tuple(paths), labels, _LINNAEUS, ~queries, queries)
 
 

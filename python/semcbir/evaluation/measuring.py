@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
-from semcbir.evaluation.metrics import MEASURES, kept_share, penalised_relevant, precision_at_recall
+from semcbir.evaluation.metrics import MEASURES, ap, kept_share, penalised_relevant, precision_at_recall
 from semcbir.evaluation.rankings import DISTRACTOR, NOWHERE, Bools, Floats, Integers, Truth, judge
 from semcbir.evaluation.statistics import intervals
 from semcbir.searcher import Penalized, Searcher, chosen_epsilon
@@ -63,9 +64,9 @@ class Scores:
     - ``kept``: float64 (q,), the share of the other images that the filter keeps
     - ``penalised``: float64 (q,), the share of the relevant images that it penalises
     - ``curves``: by mode, float64 (classes + 1, RECALLS): mean interpolated precision at recalls from 0 to 1,
-      for the queries of each class, then for all
+      for the queries of each class (NaN where there are none), then for all
     - ``confusion``: by mode, float64 (classes, classes + 1): of the first 20 images, the query out, for
-      queries of a class, the share that is of each class, then the share of distractors
+      queries of a class, the share that is of each class, then the share of distractors; NaN likewise
     - ``first``: by mode, int64 (q, 10): the ids of the first images, the query out; -1 behind the last one
     - ``default``: as in Way
     """
@@ -93,13 +94,35 @@ class Scores:
 
         ``chosen`` bool (q,) leaves only some queries.
         """
+        return self._all_intervals if chosen is None else self._intervals(chosen)
+
+    @cached_property
+    def _all_intervals(self) -> tuple[Ends, Ends]:
+        return self._intervals(slice(None))
+
+    def _intervals(self, chosen: Bools | slice) -> tuple[Ends, Ends]:
         keys = [(mode, name) for mode, values in self.values.items() for name in values]
         columns = np.stack([self.values[mode][name] for mode, name in keys], axis=1)
         ends: tuple[Ends, Ends] = ({}, {})
-        for found, row in zip(ends, intervals(columns if chosen is None else columns[chosen]), strict=True):
+        for found, row in zip(ends, intervals(columns[chosen]), strict=True):
             for (mode, name), value in zip(keys, row.tolist(), strict=True):
                 found.setdefault(mode, {})[name] = value
         return ends
+
+
+def mean_ap(way: Way, truth: Truth, mode: str) -> float:
+    """Return ``ap`` alone, the mean over the queries of ``truth``, of a way in one of its modes."""
+    found = []
+    for block in _blocks(truth):
+        ids, passed = way.rank[mode](np.arange(len(truth.queries))[block])
+        found.append(ap(judge(ids, passed, truth[block])))
+    return float(np.concatenate(found).mean())
+
+
+def _blocks(truth: Truth) -> list[slice]:
+    """Return queries that are asked at once."""
+    at_once = max(1, _ENTRIES // max(1, len(truth.classes)))
+    return [slice(start, start + at_once) for start in range(0, len(truth.queries), at_once)]
 
 
 def measure(way: Way, truth: Truth, n_classes: int) -> Scores:
@@ -108,9 +131,7 @@ def measure(way: Way, truth: Truth, n_classes: int) -> Scores:
     Every query needs another image of its class: see ``answerable``. Memory is bounded: queries are asked in
     blocks.
     """
-    n = len(truth.classes)
-    at_once = max(1, _ENTRIES // max(1, n))
-    blocks = [slice(start, start + at_once) for start in range(0, len(truth.queries), at_once)]
+    n, blocks = len(truth.classes), _blocks(truth)
     values: dict[str, dict[str, Floats]] = {}
     curves, confusion, first = {}, {}, {}
     kept, penalised = np.ones(len(truth.queries)), np.zeros(len(truth.queries))
@@ -135,9 +156,10 @@ def measure(way: Way, truth: Truth, n_classes: int) -> Scores:
         values[mode] = {name: np.concatenate(parts) for name, parts in found.items()}
         sizes = np.bincount(truth.wanted, minlength=n_classes)
         sums[-1] = sums.sum(axis=0)
-        curves[mode] = sums / np.maximum([*sizes, len(truth.queries)], 1)[:, None]
+        with np.errstate(invalid="ignore"):  # 0 / 0, of classes that were not asked, is NaN
+            curves[mode] = sums / np.array([*sizes, len(truth.queries)])[:, None]
+            confusion[mode] = confused / confused.sum(axis=1, keepdims=True)
         first[mode] = np.concatenate(heads)
-        confusion[mode] = confused / np.maximum(confused.sum(axis=1, keepdims=True), 1)
     return Scores(values, kept, penalised, curves, confusion, first, way.default)
 
 

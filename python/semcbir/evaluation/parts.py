@@ -64,6 +64,8 @@ class Part(ABC):
 
     needs: Sequence[Part] = ()
     """The parts that this one is made of."""
+    libraries: Sequence[str] = ()
+    """Further libraries whose versions may change the numbers."""
 
     @property
     @abstractmethod
@@ -73,7 +75,9 @@ class Part(ABC):
     @cached_property
     def key(self) -> str:
         """What stands for the recipe, the versions of libraries included."""
-        return hashlib.sha256(json.dumps(decides(self.recipe), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(decides(self.recipe, *self.libraries), sort_keys=True).encode()
+        ).hexdigest()
 
     def load(self) -> None:  # noqa: B027 (most have nothing to load)
         """Get ready before the first photo; raises what is wrong with a model."""
@@ -91,7 +95,7 @@ class LabelMaps(Part):
 
     def __init__(self, model: str | os.PathLike[str] | None, device: str, long_side: int | None) -> None:
         self.given = model
-        self.device = device
+        self.asked_device = device
         self.long_side = long_side
         _, card = resolve(model)
         self.name = card.name
@@ -102,10 +106,15 @@ class LabelMaps(Part):
         """The model, the device and the size of the photo."""
         return {"label map": self.model, "device": self.device, "long_side": self.long_side}
 
+    @property
+    def device(self) -> str:
+        """Where the model runs; for "auto" it is loaded to know, since a GPU may round otherwise."""
+        return self.segmenter.device if self.asked_device == "auto" else self.asked_device
+
     @cached_property
     def segmenter(self) -> Segmenter:
         """The model, one thread a call: photos come from many."""
-        return Segmenter(self.given, device=self.device, threads=1, tune=True)
+        return Segmenter(self.given, device=self.asked_device, threads=1)
 
     def load(self) -> None:
         """Load the model and try it on a blank image."""
@@ -147,7 +156,7 @@ class Grids(Part):
     def __init__(self, feature: Deep, device: str, long_side: int | None) -> None:
         self.path = feature.path
         self.card = dict(feature.encoder)
-        self.device = device
+        self.asked_device = device
         self.long_side = long_side
 
     @property
@@ -155,10 +164,15 @@ class Grids(Part):
         """The encoder, the device and the size of the photo."""
         return {"grid": self.card, "device": self.device, "long_side": self.long_side}
 
+    @property
+    def device(self) -> str:
+        """Where the encoder runs, as of LabelMaps."""
+        return self.encoder.device if self.asked_device == "auto" else self.asked_device
+
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder, one thread a call: photos come from many."""
-        return Encoder(self.path, device=self.device, threads=1, tune=True)
+        return Encoder(self.path, device=self.asked_device, threads=1)
 
     def load(self) -> None:
         """Load the encoder and try it on a blank image."""
@@ -195,7 +209,7 @@ class SignatureParts(Part):
             built = build_signatures([labels], [found[0]], [found[1]], **settings, threads=1)
         return built.classes, built.proportions, built.counts, built.centroids
 
-    def joined(self, images: Sequence[Arrays]) -> Signatures:
+    def joined(self, images: Sequence[Arrays], threads: int | None = None) -> Signatures:
         """Return the signatures of many photos as one batch, weighted as the feature says."""
         columns = [np.concatenate(column) for column in zip(*images, strict=True)]
         classes, proportions, counts, centroids = columns
@@ -209,18 +223,19 @@ class SignatureParts(Part):
             n_classes=self.full_recipe.n_classes,
             whole=self.whole,
         )
-        return weighted_as(self.feature, built, self.full_recipe)
+        return weighted_as(self.feature, built, self.full_recipe, threads)
 
 
 def decides(recipe: Mapping[str, Any], *libraries: str) -> dict[str, Any]:
     """Return ``recipe`` with the versions of what else may change numbers; ``libraries`` are further ones."""
-    return {"format": FORMAT, "libraries": _versions(*_LIBRARIES, *libraries), **recipe}
+    return {"format": FORMAT, "libraries": versions(*libraries), **recipe}
 
 
 @cache
-def _versions(*names: str) -> dict[str, str]:
+def versions(*libraries: str) -> dict[str, str]:
+    """Return the versions of the libraries that every part may depend on, and of others."""
     found = {}
-    for name in names:
+    for name in (*_LIBRARIES, *libraries):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # one of several that do the same

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plots of an evaluation, by matplotlib, and the worst queries as contact sheets."""
+"""Plots of an evaluation, by matplotlib."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from semcbir._printable import printable
 from semcbir.errors import SemcbirError
 from semcbir.evaluation.evaluate import Evaluation
 from semcbir.evaluation.measuring import RECALLS
@@ -65,9 +66,14 @@ def _curves(evaluation: Evaluation, path: Path) -> Path:
     return path
 
 
+def _class_names(evaluation: Evaluation) -> list[str]:
+    """Return the classes' names as a picture can show them; "$" would begin a formula."""
+    return [printable(name).replace("$", r"\$") for name in evaluation.dataset.class_names]
+
+
 def _classes(evaluation: Evaluation, path: Path) -> Path:
     """``ap`` of the queries of each class, as bars."""
-    names, wanted = evaluation.dataset.class_names, evaluation.truth.wanted
+    names, wanted = _class_names(evaluation), evaluation.truth.wanted
     asked = [label for label in range(len(names)) if (wanted == label).any()]
     wide = 0.8 / len(evaluation.scores)
     with _figure(path, max(6, 0.12 * len(asked) * len(evaluation.scores)), 4) as axes:
@@ -100,14 +106,15 @@ def _confusion(evaluation: Evaluation, name: str, path: Path) -> Path:
     """Who is mistaken for whom: of the first 20 images for queries of a class, the share of each class."""
     scores = evaluation.scores[name]
     shares = scores.confusion[usual_mode(scores)]
-    columns = [*evaluation.dataset.class_names, "distractors"]
+    names = _class_names(evaluation)
+    columns = [*names, "distractors"]
     if not evaluation.distractors:
         shares, columns = shares[:, :-1], columns[:-1]
     side = max(4.0, 0.4 * len(columns))
     with _figure(path, side + 1, side) as axes:
         axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-        axes.set_yticks(range(len(shares)), evaluation.dataset.class_names)
+        axes.set_yticks(range(len(shares)), names)
         axes.set(xlabel="share of the first 20", ylabel="query", title=f"{name}, {usual_mode(scores)}")
         if len(columns) <= 30:
             for row, column in np.argwhere(shares >= 0.005):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from semcbir._printable import printable
 from semcbir.errors import SemcbirError
 from semcbir.evaluation import paper, plots
 from semcbir.evaluation.evaluate import Evaluation
@@ -60,7 +61,7 @@ def write(evaluation: Evaluation, folder: Path, said: str) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(said + "\n", encoding="utf-8")
-    figures = json.dumps(evaluation.to_dict(), indent=1) + "\n"
+    figures = json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n"
     (folder / "figures.json").write_text(figures, encoding="utf-8")
     with (folder / "figures.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -86,7 +87,8 @@ def _rows(evaluation: Evaluation) -> Iterator[list[Any]]:
                 for name, value in values.items():
                     figures = (value[chosen].mean(), low[mode][name], high[mode][name])
                     count = int(np.count_nonzero(chosen))
-                    yield [way, mode, title, name, count, *(f"{figure:.6f}" for figure in figures)]
+                    texts = [printable(way), mode, printable(title), name]
+                    yield [*texts, count, *(f"{figure:.6f}" for figure in figures)]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -106,6 +108,13 @@ def comparison(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     Where the runs have a single way each, these are compared whatever their names. SemcbirError if the
     queries are not the same, or no way is in both.
     """
+    try:
+        return _comparison(ours, theirs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SemcbirError(f"expected figures of an evaluation, got others ({error!r})") from error
+
+
+def _comparison(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     for name in ("dataset", "queries", "wanted"):
         if ours.get(name) != theirs.get(name):
             raise SemcbirError(f"expected two runs with the same {name}, got others")
@@ -127,4 +136,8 @@ def comparison(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
                 interval = f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
                 cells = [f"{title}, {mode}", measure, f"{a.mean():.4f}", f"{b.mean():.4f}", interval]
                 lines.append([*cells, f"{p:.4f}"])
-    return joined(lines)
+    sizes = [(run["images"], run["distractors"]) for run in (ours, theirs)]
+    if sizes[0] == sizes[1]:
+        return joined(lines)
+    said = " and ".join(f"{images} images with {others} distractors" for images, others in sizes)
+    return f"{joined(lines)}\n\nBeware: the databases differ, {said}."

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from semcbir._files import display_path
+from semcbir._printable import printable
 from semcbir.evaluation.evaluate import Evaluation
 from semcbir.evaluation.measuring import SHOWN
 from semcbir.evaluation.tables import usual_mode
@@ -45,7 +45,9 @@ def sheet(evaluation: Evaluation, way: str, rows: int = ROWS) -> Image.Image:
         top = MARGIN + 30 + row * height
         path, label = evaluation.asked[query], evaluation.truth.wanted[query]
         place_photo(picture, thumbnail(path, _TILE), (MARGIN, top), _TILE)
-        name = f"{display_path(path.name)}, {evaluation.dataset.class_names[label]}: {values[query]:.3f}"
+        name = (
+            f"{printable(path.name)}, {printable(evaluation.dataset.class_names[label])}: {values[query]:.3f}"
+        )
         write(draw, (MARGIN, top + _TILE[1] + 2), name, size=12, fill=INK, width=_TILE[0] + GAP)
         for place, image in enumerate(scores.first[mode][query]):
             if image >= 0:
@@ -67,5 +69,5 @@ def _found(
     place_photo(picture, thumbnail(path, _TILE), corner, _TILE)
     colour = _RIGHT if came == label else ALARM
     draw.rectangle((left, top, left + _TILE[0] - 1, top + _TILE[1] - 1), outline=colour, width=3)
-    name = evaluation.dataset.class_names[came] if came >= 0 else "distractor"
+    name = printable(evaluation.dataset.class_names[came]) if came >= 0 else "distractor"
     write(draw, (left, top + _TILE[1] + 2), name, size=12, fill=FAINT, width=_TILE[0])

@@ -54,6 +54,14 @@ class Store:
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=_SECONDS, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self._errors():
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, _FORMAT):
                 raise StoreError(f"{display_path(self.path)} is of another version of semcbir: delete it")
@@ -102,8 +110,9 @@ class Store:
                 )
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
                 self._parts.pop(key, None)
+                if self._connection.in_transaction:  # SQLite itself gives up where the disk is full
+                    self._connection.execute("ROLLBACK")
                 raise
 
     def _part(self, key: str) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from semcbir._printable import printable
 from semcbir._validate import counted
 from semcbir.evaluation.finding import Found
 from semcbir.evaluation.measuring import MODES, Scores
@@ -21,7 +22,7 @@ def markdown(scores: Mapping[str, Scores], epsilon: float) -> str:
 
     Those of a search by default are bold.
     """
-    notes = dict.fromkeys(_filter_line(one, epsilon) for one in scores.values() if "last" in one.values)
+    notes = _filter_lines(scores, epsilon)
     if any(one.default for one in scores.values()):
         notes["Bold: a search that is not told otherwise, with or without smoothing."] = None
     return "\n\n".join(
@@ -109,7 +110,13 @@ def _table(corner: str, measures: Sequence[str], scores: Mapping[str, Scores], c
 
 def joined(lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first line is its head."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+    rows = [[cell_text(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+
+
+def cell_text(text: str) -> str:
+    """Return ``text`` as a cell shows it, whatever characters a folder's name has."""
+    return printable(text).replace("|", "\\|")
 
 
 def _marked(cell: Cell, scores: Scores, measure: str, mode: str) -> str:
@@ -127,8 +134,16 @@ def _out_in(scores: Scores, measure: str, mode: str) -> str:
     return f"{_mean(scores, measure + ' out', mode)} / {_mean(scores, measure + ' in', mode)}"
 
 
-def _filter_line(scores: Scores, epsilon: float) -> str:
-    return (
-        f"The filter at {epsilon:g} keeps {scores.kept.mean():.1%} of the pairs "
-        f"and penalises {scores.penalised.mean():.1%} of the relevant images."
-    )
+def _filter_lines(scores: Mapping[str, Scores], epsilon: float) -> dict[str, None]:
+    """Return what the filter does, once for all ways of which it does the same."""
+    said: dict[str, list[str]] = {}
+    for name, one in scores.items():
+        if "last" in one.values:
+            words = f"keeps {one.kept.mean():.1%} of the pairs and penalises {one.penalised.mean():.1%}"
+            said.setdefault(words, []).append(name)
+    every = len(said) == 1
+    return {
+        f"The filter at {epsilon:g} {words} of the relevant images"
+        + ("." if every else f" ({'; '.join(map(printable, names))})."): None
+        for words, names in said.items()
+    }

@@ -4,25 +4,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from semcbir._validate import shown
 from semcbir.errors import ImageError
 from semcbir.evaluation.collect import Gathered, OnProgress, collect
 from semcbir.evaluation.datasets import Dataset, DatasetError
 from semcbir.evaluation.measuring import Way, by_signatures
-from semcbir.evaluation.parts import Grids, LabelMaps, LocalParts, Part, SignatureParts
+from semcbir.evaluation.parts import Grids, LabelMaps, LocalParts, Part, SignatureParts, versions
 from semcbir.evaluation.rankings import Bools, Integers, Truth
 from semcbir.evaluation.rows import class_rows, whole_rows
 from semcbir.evaluation.store import Arrays, Store
 from semcbir.extractor import LONG_SIDE
 from semcbir.features import Deep, Feature, LocalFeature, parse_features
 from semcbir.searcher import Searcher
-from semcbir.signatures import Signatures
+from semcbir.signatures import Signatures, with_ids
 from semcbir.smoothing import SmoothedSearcher
 from semcbir.threads import check_threads
 
@@ -85,15 +88,11 @@ class Material:
         """Return what is left if only the ``chosen`` queries, bool (q,), are asked."""
         return replace(self, truth=self.truth[chosen], queries=self.queries[chosen])
 
-    def of(self, part: SignatureParts) -> tuple[Signatures, Signatures]:
+    def of(self, part: SignatureParts, threads: int | None = None) -> tuple[Signatures, Signatures]:
         """Return the signatures that are searched, with ids from 0, and those of the queries."""
-        everything = part.joined([one[part.key] for one in self.items])
-        chosen = everything[self.database]
-        return _numbered(chosen), _numbered(everything[self.queries])
-
-
-def _numbered(signatures: Signatures) -> Signatures:
-    return Signatures._unchecked(**{**vars(signatures), "ids": np.arange(len(signatures))})
+        everything = part.joined([one[part.key] for one in self.items], threads)
+        images, queries = everything[self.database], everything[self.queries]
+        return with_ids(images, np.arange(len(images))), with_ids(queries, np.arange(len(queries)))
 
 
 def gather(
@@ -110,20 +109,21 @@ def gather(
     paths = sorted({*dataset.database, *dataset.queries}, key=os.fsencode)
     own = set(dataset.paths)
     threads = check_threads(settings.threads)
-    found = collect(
-        paths, parts, store, long_side=settings.long_side, threads=threads, on_progress=on_progress
-    )
     there: dict[Path, int] = {}
     gathered: list[Gathered] = []
     unreadable = []
-    for path, one in zip(paths, found, strict=True):
-        if not isinstance(one, ImageError):
-            there[path] = len(gathered)
-            gathered.append(one)
-        elif path in own:
-            raise DatasetError(f"a photo of {dataset.name} cannot be read: {one}") from one
-        else:
-            unreadable.append(path)
+    # Closed in any case, so that what is done is kept while the store is open.
+    with closing(
+        collect(paths, parts, store, long_side=settings.long_side, threads=threads, on_progress=on_progress)
+    ) as found:
+        for path, one in zip(paths, found, strict=True):
+            if not isinstance(one, ImageError):
+                there[path] = len(gathered)
+                gathered.append(one)
+            elif path in own:
+                raise DatasetError(f"a photo of {dataset.name} cannot be read: {one}") from one
+            else:
+                unreadable.append(path)
     database = [path for path in dataset.database if path in there]
     return Material(
         dataset.truth(database),
@@ -144,6 +144,7 @@ def signature_parts(settings: Settings) -> list[tuple[str, SignatureParts]]:
     """
     features = settings.parsed()
     networks = [LabelMaps(model, settings.device, settings.long_side) for model in settings.models]
+    titles = told_apart("models", [(network.name, str(network.model["sha256"])) for network in networks])
     described: dict[str, LocalParts | Grids] = {}
     for feature in features:
         if isinstance(feature, Deep):
@@ -153,44 +154,68 @@ def signature_parts(settings: Settings) -> list[tuple[str, SignatureParts]]:
             described[feature.name] = LocalParts(feature, settings.long_side)
     return [
         (
-            feature.name if len(networks) == 1 else f"{feature.name}, {network.name}",
+            feature.name if len(networks) == 1 else f"{feature.name}, {title}",
             SignatureParts(network, described[feature.name], feature),
         )
-        for network in networks
+        for network, title in zip(networks, titles, strict=True)
         for feature in features
     ]
 
 
+def told_apart(argument: str, models: Sequence[tuple[str, str]]) -> list[str]:
+    """Return names for models, given by name and sha256, that differ even where the names do not.
+
+    ValueError, about the ``argument``, if a model is there twice.
+    """
+    if len(set(models)) < len(models):
+        twice = next(name for name, digest in models if models.count((name, digest)) > 1)
+        raise ValueError(f"{argument}: expected each model once, got {shown(twice)} twice")
+    names = [name for name, _ in models]
+    return [f"{name} {digest[:8]}" if names.count(name) > 1 else name for name, digest in models]
+
+
+WayAt = Callable[[float], Way]
+"""A way of ranking by the epsilon of its filter."""
+
+
 def signature_ways(
-    material: Material, parts: Sequence[tuple[str, SignatureParts]], settings: Settings, epsilon: float
-) -> Iterator[Way]:
-    """Yield the ways that semcbir ranks, one after the other: few signatures are in memory at a time."""
+    material: Material, parts: Sequence[tuple[str, SignatureParts]], settings: Settings
+) -> Iterator[WayAt]:
+    """Yield the ways that semcbir ranks, the searcher of one after the other."""
     for name, part in parts:
-        images, queries = material.of(part)
-        yield by_signatures(name, images, queries, epsilon, settings.threads)
+        images, queries = material.of(part, settings.threads)
+        yield _way_at(name, images, queries, settings, Searcher(images))
         if settings.smooth:
             smooth = SmoothedSearcher(Searcher(images), images, settings.smooth, images.__getitem__)
-            yield by_signatures(
-                f"{name}, smoothed {settings.smooth}",
-                images,
-                queries,
-                epsilon,
-                settings.threads,
-                searcher=smooth,
-            )
+            yield _way_at(f"{name}, smoothed {settings.smooth}", images, queries, settings, smooth)
         if settings.parts and part.whole:
             for what, rows in (("class rows", class_rows), ("whole row", whole_rows)):
-                way = by_signatures(f"{name}, {what}", rows(images), rows(queries), epsilon, settings.threads)
-                yield Way(way.name, way.rank, None)  # no search does that
+                some = rows(images)
+                at = _way_at(f"{name}, {what}", some, rows(queries), settings, Searcher(some))
+                yield partial(_without_default, at)  # no search does that
+
+
+def _way_at(
+    name: str, images: Signatures, queries: Signatures, settings: Settings, searcher: Searcher
+) -> WayAt:
+    return lambda epsilon: by_signatures(name, images, queries, epsilon, settings.threads, searcher=searcher)
+
+
+def _without_default(at: WayAt, epsilon: float) -> Way:
+    return replace(at(epsilon), default=None)
 
 
 def describe(settings: Settings, parts: Sequence[tuple[str, SignatureParts]]) -> dict[str, Any]:
     """Return what the figures depend on, as plain values for JSON."""
     return {
         "long_side": settings.long_side,
-        "device": settings.device,
+        "devices": sorted(
+            {part.needs[0].device for _, part in parts if isinstance(part.needs[0], LabelMaps)}
+        ),
         "smooth": settings.smooth,
+        "baselines": list(settings.baselines),
         "root": settings.root,
         "whiten": settings.whiten,
+        "libraries": versions("scikit-learn", "scipy", "imagehash"),
         "ways": {name: part.full_recipe.to_dict() for name, part in parts},
     }
