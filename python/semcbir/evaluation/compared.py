@@ -10,7 +10,6 @@ their class are ranked by what the odd ones teach, and the other way round.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -29,7 +28,7 @@ from semcbir.baselines.normalising import unit
 from semcbir.errors import ImageError
 from semcbir.evaluation.collect import collect
 from semcbir.evaluation.measuring import Way, by_distances, by_signatures
-from semcbir.evaluation.parts import LocalParts, Part, Photo, decides
+from semcbir.evaluation.parts import LocalParts, ModelParts, Part, Photo, key_of
 from semcbir.evaluation.rankings import NOWHERE, Floats, Integers, Truth
 from semcbir.evaluation.rows import one_row
 from semcbir.evaluation.store import Arrays, Store
@@ -65,13 +64,12 @@ class PixelParts(Part):
         return (self.descriptor.describe(photo.pixels),)
 
 
-class ClassifierParts(Part):
+class ClassifierParts(ModelParts):
     """A classification network's vector: float32 (D,)."""
 
     def __init__(self, model: str | os.PathLike[str], device: str, long_side: int | None) -> None:
+        super().__init__(device, long_side)
         self.model = model
-        self.asked_device = device
-        self.long_side = long_side
         _, card = resolve_encoder(model, argument="classifier")
         self.name = card.name
         self.dim = card.dim
@@ -82,24 +80,15 @@ class ClassifierParts(Part):
         """The network, the device and the size of the photo."""
         return {"vector": self.card, "device": self.device, "long_side": self.long_side}
 
-    @property
-    def device(self) -> str:
-        """Where the network runs, as of LabelMaps."""
-        return self.classifier.device if self.asked_device == "auto" else self.asked_device
-
     @cached_property
-    def classifier(self) -> Classifier:
-        """The network, one thread a call: photos come from many."""
+    def loaded(self) -> Classifier:
+        """See ModelParts."""
         return Classifier(self.model, "l2", device=self.asked_device, threads=1)
-
-    def load(self) -> None:
-        """Load the network and try it on a blank image."""
-        self.classifier.try_blank()
 
     def compute(self, photo: Photo, needed: Sequence[Arrays]) -> Arrays:
         """Describe the photo."""
         pixels = photo.pixels
-        return (asked(self.classifier, photo.path, lambda: self.classifier.describe(pixels)),)
+        return (asked(self.loaded, photo.path, lambda: self.loaded.describe(pixels)),)
 
 
 def check_baselines(names: Sequence[str]) -> None:
@@ -220,9 +209,7 @@ def _aggregated(
         "of": part.key,
         "learnt from": hashlib.sha256(contents).hexdigest(),
     }
-    key = hashlib.sha256(
-        json.dumps(decides(recipe, "scikit-learn", "scipy"), sort_keys=True).encode()
-    ).hexdigest()
+    key = key_of(recipe, "scikit-learn", "scipy")
     kept = store.read(key, material.contents)
     if not all(content in kept for content in material.contents):
         if on_learning:

@@ -120,7 +120,8 @@ def evaluate(
         way = way_at(epsilon)
         scores[way.name] = measure(way, truth, n_classes)
         for other, found in swept.items():
-            found[way.name] = mean_ap(way_at(other), truth, "last"), mean_ap(way_at(other), truth, "drop")
+            swept_way = way_at(other)
+            found[way.name] = mean_ap(swept_way, truth, "last"), mean_ap(swept_way, truth, "drop")
     for way in compared_ways(material, others, settings, store, on_learning):
         scores[way.name] = measure(way, truth, n_classes)
     asked = [path for path, kept in zip(dataset.queries, chosen, strict=True) if kept]

@@ -26,6 +26,7 @@ from semcbir.evaluation.store import Arrays
 from semcbir.features import Deep, Feature, LocalFeature, extract_features
 from semcbir.images.decode import ImageArray, load_image
 from semcbir.inference.failures import asked, failed
+from semcbir.inference.photo_model import PhotoModel
 from semcbir.networks.names import resolve
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.segmentation.segmenter import Segmenter
@@ -75,9 +76,7 @@ class Part(ABC):
     @cached_property
     def key(self) -> str:
         """What stands for the recipe, the versions of libraries included."""
-        return hashlib.sha256(
-            json.dumps(decides(self.recipe, *self.libraries), sort_keys=True).encode()
-        ).hexdigest()
+        return key_of(self.recipe, *self.libraries)
 
     def load(self) -> None:  # noqa: B027 (most have nothing to load)
         """Get ready before the first photo; raises what is wrong with a model."""
@@ -87,16 +86,37 @@ class Part(ABC):
         """Return the arrays of ``photo``, given those of ``needs``; ImageError if that fails."""
 
 
-class LabelMaps(Part):
+class ModelParts(Part):
+    """A part that a model gives: of each photo by itself, one thread a call, since photos come from many."""
+
+    def __init__(self, device: str, long_side: int | None) -> None:
+        self.asked_device = device
+        self.long_side = long_side
+
+    @cached_property
+    @abstractmethod
+    def loaded(self) -> PhotoModel:
+        """The model, loaded when it is first needed."""
+
+    @property
+    def device(self) -> str:
+        """Where the model runs; for "auto" it is loaded to know, since a GPU may round otherwise."""
+        return self.loaded.device if self.asked_device == "auto" else self.asked_device
+
+    def load(self) -> None:
+        """Load the model and try it on a blank image."""
+        self.loaded.try_blank()
+
+
+class LabelMaps(ModelParts):
     """Label maps of a segmentation model: one array, (H, W).
 
     ``model`` and ``device`` are as a Segmenter takes them. ModelError if the model or its card is missing.
     """
 
     def __init__(self, model: str | os.PathLike[str] | None, device: str, long_side: int | None) -> None:
+        super().__init__(device, long_side)
         self.given = model
-        self.asked_device = device
-        self.long_side = long_side
         _, card = resolve(model)
         self.name = card.name
         self.model = card.preprocessing_dict()
@@ -106,24 +126,15 @@ class LabelMaps(Part):
         """The model, the device and the size of the photo."""
         return {"label map": self.model, "device": self.device, "long_side": self.long_side}
 
-    @property
-    def device(self) -> str:
-        """Where the model runs; for "auto" it is loaded to know, since a GPU may round otherwise."""
-        return self.segmenter.device if self.asked_device == "auto" else self.asked_device
-
     @cached_property
-    def segmenter(self) -> Segmenter:
-        """The model, one thread a call: photos come from many."""
+    def loaded(self) -> Segmenter:
+        """See ModelParts."""
         return Segmenter(self.given, device=self.asked_device, threads=1)
-
-    def load(self) -> None:
-        """Load the model and try it on a blank image."""
-        self.segmenter.try_blank()
 
     def compute(self, photo: Photo, needed: Sequence[Arrays]) -> Arrays:
         """Segment the photo."""
         pixels = photo.pixels
-        return (asked(self.segmenter, photo.path, lambda: self.segmenter.segment([pixels])[0]),)
+        return (asked(self.loaded, photo.path, lambda: self.loaded.segment([pixels])[0]),)
 
 
 class LocalParts(Part):
@@ -150,38 +161,28 @@ class LocalParts(Part):
         return found.keypoints, found.descriptors
 
 
-class Grids(Part):
+class Grids(ModelParts):
     """An encoder's grid: cells, float32 (h, w, D), and the cells' rows and columns of pixels."""
 
     def __init__(self, feature: Deep, device: str, long_side: int | None) -> None:
+        super().__init__(device, long_side)
         self.path = feature.path
         self.card = dict(feature.encoder)
-        self.asked_device = device
-        self.long_side = long_side
 
     @property
     def recipe(self) -> Mapping[str, Any]:
         """The encoder, the device and the size of the photo."""
         return {"grid": self.card, "device": self.device, "long_side": self.long_side}
 
-    @property
-    def device(self) -> str:
-        """Where the encoder runs, as of LabelMaps."""
-        return self.encoder.device if self.asked_device == "auto" else self.asked_device
-
     @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder, one thread a call: photos come from many."""
+    def loaded(self) -> Encoder:
+        """See ModelParts."""
         return Encoder(self.path, device=self.asked_device, threads=1)
-
-    def load(self) -> None:
-        """Load the encoder and try it on a blank image."""
-        self.encoder.try_blank()
 
     def compute(self, photo: Photo, needed: Sequence[Arrays]) -> Arrays:
         """Encode the photo."""
         pixels = photo.pixels
-        grid = asked(self.encoder, photo.path, lambda: self.encoder.encode([pixels])[0])
+        grid = asked(self.loaded, photo.path, lambda: self.loaded.encode([pixels])[0])
         return grid.cells, grid.rows, grid.columns
 
 
@@ -226,9 +227,10 @@ class SignatureParts(Part):
         return weighted_as(self.feature, built, self.full_recipe, threads)
 
 
-def decides(recipe: Mapping[str, Any], *libraries: str) -> dict[str, Any]:
-    """Return ``recipe`` with the versions of what else may change numbers; ``libraries`` are further ones."""
-    return {"format": FORMAT, "libraries": versions(*libraries), **recipe}
+def key_of(recipe: Mapping[str, Any], *libraries: str) -> str:
+    """Return what stands for ``recipe`` and for the versions of what else may change numbers."""
+    plain = {"format": FORMAT, "libraries": versions(*libraries), **recipe}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 @cache
