@@ -33,7 +33,10 @@ def written(page: str, names: dict[str, str]) -> str:
         print(command, file=sys.stderr)
         words = [NAME.sub(lambda name: names[name[0]], word) for word in shlex.split(command)]
         ran = subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, text=True)
-        return f"    {command}\n\n{BEGIN}\n\n{ran.stdout}\n{END}"
+        said = ran.stdout
+        for name, value in names.items():  # the figures do not depend on where the photos are
+            said = said.replace(str(Path(value).absolute()), name)
+        return f"    {command}\n\n{BEGIN}\n\n{said}\n{END}"
 
     return BLOCK.sub(block, page)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from semcbir import load_image
-from semcbir.baselines import BASELINES, CEDD, BoVW, ColourHistogram, DHash, PHash, SvmRanking
+from semcbir.baselines import CEDD, BoVW, ColourHistogram, DHash, PHash, SvmRanking
 from semcbir.errors import ModelError
 from semcbir.evaluation.compared import UNUSED, compared_parts, compared_ways, folds
 from semcbir.evaluation.datasets import Dataset, with_distractors
@@ -22,7 +24,7 @@ from semcbir.evaluation.rankings import NOWHERE, Truth
 from semcbir.evaluation.rows import one_row
 from semcbir.evaluation.store import Store
 from semcbir.evaluation.ways import Material, Settings, gather, told_apart
-from semcbir.features import HOG, extract_features
+from semcbir.features import HOG, Deep, extract_features
 from tiny_models import tiny_encoder
 
 
@@ -61,12 +63,10 @@ def test_vocabularies_are_learnt_from_what_is_searched_and_kept(
     kinds: Dataset, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("sklearn")
-    monkeypatch.setitem(BASELINES, "bovw", small := type("Small", (BoVW,), {}))
-    monkeypatch.setattr(small, "__init__", lambda self, root=False: BoVW.__init__(self, words=20, root=root))
     town = (kinds.folder / "town").rename(tmp_path / "town")
     dataset = with_distractors(by_folder(kinds.folder), [town])
-    found = run(dataset, tiny_model, tmp_path, baselines=("bovw",), whiten=4)
-    assert list(found.scores) == ["hog", "bovw of hog", "bovw of hog, whitened 4"]
+    found = run(dataset, tiny_model, tmp_path, baselines=("bovw",), words=20, whiten=4)
+    assert list(found.scores) == ["hog", "bovw of hog, 20 words", "bovw of hog, 20 words, whitened 4"]
     features = [
         extract_features(load_image(path), [HOG()])["hog"] for path in dataset.queries
     ]  # not the distractors'
@@ -79,21 +79,24 @@ def test_vocabularies_are_learnt_from_what_is_searched_and_kept(
         order = np.argsort(((vectors - vectors[query].astype(np.float64)) ** 2).sum(axis=1), kind="stable")
         hits = truth.classes[order[order != query]] == label
         expected.append(float(np.mean([hits[: rank + 1].mean() for rank in np.flatnonzero(hits)])))
-    np.testing.assert_allclose(found.scores["bovw of hog"].values["none"]["ap"], expected)
+    np.testing.assert_allclose(found.scores["bovw of hog, 20 words"].values["none"]["ap"], expected)
 
     def never(*_: object) -> None:
         raise AssertionError("learnt again")
 
-    monkeypatch.setattr(small, "fit", never)
-    again = run(dataset, tiny_model, tmp_path, baselines=("bovw",))
-    assert again.scores["bovw of hog"].means() == found.scores["bovw of hog"].means()
-    alone = run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",))
+    monkeypatch.setattr(BoVW, "fit", never)
+    again = run(dataset, tiny_model, tmp_path, baselines=("bovw",), words=20)
+    name = "bovw of hog, 20 words"
+    assert again.scores[name].means() == found.scores[name].means()
+    alone = run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",), words=20)
     assert alone.distractors == 0  # which teach nothing
     with pytest.raises(AssertionError, match="learnt again"):  # with other descriptors
-        run(dataset, tiny_model, tmp_path, baselines=("bovw",), root=True)
+        run(dataset, tiny_model, tmp_path, baselines=("bovw",), words=20, root=True)
+    with pytest.raises(AssertionError, match="learnt again"):
+        run(dataset, tiny_model, tmp_path, baselines=("bovw",), words=21)
     dataset.paths[0].unlink()
     with pytest.raises(AssertionError, match="learnt again"):  # from other photos
-        run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",))
+        run(by_folder(kinds.folder), tiny_model, tmp_path, baselines=("bovw",), words=20)
 
 
 def test_a_network_ranks_by_l2_cosine_and_svms(kinds: Dataset, tiny_model: Path, tmp_path: Path):
@@ -152,7 +155,7 @@ def test_an_svm_has_not_seen_a_copy_of_its_query_either(kinds: Dataset, tiny_mod
     found = run(
         by_folder(kinds.folder), tiny_model, tmp_path, classifiers=(tiny_encoder(tmp_path / "e.onnx"),)
     )
-    assert found.same == 1
+    assert found.same == 2
     truth = Truth(np.array([0, 0, 0, 1, 1]), np.arange(5), np.array([0, 0, 0, 1, 1]))
     halves, queries = folds(made_of(truth, [b"a", b"b", b"a", b"c", b"d"]))
     assert halves.tolist() == queries.tolist() == [0, 1, 0, 0, 1]
@@ -163,7 +166,8 @@ def made_of(truth: Truth, contents: list[bytes], outside: Sequence[bytes] = ()) 
     n = len(contents)
     strangers = iter(range(n, n + len(outside)))
     queries = [next(strangers) if query == NOWHERE else query for query in truth.queries.tolist()]
-    return Material(truth, [], np.arange(n), np.array(queries), [], [*contents, *outside], [])
+    dataset = Dataset("made", Path(), (), np.empty(0, np.int64), ())
+    return Material(dataset, truth, [], np.arange(n), np.array(queries), [], [*contents, *outside], [])
 
 
 def test_folds_halve_every_class():
@@ -180,7 +184,7 @@ def test_folds_halve_every_class():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"whiten": 12, "baselines": ("colour",)}, "whiten: expected at most 11, .* got 12"),
+        ({"whiten": 12, "baselines": ("bovw",)}, "whiten: expected at most 11, .* got 12"),
         ({"whiten": 5, "classifiers": (4,)}, "whiten: expected at most 4"),
     ],
 )
@@ -210,11 +214,15 @@ def test_models_of_one_name_are_told_apart(kinds: Dataset, tiny_model: Path, tmp
     twice = "models: expected each model once, got 'tiny"
     with Store(tmp_path) as store, pytest.raises(ValueError, match=twice):
         evaluate(kinds, Settings((one, two), "hog"), store)
-    assert told_apart("models", [("net", "a" * 64), ("net", "b" * 64), ("other", "c" * 64)]) == [
-        "net aaaaaaaa",
-        "net bbbbbbbb",
-        "other",
-    ]
+    card = (two.parent / f"{two.stem}.json").read_text()
+    changed = json.loads(card)
+    changed["input"]["colour"] = "BGR"  # the same file, and other numbers
+    (two.parent / f"{two.stem}.json").write_text(json.dumps(changed))
+    with Store(tmp_path) as store:
+        names = list(evaluate(kinds, Settings((one, two), "hog"), store).scores)
+    assert len(set(names)) == 2
+    assert all(re.fullmatch(r"hog, tiny.* [0-9a-f]{8}", name) for name in names)
+    assert told_apart("models", [("net", {}), ("other", {})]) == ["net", "other"]
 
 
 def test_one_row_signatures_rank_by_l2_even_null_vectors():
@@ -231,6 +239,11 @@ def test_one_row_signatures_rank_by_l2_even_null_vectors():
     ("settings", "error", "message"),
     [
         ({"baselines": ("bovw", "sift")}, ValueError, "baselines: expected some of 'bovw', .* got 'sift'"),
+        ({"baselines": ("cedd", "cedd")}, ValueError, "baselines: expected each once, got 'cedd' twice"),
+        ({"baselines": ("cedd",), "root": True}, ValueError, "root: expected baselines of local features"),
+        ({"words": 10}, ValueError, "words: expected baselines of local features"),
+        ({"baselines": ("dhash",), "whiten": 4}, ValueError, "whiten: expected baselines .* or classifiers"),
+        ({"parts": True}, ValueError, "parts: expected feature deep among the features"),
         ({"classifiers": ("nowhere.onnx",)}, ModelError, "nowhere"),
     ],
 )
@@ -246,10 +259,27 @@ def test_wrong_baselines_are_refused_before_the_work(
         run(kinds, tiny_model, tmp_path, **settings)
 
 
-def test_too_few_descriptors_are_an_error_that_says_so(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+def test_baselines_without_local_features_are_refused(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    deep = (Deep(tiny_encoder(tmp_path / "encoder.onnx")),)
+    with Store(tmp_path) as store, pytest.raises(ValueError, match="baselines: expected a local feature"):
+        evaluate(kinds, Settings((tiny_model,), deep, baselines=("vlad",)), store)
+
+
+def test_a_baseline_that_cannot_learn_is_left_out(kinds: Dataset, tiny_model: Path, tmp_path: Path):
     pytest.importorskip("sklearn")
-    with Store(tmp_path) as store, pytest.raises(ValueError, match="descriptors for 1000 words, got"):
-        evaluate(kinds, Settings((tiny_model,), "surf", baselines=("bovw",)), store)
+    with Store(tmp_path) as store:
+        settings = Settings((tiny_model,), "surf", baselines=("bovw", "vlad", "colour"))
+        found = evaluate(kinds, settings, store)
+    assert list(found.scores) == ["surf", "colour", "vlad of surf"]
+    assert list(found.unlearnt) == ["bovw of surf"]
+    assert "descriptors for 1000 words, got" in found.unlearnt["bovw of surf"]
+    assert found.to_dict()["could not learn"] == found.unlearnt
+
+
+def test_words_are_a_mixture_s_components(kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    pytest.importorskip("sklearn")
+    found = run(kinds, tiny_model, tmp_path, baselines=("fisher", "vlad"), words=3, root=True)
+    assert list(found.scores) == ["hog", "fisher of hog, 3 components, root", "vlad of hog, 3 words, root"]
 
 
 def test_measuring_a_way_of_the_baselines_alone(kinds: Dataset, tiny_model: Path, tmp_path: Path):

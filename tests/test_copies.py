@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from semcbir import Index, load_image
+from semcbir import Extractor, Index, Signatures, load_image
 from semcbir.evaluation.copies import COPIES, cut, inner_size, turned
 from semcbir.evaluation.datasets import DatasetError
 from semcbir.evaluation.finding import Found, find_originals, spread, usual_queries
@@ -147,11 +149,19 @@ def test_originals_are_counted_first_and_among_ten(index: Index, monkeypatch: py
     images = {path: load_image(path) for path in places}
     ranks = {0: 1, 1: 10, 2: 11, 3: 2}
 
-    def fake_search(copies: list[np.ndarray], _index: Index, k: int, feature: str) -> list[list[object]]:
+    extract = Extractor.extract_all
+    asked: list[np.ndarray] = []
+
+    def spied(self: Extractor, copies: list[np.ndarray]) -> dict[str, Signatures]:
+        asked[:] = copies
+        return extract(self, copies)
+
+    def fake_search(made: Signatures, _index: Index, k: int, feature: str) -> list[list[object]]:
         """Rank the originals of the copies as ``ranks`` says, for KAZE; always first for HOG."""
         assert k == 10
+        assert len(made) == len(asked)
         found = []
-        for copy in copies:
+        for copy in asked:
             (path,) = [path for path, image in images.items() if np.array_equal(image, copy[:, ::-1])]
             rank = ranks[places[path]] if feature == "kaze" else 1
             others = [record for record in index if record.path != path]
@@ -159,6 +169,7 @@ def test_originals_are_counted_first_and_among_ten(index: Index, monkeypatch: py
             found.append(order[:k])
         return found
 
+    monkeypatch.setattr(Extractor, "extract_all", spied)
     monkeypatch.setattr("semcbir.evaluation.finding.search", fake_search)
     monkeypatch.setattr("semcbir.evaluation.finding.COPIES", {"mirrored": COPIES["mirrored"]})
     found = find_originals(index, 4)
@@ -176,9 +187,27 @@ def test_the_command_reports_every_kind(photo_folder: Path, tiny_model: Path, ru
     ran = run(*command, "--queries", "6")
     assert ran.code == 0
     assert ran.out.startswith("| first / in ten | halved | mirrored |")
-    written = run(*command, "--json").json
-    assert list(written["hog"]) == list(COPIES)
-    assert written["hog"]["brighter by 40"]["ten"] == 1  # of twelve
+    assert ran.out.endswith("\n\n6 photos of 12 copied in each way.\n")
+    (photo_folder / "beach" / "broken.jpg").write_bytes(b"no image")
+    ran = run(*command, "--json")
+    assert ran.code == 3
+    assert f"left out: {photo_folder / 'beach' / 'broken.jpg'}: " in ran.err
+    written = json.loads(ran.out)
+    assert (written["photos"], written["copies of each kind"]) == (12, 12)
+    assert list(written["found"]["hog"]) == list(COPIES)
+    assert written["found"]["hog"]["brighter by 40"]["ten"] == 1  # of twelve
+
+
+def test_a_photo_with_the_same_bytes_is_the_original(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(11):  # with the original more than are looked at
+        shutil.copy(photo_folder / "beach" / "0.jpg", photo_folder / "beach" / f"0 {number}.jpg")
+    index = Index.build(photo_folder, tmp_path / "copied", model=tiny_model, features="hog")
+    monkeypatch.setattr("semcbir.evaluation.finding.COPIES", {"as it is": lambda image: image})
+    done: list[int] = []
+    assert find_originals(index, None, done.append) == {"hog": {"as it is": Found(1, 1)}}
+    assert done == [23]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +65,20 @@ def test_a_folder_that_is_not_wang(tmp_path: Path):
         wang(folder)
 
 
+def test_what_is_missing_is_missing_where_the_data_set_could_be(tmp_path: Path):
+    empty_images(tmp_path / "holidays", "0.jpg", "1.jpg")  # names that anyone may have
+    with pytest.raises(DatasetError, match=rf"^{re.escape(str(tmp_path))} must hold the 1000 images"):
+        wang(tmp_path)
+    empty_images(tmp_path / "half", *WANG[:500])
+    with pytest.raises(DatasetError, match=r"half must hold .* 500 are missing, such as 500\.jpg"):
+        wang(tmp_path)
+    for copy in ("one", "two"):
+        empty_images(tmp_path / copy, *WANG)
+    with pytest.raises(DatasetError, match=r"more than one that could be meant, .*one and .*two: name one"):
+        wang(tmp_path)
+    assert wang(tmp_path / "one").folder == tmp_path / "one"
+
+
 @pytest.mark.parametrize("photos", ["", "MSRC_ObjCategImageDatabase_v1"])
 def test_msrc_v1_is_eight_rows_of_thirty(photos: str, tmp_path: Path):
     masks = [name.replace("_s.", "_s_GT.") for name in MSRC_1]
@@ -84,8 +101,11 @@ def test_msrc_v2_is_twenty_rows_beside_their_masks(tmp_path: Path):
     assert dataset.folder == root / "Images"
     assert [path.name for path in dataset.paths] == MSRC_2
     assert np.bincount(dataset.labels).tolist() == [30] * 19 + [21]
-    with pytest.raises(DatasetError, match=r"240 images of MSRC v1 and no others, got 351 more"):
+    with pytest.raises(DatasetError, match=r"240 images of MSRC v1"):
         msrc_v1(tmp_path)
+    empty_images(tmp_path / "a" / "v1", *MSRC_1)
+    assert msrc_v1(tmp_path).folder == tmp_path / "a" / "v1"
+    assert msrc_v2(tmp_path).folder == root / "Images"
     (root / "Images" / "7_4_s.bmp").unlink()
     with pytest.raises(DatasetError, match=r"591 images of MSRC v2 .* got 590 images in 20 rows"):
         msrc_v2(tmp_path)
@@ -110,6 +130,12 @@ def test_linnaeus_asks_for_images_that_are_not_searched(tmp_path: Path):
     with pytest.raises(ValueError, match=r"queries: expected some of 'berry', .* or 'other', got 'cat'"):
         dataset.asking(["berry", "cat"])
 
+    empty_images(tmp_path / "Linnaeus 5 128X128", *LINNAEUS)
+    said = r"more than one that could be meant, .*128X128 and .*256X256: name one of them"
+    with pytest.raises(DatasetError, match=said):
+        linnaeus(tmp_path)
+    assert linnaeus(tmp_path / "Linnaeus 5 256X256").paths == dataset.paths
+    shutil.rmtree(tmp_path / "Linnaeus 5 128X128")
     (tmp_path / "Linnaeus 5 256X256" / "test" / "dog" / "7_256.jpg").unlink()
     with pytest.raises(DatasetError, match=r"test/dog must hold the 400 images of Linnaeus 5 there, got 399"):
         linnaeus(tmp_path)
@@ -157,7 +183,13 @@ def test_ids_are_places_in_the_database(tmp_path: Path):
     assert truth.queries.tolist() == [1, 2, 3]
     assert truth.n_relevant.tolist() == [1, 1, 0]
     # An image that could not be read takes no id.
-    assert dataset.truth(dataset.database[1:]).queries.tolist() == [0, 1, 2]
+    assert dataset.without([tmp_path / "more" / "x.jpg"]).truth().queries.tolist() == [0, 1, 2]
+    fewer = dataset.without([root / "a" / "1.jpg"])
+    assert fewer.truth().classes.tolist() == [DISTRACTOR, 0, 1]
+    assert fewer.class_names == ("a", "b")
+    some = replace(dataset, asked=np.array([True, False, True]), searched=np.array([False, True, True]))
+    assert some.without([root / "a" / "1.jpg"]).queries == [root / "b" / "1.jpg"]
+    assert root / "a" / "2.jpg" in some.without([root / "a" / "1.jpg"]).database
 
 
 def test_distractors_are_images_that_are_not_in_the_data_set(tmp_path: Path):
@@ -172,7 +204,7 @@ def test_distractors_are_images_that_are_not_in_the_data_set(tmp_path: Path):
     with pytest.raises(ImageError, match="none"):
         with_distractors(dataset, [tmp_path / "none"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="expected a folder of images, got none in .*empty"):
+    with pytest.raises(ValueError, match="distractors: expected a folder of images, got none in .*empty"):
         with_distractors(dataset, [tmp_path / "empty"])
 
 
@@ -182,12 +214,12 @@ def test_distractors_that_overlap_are_refused(tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(dataset.folder)
     for folder, count in ((dataset.folder, 4), (dataset.folder / "b", 2), (tmp_path, 4), (link, 4)):
-        with pytest.raises(DatasetError, match=rf"images that are not in .*set, got {count} images of those"):
+        with pytest.raises(ValueError, match=rf"images that are not in .*set, got {count} images of those"):
             with_distractors(dataset, [folder])
-    with pytest.raises(DatasetError, match=r"images that are not in .*more, got 1 image of those in .*more"):
+    with pytest.raises(ValueError, match=r"images that are not in .*more, got 1 image of those in .*more"):
         with_distractors(dataset, [more, more])
     (more / "2.jpg").symlink_to(dataset.paths[0])
-    with pytest.raises(DatasetError, match=r"got 1 image of those in .*more, such as .*2\.jpg"):
+    with pytest.raises(ValueError, match=r"got 1 image of those in .*more, such as .*2\.jpg"):
         with_distractors(dataset, [more])
 
 

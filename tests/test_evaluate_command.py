@@ -6,18 +6,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from semcbir.evaluation import paper, plots, report
+from semcbir.evaluation import comparison, paper, plots
+from semcbir.evaluation.datasets import Dataset
+from semcbir.evaluation.evaluate import Evaluation
 from semcbir.evaluation.measuring import MODES, Scores
 from semcbir.evaluation.metrics import MEASURES
+from semcbir.evaluation.rankings import Truth
 from semcbir.evaluation.tables import class_table, file_name, interval_table, markdown, size_line
 from test_cli import Run, one_line, run
 
@@ -86,14 +91,18 @@ def test_the_default_search_is_bold_and_what_is_not_measured_is_empty():
 
 
 def test_classes_have_their_own_means():
-    scores = replace(figures(0.5), default="last")
+    scores = replace(figures(0.5), usual="last")
     scores.values["last"]["ap"][:] = [0.1, 0.3, 0.6, 0.8]
     table = class_table({"kaze": scores}, np.array([2, 2, 0, 0]), ("a", "b", "c"))
     assert table.splitlines()[::2] == ["| ap | a | c |", "| kaze, last | 0.700 | 0.200 |"]
 
 
 def test_what_was_searched_is_said():
-    assert size_line(1, 2, 0, 0, 0) == "1 query in a database of 2 images."
+    assert size_line(1, 2, 0) == "1 query in a database of 2 images."
+    assert size_line(8, 12, 4, 0, 5, 1) == (
+        "8 queries in a database of 12 images, 4 distractors among them; 5 photos with the same bytes as "
+        "another, 1 distractor with those of a photo that has a class."
+    )
     assert size_line(8, 12, 4, 1, 3) == (
         "8 queries in a database of 12 images, 4 distractors among them; "
         "left out: 1 query to which nothing is relevant; 3 photos with the same bytes as another."
@@ -143,6 +152,13 @@ def test_tables_that_there_are_not(number: int, dataset: str, message: str):
         paper.check(number, dataset)
 
 
+def test_tables_of_features_that_are_not_measured():
+    with pytest.raises(ValueError, match="figures of deep, sift; the paper's 4 has those of 'kaze'"):
+        paper.check(4, "wang", ["deep", "sift"])
+    paper.check(4, "wang", ["deep", "surf"])
+    paper.check(6, "wang", ["deep"])
+
+
 def test_the_command_measures_a_folder_with_distractors(
     run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
 ):
@@ -153,32 +169,39 @@ def test_the_command_measures_a_folder_with_distractors(
         *command, "--distractors", town, "--weighting", "share", "--smooth", 3, "--out", tmp_path / "out"
     )
     assert ran.code == 3  # a distractor was skipped
-    assert "1 distractor could not be read" in ran.err
-    assert "| hog, smoothed 3 | " in ran.out
-    assert ran.out.endswith("8 queries in a database of 12 images, 4 distractors among them.\n")
+    assert f"left out: {town / 'broken.png'}: " in ran.err
+    assert "| hog, share, smoothed 3 | " in ran.out
+    assert ran.out.endswith(
+        "8 queries in a database of 12 images, 4 distractors among them.\n\n"
+        f"Photos: {photo_folder}; distractors: {town}\n"
+    )
     written = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert (written["dataset"], written["images"], written["distractors"]) == ("folder", 12, 4)
-    assert written["made"]["ways"]["hog"]["features"][0]["weighting"] == "share"
-    assert list(written["scores"]) == ["hog", "hog, smoothed 3"]
-    assert written["scores"]["hog"]["default"] == "last"
+    assert (written["folder"], written["distractor folders"]) == (str(photo_folder), [str(town)])
+    assert list(written["unreadable"]) == [str(town / "broken.png")]
+    assert written["made"]["ways"]["hog, share"]["features"][0]["weighting"] == "share"
+    assert list(written["scores"]) == ["hog, share", "hog, share, smoothed 3"]
+    assert written["scores"]["hog, share"]["default"] == "last"
     assert written["queries"][0] == "beach/0.jpg"
 
     ran = run(*command, "--distractors", photo_folder / "beach")
     assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
-    assert "distractors: expected images that are not in" in ran.err
+    assert "--distractors: expected images that are not in" in ran.err
 
 
 def test_everything_is_written_and_the_second_time_nothing_is_computed(
     run: Run, wang_like: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SEMCBIR_CACHE", str(tmp_path / "cache"))
-    command = ["evaluate", "wang", wang_like, "--model", tiny_model, "--features", "hog", "--table", "3"]
+    command = ["evaluate", "wang", wang_like, "--model", tiny_model, "--features", "hog"]
+    command += ["--table", "3", "--table", "3"]
     command += ["--sweep", "0.2,1.5", "--device", "cpu", "-o", tmp_path / "out"]
     first = run(*command)
     assert first.code == 0
     assert first.out.startswith("Table 3: HRNet-W48 trained on MSeg\n\n|  | paper |")
+    assert first.out.count("Table 3") == 1
     assert "| hog, filter | 0.83 |" in first.out
-    assert "| ap last / drop | epsilon 0.2 | epsilon 1.5 |" in first.out
+    assert "| ap last / drop | epsilon 0.2 | epsilon 0.9 | epsilon 1.5 |" in first.out
     assert (tmp_path / "out" / "results.md").read_text() == first.out
     written = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert (written["images"], written["epsilon"], len(written["queries"])) == (1000, 0.9, 1000)
@@ -203,6 +226,9 @@ def test_everything_is_written_and_the_second_time_nothing_is_computed(
     monkeypatch.setattr("semcbir.evaluation.parts.extract_features", None)
     monkeypatch.setattr("semcbir.evaluation.parts.Segmenter", None)
     assert run(*command, "--threads", "1").out == first.out
+    some = run(*command, "--queries", 'food, "buses"').out
+    assert "The paper's figures are of queries of all classes; ours are of some." in some
+    assert "200 queries in a database of 1000 images" in some
 
 
 def test_plots_are_drawn_where_matplotlib_is(
@@ -211,7 +237,9 @@ def test_plots_are_drawn_where_matplotlib_is(
     command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog,kaze"]
     command += ["--cache", tmp_path / "kept", "--sweep", "0.5,1"]
     monkeypatch.setattr(plots, "available", lambda: False)
-    assert run(*command, "-o", tmp_path / "plain").code == 0
+    ran = run(*command, "-o", tmp_path / "plain")
+    assert ran.code == 0
+    assert 'without plots: plots need matplotlib: pip install "semcbir[eval]"' in ran.err
     assert not list((tmp_path / "plain").glob("*.svg"))
     pytest.importorskip("matplotlib")
     monkeypatch.undo()
@@ -244,8 +272,15 @@ def test_two_runs_are_compared(run: Run, photo_folder: Path, tiny_model: Path, t
     assert ran.out.splitlines()[2].startswith("| hog / kaze, none | ap | ")
     same = run("evaluate", "compare", hog, hog).out.splitlines()[2]
     assert same.endswith("| +0.0000 (+0.0000 to +0.0000) | 1.0000 |")
-    data = report.read(hog)
-    (tmp_path / "other.json").write_text(json.dumps({**data, "queries": data["queries"][1:]}))
+    data = json.loads(hog.read_text())
+    others = {name: data[name][1:] for name in ("queries", "wanted")}
+    (scores,) = data["scores"].values()
+    fewer = {
+        mode: {name: values[1:] for name, values in measures.items()}
+        for mode, measures in scores["values"].items()
+    }
+    other = {**data, **others, "scores": {"hog": {**scores, "values": fewer}}}
+    (tmp_path / "other.json").write_text(json.dumps(other))
     refused = run("evaluate", "compare", hog, tmp_path / "other.json")
     assert (refused.code, one_line(refused.err)) == (1, True)
     assert "two runs with the same queries" in refused.err
@@ -256,17 +291,80 @@ def test_two_runs_are_compared(run: Run, photo_folder: Path, tiny_model: Path, t
         said
         == "Beware: the databases differ, 12 images with 0 distractors and 99 images with 87 distractors."
     )
-    (tmp_path / "none.json").write_text(json.dumps({**data, "scores": {"x": {}, "y": {}}}))
+    (tmp_path / "none.json").write_text(json.dumps({**data, "scores": {"x": scores, "y": scores}}))
     assert (
         "a way of ranking in common, got none" in run("evaluate", "compare", hog, tmp_path / "none.json").err
     )
 
 
+def test_ways_and_modes_are_compared_by_name(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog,kaze"]
+    assert run(*command, "--baselines", "colour", "--no-cache", "-o", tmp_path / "out").code == 0
+    file = tmp_path / "out" / "figures.json"
+    values = {name: one["values"] for name, one in json.loads(file.read_text())["scores"].items()}
+
+    def rows(*options: str) -> list[list[str]]:
+        ran = run("evaluate", "compare", file, *options)
+        assert ran.code == 0, ran.err
+        return [line.strip("| ").split(" | ") for line in ran.out.splitlines()[2:]]
+
+    found = rows("--way", "hog, drop", "--against", "colour", "--measures", "ndcg,ap@100")
+    assert [row[:2] for row in found] == [
+        ["hog, drop / colour, none", "ndcg"],
+        ["hog, drop / colour, none", "ap@100"],
+    ]
+    ours, theirs = (np.mean(values[way][mode]["ndcg"]) for way, mode in (("hog", "drop"), ("colour", "none")))
+    assert found[0][2:4] == [f"{ours:.4f}", f"{theirs:.4f}"]
+    # A way stands for its usual mode; with two files the same name is looked for in both.
+    assert rows("--way", "kaze", "--against", "kaze, none")[0][0] == "kaze, last / kaze, none"
+    assert [row[0] for row in rows(str(file), "--way", "kaze")] == ["kaze, last"] * 3
+    assert len(rows(str(file))) == 3 * (3 + 3 + 1)
+    for options, message in (
+        ([], "--way: expected --way and --against with a single file"),
+        (["--way", "kaze"], "--way: expected --way and --against with a single file"),
+        (["--way", "x", "--against", "kaze"], "--way: expected one of 'hog', 'kaze', 'colour', 'hog, none'"),
+        (["--way", "kaze", "--against", "x"], "--against: expected one of 'hog'"),
+        ([str(file), "--measures", "map"], "--measures: expected some of 'ap'"),
+    ):
+        ran = run("evaluate", "compare", file, *options)
+        assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+        assert message in ran.err
+
+
+SOUND = {
+    "dataset": "x",
+    "queries": ["a", "b"],
+    "wanted": [0, 0],
+    "images": 2,
+    "distractors": 0,
+    "scores": {"hog": {"usual": "none", "values": {"none": {"ap": [1, 0.5]}}}},
+}
+
+
 @pytest.mark.parametrize(
     "content",
-    ["", "[1]", "{}", "nonsense", "[" * 100_000, '{"scores": {"x": {}}, "queries": [], "wanted": []}'],
+    [
+        "",
+        "[1]",
+        "{}",
+        "nonsense",
+        "[" * 100_000,
+        json.dumps({**SOUND, "queries": [], "wanted": []}),
+        json.dumps({**SOUND, "wanted": [0]}),
+        json.dumps({**SOUND, "images": "many"}),
+        json.dumps({**SOUND, "scores": [1]}),
+        json.dumps({**SOUND, "scores": {}}),
+        json.dumps({**SOUND, "scores": {"hog": {}}}),
+        json.dumps({**SOUND, "scores": {"hog": {"usual": "last", "values": {"none": {"ap": [1, 0.5]}}}}}),
+        json.dumps({**SOUND, "scores": {"hog": {"usual": "none", "values": {"none": {"ap": [1]}}}}}),
+        json.dumps({**SOUND, "scores": {"hog": {"usual": "none", "values": {"none": {"ap": [1, None]}}}}}),
+        json.dumps({**SOUND, "scores": {"hog": {"usual": "none", "values": {"none": {"ap": ["x", 1]}}}}}),
+        json.dumps({**SOUND, "scores": {"hog": {"usual": [], "values": {"none": {"ap": [1, 0.5]}}}}}),
+    ],
 )
 def test_figures_that_are_none_are_refused(run: Run, content: str, tmp_path: Path):
+    (tmp_path / "figures.json").write_text(json.dumps(SOUND))
+    assert run("evaluate", "compare", tmp_path / "figures.json", tmp_path / "figures.json").code == 0
     (tmp_path / "figures.json").write_text(content)
     ran = run("evaluate", "compare", tmp_path / "figures.json", tmp_path / "figures.json")
     assert (ran.code, one_line(ran.err)) == (1, True)
@@ -289,6 +387,17 @@ def test_figures_that_are_none_are_refused(run: Run, content: str, tmp_path: Pat
         (["--distractors", "nowhere"], 1, "nowhere: there is no such folder"),
         (["--table", "7"], 2, "--table: expected 3, 4, 5 or 6, got '7'"),
         (["--queries", "cats"], 1, "--queries: expected some of 'africans'"),
+        (["--queries", ""], 2, "--queries: expected names joined by commas, got ''"),
+        (["--queries", "a,,b"], 2, "--queries: expected names joined by commas"),
+        (["--queries", 'a,"b'], 2, "--queries: expected names joined by commas"),
+        (["--baselines", ""], 2, "--baselines: expected names joined by commas, got ''"),
+        (["--baselines", "cedd,cedd"], 1, "--baselines: expected each once, got 'cedd' twice"),
+        (["--whiten", "3"], 1, "--whiten: expected baselines of local features"),
+        (["--root"], 1, "--root: expected baselines of local features"),
+        (["--words", "1"], 2, "--words: expected an integer from 2"),
+        (["--words", "3"], 1, "--words: expected baselines of local features"),
+        (["--parts"], 1, "--parts: expected feature deep among the features"),
+        (["--features", "sift", "--table", "3"], 1, "--table: expected one with figures of sift"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -330,16 +439,117 @@ def test_names_of_folders_are_shown_whatever_they_are(
     assert (tmp_path / "out" / "results.md").read_text(encoding="utf-8") == ran.out
     with (tmp_path / "out" / "figures.csv").open(newline="", encoding="utf-8") as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"", "beach", "meadow", "t\\xff|\\n$x$"}
-    assert len(report.read(tmp_path / "out" / "figures.json")["classes"]) == 3
+    assert len(json.loads((tmp_path / "out" / "figures.json").read_text())["classes"]) == 3
+    assert comparison.read(tmp_path / "out" / "figures.json").usual == {"hog": "last"}
 
 
 def test_work_is_kept_when_a_photo_cannot_be_read(
     run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
 ):
     (photo_folder / "town" / "zz.jpg").write_bytes(b"no image")
-    ran = run(
-        "evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--cache", tmp_path
-    )
-    assert (ran.code, one_line(ran.err)) == (1, True)
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog"]
+    ran = run(*command, "--cache", tmp_path)
+    assert (ran.code, one_line(ran.err)) == (3, True)
+    assert f"left out: {photo_folder / 'town' / 'zz.jpg'}: " in ran.err
+    assert "12 queries in a database of 12 images." in ran.out
     with sqlite3.connect(tmp_path / "items.sqlite") as kept:
         assert kept.execute("SELECT count(*) FROM items").fetchone()[0] >= 12
+
+
+def test_a_published_data_set_must_be_whole(run: Run, wang_like: Path, tiny_model: Path, tmp_path: Path):
+    shutil.copytree(wang_like, tmp_path / "wang")
+    for name in ("7.jpg", "8.jpg"):
+        (tmp_path / "wang" / name).write_bytes(b"no image")
+    ran = run("evaluate", "wang", tmp_path / "wang", "--model", tiny_model, "--features", "hog", "--no-cache")
+    assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+    assert "2 photos of wang cannot be read, such as " in ran.err
+
+
+@pytest.mark.parametrize("place", ["", "results", "beach", "../link/results", "town/../x"])
+def test_results_are_not_written_among_the_photos(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path, place: str
+):
+    (photo_folder.parent / "link").symlink_to(photo_folder)
+    before = sorted(photo_folder.rglob("*"))
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--no-cache"]
+    ran = run(*command, "-o", photo_folder / place)
+    assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+    assert f"--out: expected a folder outside of {photo_folder}, whose photos are measured" in ran.err
+    assert sorted(photo_folder.rglob("*")) == before
+
+
+def test_results_replace_older_results_and_nothing_else(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--cache", tmp_path / "kept"]
+    out = tmp_path / "out" / "below"
+    assert run(*command, "--features", "hog,kaze", "-o", out).code == 0
+    assert (out / "worst-kaze.jpg").exists()
+    assert run(*command, "--features", "hog", "-o", out).code == 0
+    assert not (out / "worst-kaze.jpg").exists()
+    assert (out / "worst-hog.jpg").exists()
+    (out / "notes.txt").write_text("mine")
+    files = {path: path.read_bytes() for path in out.iterdir()}
+    ran = run(*command, "--features", "kaze", "-o", out)
+    assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+    assert "--out: expected a new folder, an empty one, or one of older results, got" in ran.err
+    assert ran.err.rstrip().endswith("with notes.txt in it")
+    assert {path: path.read_bytes() for path in out.iterdir()} == files
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "results.md").write_text("mine")  # a name of ours is not enough
+    ran = run(*command, "--features", "kaze", "-o", mine)
+    assert (ran.code, ran.out) == (1, "")
+    assert [path.name for path in mine.iterdir()] == ["results.md"]
+    (tmp_path / "file").write_text("")
+    ran = run(*command, "--features", "kaze", "-o", tmp_path / "file")
+    assert (ran.code, ran.out, one_line(ran.err)) == (1, "", True)
+
+
+def test_a_baseline_that_cannot_learn_leaves_the_rest(
+    run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path
+):
+    pytest.importorskip("sklearn")
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "surf", "--no-cache"]
+    ran = run(*command, "--baselines", "bovw,colour")
+    assert ran.code == 3
+    assert "| colour | " in ran.out
+    assert "Left out: bovw of surf (training: expected at least 1000 descriptors" in ran.out
+    assert "left out: bovw of surf: training: expected at least 1000 descriptors" in ran.err
+
+
+def test_figures_as_json(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path):
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--no-cache"]
+    written = run(*command, "--json", "--epsilon", "0.7", "-o", tmp_path / "out").json
+    assert written == json.loads((tmp_path / "out" / "figures.json").read_text())
+    scores = written["scores"]["hog"]
+    assert (scores["default"], scores["usual"]) == (None, "last")  # by default it is 0.9
+    assert "| hog, last | " in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_a_class_may_have_any_name(run: Run, photo_folder: Path, tiny_model: Path):
+    (photo_folder / "town").rename(photo_folder / " town, old")
+    command = ["evaluate", "folder", photo_folder, "--model", tiny_model, "--features", "hog", "--no-cache"]
+    ran = run(*command, "--queries", 'beach, " town, old"')
+    assert "8 queries in a database of 12 images" in ran.out
+
+
+@pytest.mark.parametrize("ways", [3, 30])
+def test_plots_of_many_ways_and_classes(ways: int, tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    classes = 100
+    wanted = np.repeat(np.arange(classes), 2)
+    names = tuple(f"class {label}" for label in range(classes))
+    paths = tuple(Path(f"/photos/{number}.jpg") for number in range(len(wanted)))
+    dataset = Dataset("folder", Path("/photos"), paths, wanted, names)
+    one = replace(
+        figures(0.5, len(wanted)),
+        curves={mode: np.full((classes + 1, 101), 0.5) for mode in MODES},
+        confusion={mode: np.full((classes, classes + 1), 0.01) for mode in MODES},
+    )
+    scores = {f"way {number}": one for number in range(ways)}
+    truth = Truth(wanted, np.arange(len(wanted)), wanted)
+    found = Evaluation(dataset, 0.9, truth, paths, paths, scores)
+    for file in plots.write(found, tmp_path):
+        size = ElementTree.parse(file).getroot().attrib
+        assert all(float(size[side].removesuffix("pt")) <= 72 * 20 for side in ("width", "height")), file

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +163,7 @@ def test_equal_distances_rank_by_id():
 
 def test_queries_to_which_nothing_is_relevant_are_left_out_and_counted():
     truth = Truth(np.array([0, 0, 1, 2, 2]), np.arange(5), np.array([0, 0, 1, 2, 2]))
-    left, lonely = answerable(truth)
-    assert (left.queries.tolist(), lonely) == ([0, 1, 3, 4], 1)
+    assert answerable(truth).tolist() == [True, True, False, True, True]
 
 
 @pytest.fixture
@@ -192,14 +193,48 @@ def test_distractors_that_cannot_be_read_are_left_out(three_kinds: Dataset, tiny
     (town / "0 broken.jpg").write_bytes(b"")
     dataset = with_distractors(by_folder(three_kinds.folder), [town])
     found = run(dataset, tiny_model, tmp_path, features="hog")
-    assert found.unreadable == (town / "0 broken.jpg",)
+    assert list(found.unreadable) == [town / "0 broken.jpg"]
     assert found.distractors == 4
     assert found.truth.classes.tolist() == [DISTRACTOR] * 4 + [0] * 4 + [1] * 4
+    assert found.to_dict()["unreadable"] == {
+        (town / "0 broken.jpg").as_posix(): found.unreadable[town / "0 broken.jpg"]
+    }
     sound = with_distractors(by_folder(three_kinds.folder), [])
     assert run(sound, tiny_model, tmp_path, features="hog").distractors == 0
-    three_kinds.paths[0].write_bytes(b"no image")
-    with pytest.raises(DatasetError, match=r"a photo of folder cannot be read: .*beach"):
-        run(sound, tiny_model, tmp_path, features="hog")
+
+
+def test_photos_that_cannot_be_read_are_left_out_of_one_s_own_and_refused_in_a_published_set(
+    three_kinds: Dataset, tiny_model: Path, tmp_path: Path
+):
+    broken = three_kinds.paths[0], three_kinds.paths[5]
+    for path in broken:
+        path.write_bytes(b"no image")
+    found = run(three_kinds, tiny_model, tmp_path, features="hog", baselines=("colour",))
+    assert set(found.unreadable) == set(broken)
+    assert found.asked == tuple(path for path in three_kinds.paths if path not in broken)
+    assert found.searched == found.asked
+    for path in broken:
+        path.unlink()
+    alone = run(by_folder(three_kinds.folder), tiny_model, tmp_path, features="hog", baselines=("colour",))
+    assert {name: one.means() for name, one in found.scores.items()} == {
+        name: one.means() for name, one in alone.scores.items()
+    }
+    for path in broken:
+        path.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"2 photos of folder cannot be read, such as .*beach/0"):
+        run(replace(three_kinds, may_lack=False), tiny_model, tmp_path, features="hog")
+
+
+def test_copies_among_the_photos_are_counted(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
+    first, more = three_kinds.paths[0], tmp_path / "more"
+    more.mkdir()
+    for name in ("x.jpg", "y.jpg"):
+        shutil.copy(first, first.with_name(name))
+        shutil.copy(first, more / name)
+    shutil.copy(three_kinds.paths[-1], tmp_path / "own.png")
+    (tmp_path / "own.png").rename(more / "own.png")
+    found = run(with_distractors(by_folder(three_kinds.folder), [more]), tiny_model, tmp_path, features="hog")
+    assert (found.same, found.disguised) == (7, 3)
 
 
 def test_a_class_of_one_photo_is_counted(three_kinds: Dataset, tiny_model: Path, tmp_path: Path):
@@ -253,7 +288,8 @@ def test_parts_of_deep_are_measured_alone(three_kinds: Dataset, tiny_model: Path
     assert [one.default for one in scores.values()] == ["none", None, None, "last"]
     with Store(tmp_path) as store:
         other = evaluate(three_kinds, Settings((tiny_model,), "hog"), store, 0.5)
-    assert other.scores["hog"].default is None
+    assert (other.scores["hog"].default, other.scores["hog"].usual) == (None, "last")
+    assert [one.usual for one in scores.values()] == ["none", "none", "none", "last"]
     # The same ranking as that of signatures whose whole rows, or class rows, count for nothing.
     for share, title in ((0, "deep, class rows"), (1, "deep, whole row")):
         alone = run(three_kinds, tiny_model, tmp_path, features=(Deep(encoder.path, whole_share=share),))
@@ -265,7 +301,8 @@ def test_several_networks_are_told_apart(
 ):
     with Store(tmp_path) as store:
         settings = Settings((tiny_model, tiny_logits_model), "hog,kaze")
-        found = evaluate(three_kinds, settings, store, sweep=(0.3, 2.0))
+        found = evaluate(three_kinds, settings, store, sweep=(2.0, 0.3))
+    assert list(found.sweep) == [0.3, 0.9, 2.0]  # its own among them
     names = [name.partition(", ") for name in found.scores]
     assert [first for first, _, _ in names] == ["hog", "kaze"] * 2
     assert len({network for _, _, network in names}) == 2
@@ -273,6 +310,7 @@ def test_several_networks_are_told_apart(
         # At 2 everything passes, so that nothing is last and nothing is left out.
         assert found.sweep[2.0][name] == pytest.approx((one.mean("none", "ap"),) * 2)
         assert found.sweep[0.3][name][0] >= found.sweep[0.3][name][1]
+        assert found.sweep[0.9][name] == (one.mean("last", "ap"), one.mean("drop", "ap"))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

@@ -143,18 +143,75 @@ def test_a_damaged_store_says_what_to_do(damage: bytes, tmp_path: Path):
 def test_a_store_of_another_version(tmp_path: Path):
     with sqlite3.connect(tmp_path / FILE) as other:
         other.execute("PRAGMA user_version = 77")
-    with pytest.raises(StoreError, match="of another version of semcbir: delete it"):
+    with pytest.raises(StoreError, match="of a later version of semcbir"):
         Store(tmp_path)
+    with sqlite3.connect(tmp_path / FILE) as other:
+        other.executescript("PRAGMA user_version = 1; CREATE TABLE items (a); INSERT INTO items VALUES (7)")
+    with Store(tmp_path) as store:  # what an older version kept is dropped
+        store.write("key", {}, [(b"x", (np.arange(5),))])
+    with Store(tmp_path) as store:
+        assert set(store.read("key", [b"x", b"y"])) == {b"x"}
 
 
-def test_damaged_items_are_no_crash(tmp_path: Path):
+def test_items_whose_bytes_have_changed_are_none(tmp_path: Path):
+    arrays = (np.linspace(0, 1, 50, dtype=np.float32), np.zeros(1000, np.uint8))
+    with Store(tmp_path) as store:
+        store.write("key", {}, [(b"x", arrays), (b"y", arrays[1:])])
+    with sqlite3.connect(tmp_path / FILE) as file:
+        written = {bytes(x): blob for x, blob in file.execute("SELECT content, arrays FROM items")}
+    changed = [b"", b"\0", b"\0\x93NUMPY", b"\1rubbish", bytes(100)]
+    for content, blob in written.items():
+        for place in range(0, len(blob), 7):
+            one = bytearray(blob)
+            one[place] ^= 1 << place % 8
+            changed.append(bytes(one))
+        changed.append(blob[:-1])
+        for damaged in changed:
+            with sqlite3.connect(tmp_path / FILE) as file:
+                file.execute("UPDATE items SET arrays = ? WHERE content = ?", (damaged, content))
+            with Store(tmp_path) as store:
+                assert content not in store.read("key", [content])
+        with sqlite3.connect(tmp_path / FILE) as file:
+            file.execute("UPDATE items SET arrays = ? WHERE content = ?", (blob, content))
+    with Store(tmp_path) as store:
+        assert len(store.read("key", [b"x", b"y"])) == 2
+
+
+def test_a_changed_item_is_worked_out_again(photo_folder: Path, tmp_path: Path):
+    paths = sorted(photo_folder.rglob("*.*"))
+    part = Brightness()
+    first = gather(paths, [part], tmp_path)
+    with sqlite3.connect(tmp_path / FILE) as file:
+        (content, blob) = file.execute("SELECT content, arrays FROM items LIMIT 1").fetchone()
+        file.execute(
+            "UPDATE items SET arrays = ? WHERE content = ?", (blob[:-1] + bytes([blob[-1] ^ 1]), content)
+        )
+    for _ in range(2):
+        assert [one[part.key][0][0] for one in gather(paths, [part], tmp_path)] == [
+            one[part.key][0][0] for one in first
+        ]
+    assert part.computed == 13
+
+
+def test_a_store_in_use_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("semcbir.evaluation.store._SECONDS", 0.1)
+    with Store(tmp_path) as store, sqlite3.connect(tmp_path / FILE, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="in use by another run; wait for it"):
+            store.write("key", {}, [])
+        with pytest.raises(StoreError, match="in use by another run; wait for it"):
+            Store(tmp_path)
+
+
+def test_a_store_that_may_not_be_written_to_can_be_read(tmp_path: Path):
     with Store(tmp_path) as store:
         store.write("key", {}, [(b"x", (np.arange(5),))])
-    for blob in (b"", b"\0", b"\0\x93NUMPY", b"\1rubbish", b"\0" + bytes(100)):
-        with sqlite3.connect(tmp_path / FILE) as file:
-            file.execute("UPDATE items SET arrays = ?", (blob,))
-        with Store(tmp_path) as store, pytest.raises(StoreError, match="cannot be used"):
-            store.read("key", [b"x"])
+    with Store(tmp_path) as store:
+        store._connection.execute("PRAGMA query_only = 1")  # as of a read-only file, whoever runs this
+        store._prepare()
+        assert set(store.read("key", [b"x"])) == {b"x"}
+        with pytest.raises(StoreError, match="may not be written to; name another folder"):
+            store.write("key", {}, [(b"y", (np.arange(5),))])
 
 
 WRITER = """

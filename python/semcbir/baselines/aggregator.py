@@ -35,6 +35,8 @@ class Aggregator(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     takes: ClassVar[Literal["local features"]] = "local features"
+    size: ClassVar[str] = "words"
+    """The parameter that says how large the vocabulary, or what stands for it, is."""
 
     root: bool = False
     power: float = 1.0

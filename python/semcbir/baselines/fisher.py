@@ -37,6 +37,7 @@ class Fisher(Aggregator):
 
     name: ClassVar[str] = "fisher"
     about: ClassVar[str] = "gradients of a Gaussian mixture's fit to the descriptors"
+    size: ClassVar[str] = "components"
 
     components: int = 64
     axes: int = 64

@@ -17,7 +17,7 @@ from typer.models import OptionInfo
 from semcbir._files import display_path
 from semcbir._streams import make_output_safe
 from semcbir.cli.brief import collect_from_now_on
-from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on
+from semcbir.cli.interrupts import INTERRUPTED, interrupted, raise_from_now_on, what_is_left
 from semcbir.errors import SemcbirError
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, KeyboardInterrupt) or interrupted():
-                note("interrupted; committed work is kept, and the same command continues from there")
+                note(what_is_left())
                 code = INTERRUPTED
             elif isinstance(error, ValueError):
                 code = _failed(ValueError(_as_option(str(error), function)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import tempfile
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import typer
 from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import SKIPPED, command, note
+from semcbir.cli.interrupts import keep_nothing
 from semcbir.cli.options import (
     Encoder,
     Json,
@@ -56,6 +58,17 @@ def parse_epsilons(text: str) -> tuple[float, ...]:
         if not 0 <= found[-1] < math.inf:
             raise ValueError(f"expected a number of 0 or more, or some joined by commas, got {text!r}")
     return tuple(found)
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Parse names joined by commas, as CSV has them: one that holds a comma stands in double quotes."""
+    try:
+        (names,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (ValueError, csv.Error):
+        names = []
+    if not names or not all(names):
+        raise ValueError(f"expected names joined by commas, got {text!r}")
+    return tuple(names)
 
 
 def parse_table(text: str) -> int:
@@ -109,9 +122,10 @@ Parts = Annotated[
     bool, typer.Option("--parts", help="Of deep, measure the class rows and the whole row alone, too.")
 ]
 Baselines = Annotated[
-    str | None,
+    Any,
     typer.Option(
         "--baselines",
+        parser=usage(parse_names),
         metavar="NAMES",
         show_default=False,
         help="What to compare with, joined by commas: bovw, ngrams, phrases, vlad, fisher (of every local "
@@ -138,16 +152,29 @@ Whiten = Annotated[
         show_default=False,
     ),
 ]
+Words = Annotated[
+    int | None,
+    integer_option(
+        "--words",
+        2,
+        2**20,
+        "Words of vocabularies, or Gaussians of Fisher vectors (default: 1000 of bovw, 100 of ngrams and "
+        "phrases, 64 of vlad and fisher).",
+        show_default=False,
+    ),
+]
 Root = Annotated[
     bool, typer.Option("--root", help="Square-root descriptors for baselines first, as RootSIFT does.")
 ]
 Asked = Annotated[
-    str | None,
+    Any,
     typer.Option(
         "--queries",
+        parser=usage(parse_names),
         metavar="CLASSES",
         show_default=False,
-        help="Ask photos of these classes only, joined by commas; all stay in the database.",
+        help="Ask photos of these classes only, joined by commas (a name with a comma in double quotes); all "
+        "stay in the database.",
     ),
 ]
 Distractors = Annotated[
@@ -178,7 +205,8 @@ Output = Annotated[
         metavar="FOLDER",
         show_default=False,
         parser=usage(parse_path),
-        help="Also write results.md, figures.json, figures.csv and plots there.",
+        help="Also write there, outside of the photos: results.md, figures.json, figures.csv, the worst "
+        "queries as contact sheets, and, with the extra eval, plots. Older results there are replaced.",
     ),
 ]
 Cache = Annotated[
@@ -209,14 +237,15 @@ def _add(name: str, explained: str) -> None:
 
     @app.command(
         name,
-        help=f"{explained} Every query is asked by every feature, and judged by every "
-        "measure: without the semantic filter, with it, and with what it penalises left out.",
+        help=f"{explained} Every query is asked by every feature, and judged by every measure: without "
+        "the semantic filter, with it, and with what it penalises left out."
+        + (" Photos that cannot be read are left out." if name == "folder" else ""),
         short_help=explained,
     )
     @command
     def evaluate(
         folder: Folder,
-        model: Models = None,
+        models: Models = None,
         features: Features = "deep,kaze,surf,hog,sift",
         encoder: Encoder = None,
         weighting: Weighting = None,
@@ -225,13 +254,15 @@ def _add(name: str, explained: str) -> None:
         smooth: Smooth = None,
         parts: Parts = False,
         baselines: Baselines = None,
-        classifier: Classifiers = None,
+        classifiers: Classifiers = None,
+        words: Words = None,
         whiten: Whiten = None,
         root: Root = False,
         queries: Asked = None,
         distractors: Distractors = None,
         table: Tables = None,
         out: Output = None,
+        as_json: Json = False,
         cache: Cache = None,
         no_cache: NoCache = False,
         long_side: LongSide = 512,
@@ -240,17 +271,21 @@ def _add(name: str, explained: str) -> None:
     ) -> int | None:
         from semcbir.evaluation import datasets, layouts, paper, report
         from semcbir.evaluation.evaluate import evaluate as evaluated
+        from semcbir.evaluation.plots import NO_PLOTS
         from semcbir.evaluation.store import Store
         from semcbir.evaluation.ways import Settings
 
         dataset = layouts.DATASETS[name](folder)
         if queries is not None:
-            dataset = dataset.asking([one.strip() for one in queries.split(",")])
+            dataset = dataset.asking(queries)
         dataset = datasets.with_distractors(dataset, distractors or [])
-        for number in table or []:
-            paper.check(number, name)
+        tables = tuple(dict.fromkeys(table or []))
+        for number in tables:
+            paper.check(number, name, features.split(","))
+        if out is not None:
+            report.check_place(out, dataset)
         settings = Settings(
-            models=tuple(model or [None]),
+            models=tuple(models or [None]),
             features=features,
             encoder=encoder,
             weighting=weighting,
@@ -259,14 +294,16 @@ def _add(name: str, explained: str) -> None:
             threads=threads,
             smooth=smooth,
             parts=parts,
-            baselines=tuple(one.strip() for one in baselines.split(",")) if baselines else (),
-            classifiers=tuple(classifier or ()),
+            baselines=baselines or (),
+            classifiers=tuple(classifiers or ()),
+            words=words,
             whiten=whiten,
             root=root,
         )
         with ExitStack() as stack:
             kept = absolute(cache) if cache else cache_folder() / "evaluation"
             if no_cache:
+                keep_nothing()
                 kept = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             store = stack.enter_context(Store(kept))
             meter = stack.enter_context(PhotoMeter(len({*dataset.database, *dataset.queries})))
@@ -279,15 +316,19 @@ def _add(name: str, explained: str) -> None:
                 on_progress=meter.read,
                 on_learning=lambda what: note(f"{what}: learning"),
             )
-        said = report.text(found, tuple(table or []))
-        print(said, flush=True)
+        said = report.text(found, tables)
         if out is not None:
-            report.write(found, out, said)
-            note(f"written to {display_path(out)}")
-        if found.unreadable:
-            note(f"{counted(len(found.unreadable), 'distractor')} could not be read and were left out")
-            return SKIPPED
-        return None
+            plotted = report.write(found, out, said)
+            note(f"written to {display_path(out)}" + ("" if plotted else f", without plots: {NO_PLOTS}"))
+        for path, why in found.unreadable.items():
+            note(f"left out: {display_path(path)}: {why}")
+        for way, why in found.unlearnt.items():
+            note(f"left out: {way}: {why}")
+        if as_json:
+            write_json(found.to_dict())
+        else:
+            print(said, flush=True)
+        return SKIPPED if found.unreadable or found.unlearnt else None
 
 
 for _name, _explained in _DATASETS.items():
@@ -299,14 +340,46 @@ Figures = Annotated[Path, typer.Argument(help="A figures.json.", metavar="FILE",
 
 @app.command()
 @command
-def compare(first: Figures, second: Figures) -> None:
-    """Compare two runs over the same queries: differences, their intervals, and whether they are chance.
+def compare(
+    first: Figures,
+    second: Annotated[
+        Path | None,
+        typer.Argument(help="Another one (default: the same).", metavar="[FILE]", **_PATH),
+    ] = None,
+    way: Annotated[
+        str | None,
+        typer.Option(
+            "--way",
+            metavar="NAME",
+            show_default=False,
+            help='A way of ranking of the first file, with or without its mode: "kaze" or "kaze, drop".',
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            show_default=False,
+            help="What it is compared with, of the second file (default: the same).",
+        ),
+    ] = None,
+    measures: Annotated[
+        Any,
+        typer.Option("--measures", parser=usage(parse_names), metavar="NAMES", help="Joined by commas."),
+    ] = "ap,p@20 in,paper",
+) -> None:
+    """Compare ways of ranking over the same queries: differences, intervals, and whether they are chance.
 
-    p is that of a paired randomisation test.
+    Of two runs, all ways of the same name are compared, or those that are named; of one run two ways that are
+    named. p is that of a paired randomisation test.
     """
-    from semcbir.evaluation import report
+    from semcbir.evaluation.comparison import comparison, read
 
-    print(report.comparison(report.read(first), report.read(second)))
+    if second is None and (way is None or against is None):
+        raise ValueError("way: expected --way and --against with a single file, got none")
+    one = read(first)
+    print(comparison(one, one if second is None else read(second), way, against, measures))
 
 
 @app.command()
@@ -327,33 +400,46 @@ def copies(
     long_side: LongSide = 512,
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
-) -> None:
+) -> int | None:
     """Measure whether a photo's copy finds the photo.
 
     Copies of some photos are made, smaller, mirrored, compressed, brighter, cut, turned, and searched for:
-    how often the original comes first, and is among the first ten.
+    how often the original, or a photo with the same bytes, comes first, and is among the first ten. Photos
+    that cannot be read are left out.
     """
-    from semcbir.evaluation.finding import find_originals
+    from semcbir.evaluation.copies import COPIES
+    from semcbir.evaluation.finding import find_originals, usual_queries
     from semcbir.evaluation.tables import copies_markdown
     from semcbir.index.index import Index
 
-    with tempfile.TemporaryDirectory() as scratch, RunMeter() as meter:
-        index = Index.build(
-            absolute(folder),
-            Path(scratch) / "index",
-            model=model or DEFAULT,
-            features=features,
-            encoder=encoder,
-            weighting=weighting,
-            long_side=long_side,
-            device=device,
-            threads=threads,
-            on_progress=meter,
-        )
-        found = find_originals(index, queries)
+    with tempfile.TemporaryDirectory() as scratch:
+        keep_nothing()
+        with RunMeter() as meter:
+            index = Index.build(
+                absolute(folder),
+                Path(scratch) / "index",
+                model=model or DEFAULT,
+                features=features,
+                encoder=encoder,
+                weighting=weighting,
+                long_side=long_side,
+                device=device,
+                threads=threads,
+                on_progress=meter,
+            )
+        skipped = index.skipped
+        for one in skipped:
+            note(f"left out: {display_path(one.path)}: {one.reason}")
+        count = usual_queries(index) if queries is None else queries
+        with PhotoMeter(count * len(COPIES)) as copied:
+            found = find_originals(index, count, copied.read)
+        images = len(index)
     if as_json:
-        write_json(
-            {name: {kind: one.to_dict() for kind, one in kinds.items()} for name, kinds in found.items()}
-        )
+        kinds_of = {
+            name: {kind: one.to_dict() for kind, one in kinds.items()} for name, kinds in found.items()
+        }
+        write_json({"photos": images, "copies of each kind": count, "found": kinds_of})
     else:
         print(copies_markdown(found))
+        print(f"\n{counted(count, 'photo')} of {images} copied in each way.")
+    return SKIPPED if skipped else None

@@ -11,6 +11,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
 
 _seen = False
+_kept = True
 
 
 def quit_at_once(*_signal: object) -> None:
@@ -37,6 +38,19 @@ def raise_from_now_on() -> None:
     """Make SIGINT raise, unless a caller set a handler of its own or ignores the signal."""
     if signal.getsignal(signal.SIGINT) is quit_at_once:
         signal.signal(signal.SIGINT, interrupt)
+
+
+def keep_nothing() -> None:
+    """Note that what the command has done so far is lost when it is interrupted."""
+    global _kept
+    _kept = False
+
+
+def what_is_left() -> str:
+    """Return what to say after Ctrl-C."""
+    if _kept:
+        return "interrupted; committed work is kept, and the same command continues from there"
+    return "interrupted; nothing is kept"
 
 
 def interrupted() -> bool:

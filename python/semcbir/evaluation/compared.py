@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -33,7 +33,7 @@ from semcbir.evaluation.rankings import NOWHERE, Floats, Integers, Truth
 from semcbir.evaluation.rows import one_row
 from semcbir.evaluation.store import Arrays, Store
 from semcbir.evaluation.ways import Material, Settings, told_apart
-from semcbir.features import LocalFeature, LocalFeatures
+from semcbir.features import Deep, LocalFeature, LocalFeatures
 from semcbir.inference.failures import asked
 from semcbir.networks.names import resolve_encoder
 from semcbir.threads import check_threads
@@ -91,19 +91,44 @@ class ClassifierParts(ModelParts):
         return (asked(self.loaded, photo.path, lambda: self.loaded.describe(pixels)),)
 
 
-def check_baselines(names: Sequence[str]) -> None:
-    """Raise ValueError for a name that is none of a baseline."""
+@dataclass(frozen=True)
+class Unlearnt:
+    """A baseline that could not learn: its name, and why."""
+
+    name: str
+    reason: str
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError for a baseline that there is not, or is there twice, and for settings of nothing."""
+    names, features = settings.baselines, settings.parsed()
     if unknown := [name for name in names if name not in BASELINES]:
         raise ValueError(f"baselines: expected some of {listed(BASELINES)}, got {shown(unknown[0])}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"baselines: expected each once, got {shown(twice)} twice")
+    bags = [name for name in names if issubclass(BASELINES[name], Aggregator)]
+    if bags and not any(isinstance(feature, LocalFeature) for feature in features):
+        raise ValueError(
+            f"baselines: expected a local feature (kaze, surf, hog or sift) among the features for "
+            f"{bags[0]}, got {', '.join(feature.name for feature in features)}"
+        )
+    of_bags = "expected baselines of local features (bovw, ngrams, phrases, vlad or fisher)"
+    for argument in ("root", "words"):
+        if getattr(settings, argument) and not bags:
+            raise ValueError(f"{argument}: {of_bags} with it, got none")
+    if settings.whiten is not None and not bags and not settings.classifiers:
+        raise ValueError(f"whiten: {of_bags} or classifiers with it, got none")
+    if settings.parts and not any(isinstance(feature, Deep) for feature in features):
+        raise ValueError("parts: expected feature deep among the features, got none")
 
 
 def compared_parts(settings: Settings) -> list[tuple[str, PixelParts | ClassifierParts]]:
     """Return the parts that baselines need beside local features, and the name of each.
 
-    ValueError for an unknown baseline, ModelError for a network that is missing, SemcbirError for a library
-    that is.
+    Errors as ``check_settings``; ModelError for a network that is missing, SemcbirError for a library.
     """
-    check_baselines(settings.baselines)
+    check_settings(settings)
     if settings.classifiers or any(BASELINES[name].takes != "pixels" for name in settings.baselines):
         library("sklearn")
     if {"phash", "dhash"} & set(settings.baselines):
@@ -115,7 +140,7 @@ def compared_parts(settings: Settings) -> list[tuple[str, PixelParts | Classifie
         if issubclass(kind, PixelDescriptor)
     ]
     networks = [ClassifierParts(one, settings.device, settings.long_side) for one in settings.classifiers]
-    titles = told_apart("classifiers", [(one.name, str(one.card["sha256"])) for one in networks])
+    titles = told_apart("classifiers", [(one.name, one.card) for one in networks])
     return [*pixels, *zip(titles, networks, strict=True)]
 
 
@@ -141,13 +166,13 @@ def compared_ways(
     settings: Settings,
     store: Store,
     on_learning: OnLearning | None = None,
-) -> Iterator[Way]:
-    """Yield the ways that the baselines of ``settings`` rank.
+) -> Iterator[Way | Unlearnt]:
+    """Yield the ways that the baselines of ``settings`` rank, or what could not learn from these photos.
 
     A network's vectors are ranked by L2, as the paper does it, by cosine, and by SVMs; with ``whiten`` there
     are also those of whitened vectors, of local features' too. ``on_learning`` is told what is learnt next.
 
-    Errors as those of the baselines: too few photos or descriptors, libraries that are missing.
+    SemcbirError for libraries that are missing.
     """
     for name, part in parts:
         vectors = np.array([one[part.key][0] for one in material.items])
@@ -165,11 +190,28 @@ def compared_ways(
         for feature in settings.parsed():
             if isinstance(feature, LocalFeature):
                 part_of = LocalParts(feature, settings.long_side)
-                name = f"{kind.name} of {feature.name}"
-                method = kind(root=settings.root)
-                vectors = _aggregated(name, method, part_of, material, settings, store, on_learning)
+                method, name = _method(kind, settings), _title(kind, feature, settings)
+                try:
+                    vectors = _aggregated(name, method, part_of, material, settings, store, on_learning)
+                except ValueError as error:
+                    yield Unlearnt(name, str(error))
+                    continue
                 yield _by_vectors(name, vectors, material, settings)
                 yield from _whitened(name, vectors, material, settings)
+
+
+def _method(kind: type[Aggregator], settings: Settings) -> Aggregator:
+    sizes: dict[str, Any] = {} if settings.words is None else {kind.size: settings.words}
+    return kind(root=settings.root, **sizes)
+
+
+def _title(kind: type[Aggregator], feature: LocalFeature, settings: Settings) -> str:
+    parts = [f"{kind.name} of {feature.name}"]
+    if settings.words is not None:
+        parts.append(f"{settings.words} {kind.size}")
+    if settings.root:
+        parts.append("root")
+    return ", ".join(parts)
 
 
 def _by_vectors(name: str, vectors: Vectors, material: Material, settings: Settings) -> Way:

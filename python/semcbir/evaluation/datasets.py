@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import display_path
+from semcbir._files import absolute, display_path
 from semcbir._validate import counted, listed, shown
 from semcbir.errors import SemcbirError
 from semcbir.evaluation.rankings import DISTRACTOR, NOWHERE, Bools, Integers, Truth
@@ -33,6 +33,8 @@ class Dataset:
     - ``searched``, ``asked``: bool (n,), whether an image is in the database, and whether it is a query;
       None: all of them
     - ``distractors``: image files that are searched too, are relevant to nothing and are never queries
+    - ``distractor_folders``: the folders that these come from
+    - ``may_lack``: whether photos that cannot be read are left out; a published data set must be whole
     """
 
     name: str
@@ -43,6 +45,8 @@ class Dataset:
     searched: Bools | None = None
     asked: Bools | None = None
     distractors: tuple[Path, ...] = ()
+    distractor_folders: tuple[Path, ...] = ()
+    may_lack: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels, or choices, that do not fit the images."""
@@ -85,10 +89,10 @@ class Dataset:
     def _all(self, chosen: Bools | None) -> Bools:
         return np.ones(len(self.paths), bool) if chosen is None else chosen
 
-    def truth(self, database: list[Path] | None = None) -> Truth:
-        """Return the truth for ``queries``; ids are places in ``database`` (None: all that is searched)."""
+    def truth(self) -> Truth:
+        """Return the truth for ``queries``; ids are places in ``database``."""
         label_of = dict(zip(self.paths, self.labels.tolist(), strict=True))
-        searched = self.database if database is None else database
+        searched = self.database
         ids = {path: place for place, path in enumerate(searched)}
         classes = [label_of.get(path, DISTRACTOR) for path in searched]
         queries = self.queries
@@ -109,33 +113,41 @@ class Dataset:
         chosen = np.isin(self.labels, [self.class_names.index(name) for name in wanted])
         return replace(self, asked=self._all(self.asked) & chosen)
 
+    def without(self, paths: Container[Path]) -> Dataset:
+        """Return the data set without the images of ``paths``, distractors too; classes stay."""
+        left = np.array([path not in paths for path in self.paths], bool)
+        return replace(
+            self,
+            paths=tuple(path for path in self.paths if path not in paths),
+            labels=self.labels[left],
+            searched=None if self.searched is None else self.searched[left],
+            asked=None if self.asked is None else self.asked[left],
+            distractors=tuple(path for path in self.distractors if path not in paths),
+        )
+
 
 def with_distractors(dataset: Dataset, folders: Iterable[str | os.PathLike[str]]) -> Dataset:
     """Return ``dataset`` with the images of ``folders`` as distractors.
 
-    Raises DatasetError if a folder holds no image, or one that is in the data set or in another of the
+    Raises ValueError if a folder holds no image, or one that is in the data set or in another of the
     folders, too, by itself or through a link. ImageError if a folder is not there.
     """
     taken = {_identity(path): dataset.folder for path in (*dataset.paths, *dataset.distractors)}
-    found = list(dataset.distractors)
+    found, roots = list(dataset.distractors), list(dataset.distractor_folders)
     for root in map(absolute, folders):
         images = find_images(root)
         if not images:
-            raise DatasetError(f"distractors: expected a folder of images, got none in {display_path(root)}")
+            raise ValueError(f"distractors: expected a folder of images, got none in {display_path(root)}")
         if twice := [path for path in images if _identity(path) in taken]:
-            raise DatasetError(
+            raise ValueError(
                 f"distractors: expected images that are not in {display_path(taken[_identity(twice[0])])}, "
                 f"got {counted(len(twice), 'image')} of those in {display_path(root)}, "
                 f"such as {display_path(twice[0])}"
             )
         taken.update((_identity(path), root) for path in images)
         found += images
-    return replace(dataset, distractors=tuple(found))
-
-
-def absolute(folder: str | os.PathLike[str]) -> Path:
-    """Return ``folder`` as an absolute path; a symlink stays what it is, as it does in an index."""
-    return Path(os.path.abspath(folder))  # noqa: PTH100
+        roots.append(root)
+    return replace(dataset, distractors=tuple(found), distractor_folders=tuple(roots))
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -147,16 +159,22 @@ def _identity(path: Path) -> tuple[int, int]:
 def locate(folder: Path, fits: Callable[[Path], int], deepest: int = 4) -> Path:
     """Return the folder, at most ``deepest`` levels below ``folder``, that ``fits`` best: nearest of equals.
 
-    Archives unpack into folders of their own. ``folder`` itself is returned where none fits at all.
+    Archives unpack into folders of their own. ``folder`` itself is returned where none fits by 2 or more: a
+    single file of that name may be anything. DatasetError where two of one level fit as well.
     """
-    best, most = folder, fits(folder)
+    best, most = [folder], max(1, fits(folder))
     level = [folder]
     for _ in range(deepest):
         level = [Path(entry.path) for above in level for entry in _folders(above)]
-        for below in level:
-            if (found := fits(below)) > most:
-                best, most = below, found
-    return best
+        fit = [(fits(below), below) for below in level]
+        if (here := max((found for found, _ in fit), default=0)) > most:
+            best, most = [below for found, below in fit if found == here], here
+    if len(best) > 1:
+        raise DatasetError(
+            f"{display_path(folder)} holds more than one that could be meant, "
+            f"{display_path(best[0])} and {display_path(best[1])}: name one of them"
+        )
+    return best[0]
 
 
 def _folders(folder: Path) -> list[os.DirEntry[str]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from semcbir.evaluation.collect import OnProgress
 from semcbir.evaluation.compared import (
     ClassifierParts,
     OnLearning,
+    Unlearnt,
     check_learning,
     compared_parts,
     compared_ways,
@@ -23,7 +25,7 @@ from semcbir.evaluation.datasets import Dataset, DatasetError
 from semcbir.evaluation.measuring import Scores, answerable, mean_ap, measure
 from semcbir.evaluation.rankings import Floats, Truth
 from semcbir.evaluation.store import Store
-from semcbir.evaluation.ways import Settings, describe, gather, signature_parts, signature_ways
+from semcbir.evaluation.ways import Material, Settings, describe, gather, signature_parts, signature_ways
 from semcbir.searcher import check_epsilon
 from semcbir.smoothing import check_smooth
 
@@ -40,8 +42,10 @@ class Evaluation:
     - ``scores``: by the name of the way
     - ``sweep``: by epsilon, then by way, ``ap`` with penalised images last, and left out
     - ``lonely``: queries that were left out because nothing is relevant to them
-    - ``unreadable``: distractors that could not be read
+    - ``unreadable``: photos that were left out because they could not be read, and why
+    - ``unlearnt``: ways that are not among ``scores`` because they could not learn, and why
     - ``same``: photos whose file has the same bytes as another one's
+    - ``disguised``: distractors with the bytes of a photo that has a class
     - ``made``: what the figures depend on
     """
 
@@ -53,8 +57,10 @@ class Evaluation:
     scores: dict[str, Scores]
     sweep: dict[float, dict[str, tuple[float, float]]] = field(default_factory=dict)
     lonely: int = 0
-    unreadable: tuple[Path, ...] = ()
+    unreadable: dict[Path, str] = field(default_factory=dict)
+    unlearnt: dict[str, str] = field(default_factory=dict)
     same: int = 0
+    disguised: int = 0
     made: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,10 +73,15 @@ class Evaluation:
         return {
             "semcbir": __version__,
             "dataset": self.dataset.name,
+            "folder": self.dataset.folder.as_posix(),
+            "distractor folders": [folder.as_posix() for folder in self.dataset.distractor_folders],
             "images": len(self.truth.classes),
             "distractors": self.distractors,
             "left out": self.lonely,
+            "unreadable": {_name(path, self.dataset.folder): why for path, why in self.unreadable.items()},
+            "could not learn": self.unlearnt,
             "same bytes as another": self.same,
+            "distractors with the bytes of a photo": self.disguised,
             "epsilon": self.epsilon,
             "made": self.made,
             "classes": list(self.dataset.class_names),
@@ -93,11 +104,13 @@ def evaluate(
 ) -> Evaluation:
     """Ask all queries of ``dataset`` in every way of ``settings``, and measure what comes back.
 
-    The filter's threshold is ``epsilon``; ``sweep`` are others, of which only ``ap`` is measured.
+    The filter's threshold is ``epsilon``; ``sweep`` are others, of which only ``ap`` is measured, and beside
+    which ``epsilon`` itself then stands.
     ``on_progress`` is told how many photos are read, ``on_learning`` which baseline learns next.
 
-    Raises ValueError or TypeError for a wrong argument, DatasetError if a photo cannot be read or nothing is
-    relevant to any query, ModelError, DeviceError or StoreError as those come up.
+    Raises ValueError or TypeError for a wrong argument, DatasetError if a photo of a data set that must be
+    whole cannot be read or nothing is relevant to any query, ModelError, DeviceError or StoreError as those
+    come up.
     """
     for one in (epsilon, *sweep):
         check_epsilon(one)
@@ -108,22 +121,28 @@ def evaluate(
     check_learning(dataset.truth(), settings, networks)
     wanted = [part for _, part in [*parts, *others]]
     material = gather(dataset, wanted, store, settings, on_progress)
-    truth, lonely = answerable(material.truth)
-    if not len(truth.queries):
+    dataset = material.dataset
+    chosen = answerable(material.truth)
+    if not chosen.any():
         raise DatasetError(f"{dataset.name}: expected two images of some class to be searched, got none")
-    chosen = material.truth.n_relevant > 0
     material = material.asking(chosen)
+    truth = material.truth
     n_classes = len(dataset.class_names)
     scores: dict[str, Scores] = {}
-    swept: dict[float, dict[str, tuple[float, float]]] = {other: {} for other in sweep}
+    unlearnt: dict[str, str] = {}
+    epsilons = sorted({epsilon, *sweep}) if sweep else []
+    swept: dict[float, dict[str, tuple[float, float]]] = {other: {} for other in epsilons}
     for way_at in signature_ways(material, parts, settings):
         way = way_at(epsilon)
         scores[way.name] = measure(way, truth, n_classes)
         for other, found in swept.items():
             swept_way = way_at(other)
             found[way.name] = mean_ap(swept_way, truth, "last"), mean_ap(swept_way, truth, "drop")
-    for way in compared_ways(material, others, settings, store, on_learning):
-        scores[way.name] = measure(way, truth, n_classes)
+    for compared in compared_ways(material, others, settings, store, on_learning):
+        if isinstance(compared, Unlearnt):
+            unlearnt[compared.name] = compared.reason
+        else:
+            scores[compared.name] = measure(compared, truth, n_classes)
     asked = [path for path, kept in zip(dataset.queries, chosen, strict=True) if kept]
     return Evaluation(
         dataset,
@@ -133,12 +152,29 @@ def evaluate(
         tuple(asked),
         scores,
         swept,
-        lonely,
-        tuple(material.unreadable),
-        len(material.contents) - len(set(material.contents)),
+        int(np.count_nonzero(~chosen)),
+        material.unreadable,
+        unlearnt,
+        *_same(material),
         describe(settings, parts)
         | {"classifiers": {name: part.card for name, part in others if part in networks}},
     )
+
+
+def _same(material: Material) -> tuple[int, int]:
+    """Return how many photos have the bytes of another, and how many distractors those of a labelled one."""
+    count = Counter(material.contents)
+    distractors = set(material.dataset.distractors)
+    labelled = {
+        content
+        for path, content in zip(material.paths, material.contents, strict=True)
+        if path not in distractors
+    }
+    disguised = sum(
+        path in distractors and content in labelled
+        for path, content in zip(material.paths, material.contents, strict=True)
+    )
+    return sum(n for n in count.values() if n > 1), disguised
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -158,6 +194,7 @@ def _scores_dict(scores: Scores) -> dict[str, Any]:
     }
     return {
         "default": scores.default,
+        "usual": scores.usual,
         "kept": float(scores.kept.mean()),
         "penalised": float(scores.penalised.mean()),
         "figures": figures,

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from semcbir._files import display_path
+from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.evaluation.datasets import (
     Dataset,
     DatasetError,
-    absolute,
     labels_of,
     locate,
     require_exactly,
@@ -45,7 +44,7 @@ def by_folder(folder: str | os.PathLike[str]) -> Dataset:
     """Read a folder of one's own: the class of an image is the sub-folder directly below it.
 
     Images further down belong to that sub-folder too. Sub-folders without images are no classes; labels go by
-    the order of the names' bytes.
+    the order of the names' bytes. Photos that turn out to be unreadable are left out.
 
     Raises DatasetError if there are no images, if some lie in the folder itself, or if no class has two:
     then nothing is relevant to anything. ImageError if the folder is not there.
@@ -68,7 +67,7 @@ def by_folder(folder: str | os.PathLike[str]) -> Dataset:
             f"got one in each of {counted(len(names), 'sub-folder')}"
         )
     classes = tuple(sorted(set(names), key=os.fsencode))
-    return Dataset("folder", root, tuple(paths), labels_of(names, classes), classes)
+    return Dataset("folder", root, tuple(paths), labels_of(names, classes), classes, may_lack=True)
 
 
 def wang(folder: str | os.PathLike[str]) -> Dataset:
@@ -90,9 +89,14 @@ def msrc_v1(folder: str | os.PathLike[str]) -> Dataset:
     The paper counts 241 photos in 9 classes; published are 240 in 8 rows. Their masks ``R_N_s_GT.bmp`` have 9
     classes of pixels, and void, which retrieval does not use. Errors as ``wang``.
     """
-    root = _located(folder, lambda at: len(_msrc_photos(at)))
-    found = _msrc_photos(root)
     places = [(row, number) for row in range(1, 9) for number in range(1, 31)]
+
+    def fits(at: Path) -> int:  # MSRC v2 has all of these names, and others
+        there = _msrc_photos(at).keys()
+        return len(there & set(places)) - len(there - set(places))
+
+    root = _located(folder, fits)
+    found = _msrc_photos(root)
     expected = [found.get(place, root / "{}_{}_s.bmp".format(*place)) for place in places]
     require_exactly("MSRC v1", root, expected, found.values())
     return _msrc("msrc-v1", root, found)
@@ -137,8 +141,8 @@ def linnaeus(folder: str | os.PathLike[str]) -> Dataset:
     """Read Linnaeus 5: ``train/CLASS/N_256.jpg`` is the database, ``test/CLASS/N_256.jpg`` the queries.
 
     Classes are berry, bird, dog, flower and other, with 1200 photos each in train and 400 in test: the
-    paper's 6000 and 2000, which it describes as 4 classes. Other sizes than 256 are published, too. Errors as
-    ``wang``.
+    paper's 6000 and 2000, which it describes as 4 classes. Other sizes than 256 are published, too: where
+    several were unpacked, name the folder of one. Errors as ``wang``.
     """
     folders = [f"{part}/{name}" for part in _PARTS for name in _LINNAEUS]
     root = _located(folder, lambda at: sum((at / one).is_dir() for one in folders))

@@ -44,12 +44,14 @@ Ends: TypeAlias = dict[str, dict[str, float]]
 class Way:
     """A way of ranking: a name, and how it ranks by mode (``MODES``, or only "none" where nothing filters).
 
-    ``default`` is the mode of a search that is told nothing else, None where no search does that.
+    ``default`` is the mode of a search that is told nothing else, None where no search does that; ``usual``
+    the one that figures are of where there is room for one.
     """
 
     name: str
     rank: Mapping[str, Rank]
     default: str | None = None
+    usual: str = "none"
 
     def only(self, *modes: str) -> Way:
         """Return the way with these modes alone."""
@@ -68,7 +70,7 @@ class Scores:
     - ``confusion``: by mode, float64 (classes, classes + 1): of the first 20 images, the query out, for
       queries of a class, the share that is of each class, then the share of distractors; NaN likewise
     - ``first``: by mode, int64 (q, 10): the ids of the first images, the query out; -1 behind the last one
-    - ``default``: as in Way
+    - ``default``, ``usual``: as in Way
     """
 
     values: dict[str, dict[str, Floats]]
@@ -78,6 +80,7 @@ class Scores:
     confusion: dict[str, Floats] = field(default_factory=dict)
     first: dict[str, Integers] = field(default_factory=dict)
     default: str | None = None
+    usual: str = "none"
 
     def mean(self, mode: str, measure: str) -> float:
         """Return the figure of a data set: the mean over its queries."""
@@ -160,7 +163,7 @@ def measure(way: Way, truth: Truth, n_classes: int) -> Scores:
             curves[mode] = sums / np.array([*sizes, len(truth.queries)])[:, None]
             confusion[mode] = confused / confused.sum(axis=1, keepdims=True)
         first[mode] = np.concatenate(heads)
-    return Scores(values, kept, penalised, curves, confusion, first, way.default)
+    return Scores(values, kept, penalised, curves, confusion, first, way.default, way.usual)
 
 
 def without_query(ids: Integers, truth: Truth, count: int) -> Integers:
@@ -178,10 +181,9 @@ def _confuse(confused: Floats, ids: Integers, truth: Truth) -> None:
     np.add.at(confused, (truth.wanted[rows], np.where(classes == DISTRACTOR, -1, classes)), 1)
 
 
-def answerable(truth: Truth) -> tuple[Truth, int]:
-    """Return the truth with only the queries that something is relevant to, and how many there are not."""
-    possible = truth.n_relevant > 0
-    return truth[possible], int(np.count_nonzero(~possible))
+def answerable(truth: Truth) -> Bools:
+    """Return which queries something is relevant to: bool (q,)."""
+    return np.asarray(truth.n_relevant > 0, bool)
 
 
 def measure_signatures(
@@ -228,14 +230,9 @@ def by_signatures(
 
         return ranked
 
-    return Way(name, {mode: rank(mode) for mode in MODES}, _default_mode(search, epsilon))
-
-
-def _default_mode(searcher: Searcher, epsilon: float) -> str | None:
-    usual = chosen_epsilon("auto", searcher.recipe)
-    if usual is None:
-        return "none"
-    return "last" if usual == epsilon else None
+    at = chosen_epsilon("auto", search.recipe)
+    usual = "none" if at is None else "last"
+    return Way(name, {mode: rank(mode) for mode in MODES}, usual if at in (None, epsilon) else None, usual)
 
 
 def by_distances(name: str, distances: Callable[[Integers], Floats]) -> Way:

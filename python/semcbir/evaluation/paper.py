@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from semcbir._validate import listed
 from semcbir.evaluation.measuring import Scores
 from semcbir.evaluation.tables import joined
 
@@ -56,12 +57,20 @@ _METHODS: dict[str, dict[str, float]] = {
 """Table 6."""
 
 
-def check(number: int, dataset: str) -> None:
-    """Raise ValueError unless the paper's table ``number``, 3 to 6, has figures of ``dataset``."""
+def check(number: int, dataset: str, features: Sequence[str] = DESCRIPTORS) -> None:
+    """Raise ValueError unless the paper's table ``number``, 3 to 6, has figures of ``dataset``.
+
+    Tables 3 and 4 have figures of some features only, of which one has to be among ``features``.
+    """
     if number not in TITLES:
         raise ValueError(f"table: expected 3, 4, 5 or 6, got {number}")
     if dataset not in _SIGNATURES[3] or (number == 5 and dataset != "wang"):
         raise ValueError(f"table: expected one with figures of {dataset}, which the paper's {number} has not")
+    if number in _SIGNATURES and not set(DESCRIPTORS) & set(features):
+        raise ValueError(
+            f"table: expected one with figures of {', '.join(features)}; the paper's {number} has those of "
+            f"{listed(DESCRIPTORS)}"
+        )
 
 
 def table(number: int, dataset: str, scores: Mapping[str, Scores]) -> str:

@@ -4,23 +4,31 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from semcbir._files import display_path
 from semcbir._printable import printable
-from semcbir.errors import SemcbirError
 from semcbir.evaluation import paper, plots
+from semcbir.evaluation.datasets import Dataset
 from semcbir.evaluation.evaluate import Evaluation
-from semcbir.evaluation.sheets import sheet
-from semcbir.evaluation.statistics import difference
-from semcbir.evaluation.tables import class_table, file_name, interval_table, joined, markdown, size_line
-
-COMPARED = ("ap", "p@20 in", "paper")
-"""The measures by which two runs are compared."""
+from semcbir.evaluation.sheets import Thumbnails, sheet
+from semcbir.evaluation.tables import (
+    cell_text,
+    class_table,
+    file_name,
+    interval_table,
+    joined,
+    markdown,
+    size_line,
+)
 
 
 def text(evaluation: Evaluation, tables: tuple[int, ...] = ()) -> str:
@@ -28,15 +36,26 @@ def text(evaluation: Evaluation, tables: tuple[int, ...] = ()) -> str:
     parts = [paper.table(number, evaluation.dataset.name, evaluation.scores) for number in tables]
     if tables:
         parts.append(f"Ours: {_networks(evaluation)}. Why figures differ from the paper's: docs/results.md.")
+        if len(np.unique(evaluation.truth.wanted)) < len(evaluation.dataset.class_names):
+            parts.append("The paper's figures are of queries of all classes; ours are of some.")
     parts.append(markdown(evaluation.scores, evaluation.epsilon))
     parts.append(interval_table(evaluation.scores))
     parts.append(class_table(evaluation.scores, evaluation.truth.wanted, evaluation.dataset.class_names))
     if evaluation.sweep:
         parts.append(sweep_table(evaluation))
     queries, images = len(evaluation.truth.queries), len(evaluation.truth.classes)
-    left = evaluation.lonely, evaluation.same
+    left = evaluation.lonely, evaluation.same, evaluation.disguised
     parts.append(size_line(queries, images, evaluation.distractors, *left))
+    parts += [f"Left out: {cell_text(name)} ({why})." for name, why in evaluation.unlearnt.items()]
+    parts.append(_folders(evaluation.dataset))
     return "\n\n".join(parts)
+
+
+def _folders(dataset: Dataset) -> str:
+    distractors = ", ".join(display_path(folder) for folder in dataset.distractor_folders)
+    return f"Photos: {display_path(dataset.folder)}" + (
+        f"; distractors: {distractors}" if distractors else ""
+    )
 
 
 def _networks(evaluation: Evaluation) -> str:
@@ -53,24 +72,64 @@ def sweep_table(evaluation: Evaluation) -> str:
     return joined(lines)
 
 
-def write(evaluation: Evaluation, folder: Path, said: str) -> None:
-    """Write everything to ``folder``, which is made if it is not there.
+_RESULTS, _FIGURES = "results.md", "figures.json"
+_WRITTEN = re.compile(
+    r"results\.md|figures\.(json|csv)|(precision-recall|classes|epsilon)\.svg|worst-.*\.jpg|confusion-.*\.svg"
+)
+
+
+def check_place(folder: Path, dataset: Dataset) -> None:
+    """Make ``folder``, where results are to be written, if it is not there.
+
+    ValueError, about "out", if it is in a folder of photos that are measured, where pictures would be taken
+    for photos the next time, or if it holds anything but what ``write`` wrote. OSError if it cannot be
+    written to.
+    """
+    place = Path(folder).resolve()
+    for root in (dataset.folder, *dataset.distractor_folders):
+        if place.is_relative_to(root.resolve()):
+            raise ValueError(
+                f"out: expected a folder outside of {display_path(root)}, whose photos are measured, "
+                f"got {display_path(folder)}"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    there = sorted(path.name for path in folder.iterdir())
+    strange = [name for name in there if not _WRITTEN.fullmatch(name)]
+    if strange or (there and _FIGURES not in there):
+        raise ValueError(
+            f"out: expected a new folder, an empty one, or one of older results, got "
+            f"{display_path(folder)} with {display_path((strange or there)[0])} in it"
+        )
+    probe = folder / _FIGURES
+    if not probe.exists():
+        probe.touch()
+        probe.unlink()
+    elif not os.access(probe, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(probe))
+
+
+def write(evaluation: Evaluation, folder: Path, said: str) -> bool:
+    """Write everything to ``folder``, in the place of older results: see ``check_place``.
 
     ``results.md``, which is ``said``, ``figures.json``, ``figures.csv``, the worst queries as contact sheets,
-    and plots where matplotlib is installed.
+    and plots where matplotlib is installed. Returns whether it is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(said + "\n", encoding="utf-8")
+    check_place(folder, evaluation.dataset)
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / _RESULTS).write_text(said + "\n", encoding="utf-8")
     figures = json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n"
-    (folder / "figures.json").write_text(figures, encoding="utf-8")
+    (folder / _FIGURES).write_text(figures, encoding="utf-8")
     with (folder / "figures.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["way", "mode", "class", "measure", "queries", "mean", "low", "high"])
         writer.writerows(_rows(evaluation))
+    thumbnails = Thumbnails()
     for name in evaluation.scores:
-        sheet(evaluation, name).save(folder / f"worst-{file_name(name)}.jpg", quality=85)
-    if plots.available():
+        sheet(evaluation, name, thumbnails).save(folder / f"worst-{file_name(name)}.jpg", quality=85)
+    if plotted := plots.available():
         plots.write(evaluation, folder)
+    return plotted
 
 
 def _rows(evaluation: Evaluation) -> Iterator[list[Any]]:
@@ -89,55 +148,3 @@ def _rows(evaluation: Evaluation) -> Iterator[list[Any]]:
                     count = int(np.count_nonzero(chosen))
                     texts = [printable(way), mode, printable(title), name]
                     yield [*texts, count, *(f"{figure:.6f}" for figure in figures)]
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read what ``write`` wrote to ``figures.json``; SemcbirError if it is something else."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SemcbirError(f"{path}: expected figures of an evaluation, got no JSON ({error})") from error
-    if not isinstance(data, dict) or not {"scores", "queries", "wanted"} <= data.keys():
-        raise SemcbirError(f"{path}: expected figures of an evaluation, got other JSON")
-    return data
-
-
-def comparison(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Return how the ways of two runs over the same queries differ, those of one name beside each other.
-
-    Where the runs have a single way each, these are compared whatever their names. SemcbirError if the
-    queries are not the same, or no way is in both.
-    """
-    try:
-        return _comparison(ours, theirs)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SemcbirError(f"expected figures of an evaluation, got others ({error!r})") from error
-
-
-def _comparison(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    for name in ("dataset", "queries", "wanted"):
-        if ours.get(name) != theirs.get(name):
-            raise SemcbirError(f"expected two runs with the same {name}, got others")
-    pairs = [(name, name) for name in ours["scores"] if name in theirs["scores"]]
-    if len(ours["scores"]) == len(theirs["scores"]) == 1:
-        pairs = [(next(iter(ours["scores"])), next(iter(theirs["scores"])))]
-    if not pairs:
-        raise SemcbirError("expected two runs with a way of ranking in common, got none")
-    lines = [["", "measure", "first", "second", "difference (95% interval)", "p"]]
-    for mine, other in pairs:
-        one, two = ours["scores"][mine], theirs["scores"][other]
-        for mode in one["values"]:
-            if mode not in two["values"]:
-                continue
-            for measure in COMPARED:
-                a, b = (np.array(run["values"][mode][measure]) for run in (one, two))
-                mean, low, high, p = difference(a, b)
-                title = mine if mine == other else f"{mine} / {other}"
-                interval = f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-                cells = [f"{title}, {mode}", measure, f"{a.mean():.4f}", f"{b.mean():.4f}", interval]
-                lines.append([*cells, f"{p:.4f}"])
-    sizes = [(run["images"], run["distractors"]) for run in (ours, theirs)]
-    if sizes[0] == sizes[1]:
-        return joined(lines)
-    said = " and ".join(f"{images} images with {others} distractors" for images, others in sizes)
-    return f"{joined(lines)}\n\nBeware: the databases differ, {said}."

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from semcbir.evaluation.rankings import Floats
 
 SAMPLES = 10_000
 CONFIDENCE = 0.95
 _SEED = 20200
+_Counts: TypeAlias = npt.NDArray[np.uint16]
 _AT_ONCE = 1_000_000
 """Numbers of samples, or of signs, that are drawn at a time."""
-_KEPT = 12_000_000
-"""The most numbers of samples that are kept for the next call, twice: 96 MB each."""
+_KEPT = 100_000_000
+"""The most numbers of samples that are kept for the next call, in two bytes each."""
 
 
 def intervals(values: Floats, samples: int = SAMPLES, confidence: float = CONFIDENCE) -> Floats:
@@ -29,27 +32,28 @@ def intervals(values: Floats, samples: int = SAMPLES, confidence: float = CONFID
     Percentile bootstrap over queries (Efron 1979): the middle ``confidence`` of the means of ``samples``
     samples of q queries with replacement, drawn from a fixed seed, the same for all m columns.
     """
-    means = np.concatenate([counts @ values / len(values) for counts in _samples(len(values), samples)])
+    blocks = _samples(len(values), samples)
+    means = np.concatenate([counts.astype(np.float64) @ values / len(values) for counts in blocks])
     tail = (1 - confidence) / 2
     return np.asarray(np.quantile(means, [tail, 1 - tail], axis=0), np.float64)
 
 
-def _samples(q: int, samples: int) -> Iterable[Floats]:
+def _samples(q: int, samples: int) -> Iterable[_Counts]:
     """Return how often each of ``q`` queries is in each of the samples, (some samples, q) at a time."""
     return _few(q, samples) if q * samples <= _KEPT else _drawn(q, samples)
 
 
-@lru_cache(maxsize=2)
-def _few(q: int, samples: int) -> list[Floats]:
+@lru_cache(maxsize=1)
+def _few(q: int, samples: int) -> list[_Counts]:
     return list(_drawn(q, samples))
 
 
-def _drawn(q: int, samples: int) -> Iterator[Floats]:
+def _drawn(q: int, samples: int) -> Iterator[_Counts]:
     rng = np.random.default_rng(_SEED)
     at_once = max(1, _AT_ONCE // q)
     for start in range(0, samples, at_once):
         some = min(at_once, samples - start)
-        yield rng.multinomial(q, np.full(q, 1 / q), size=some).astype(np.float64)
+        yield rng.multinomial(q, np.full(q, 1 / q), size=some).astype(np.uint16)
 
 
 def difference(ours: Floats, theirs: Floats, samples: int = SAMPLES) -> tuple[float, float, float, float]:

@@ -25,16 +25,18 @@ from semcbir.errors import SemcbirError
 Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 FILE = "items.sqlite"
-_FORMAT = 1
+_FORMAT = 2
 _SECONDS = 60.0
 _AT_ONCE = 500
-_TABLES = """
-CREATE TABLE IF NOT EXISTS parts (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, recipe TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS items (
-  part INTEGER NOT NULL REFERENCES parts, content BLOB NOT NULL, arrays BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS items_by_content ON items (part, content);
-"""
+_TABLES = (
+    "DROP TABLE IF EXISTS items",
+    "DROP TABLE IF EXISTS parts",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, recipe TEXT NOT NULL)",
+    "CREATE TABLE items "
+    "(part INTEGER NOT NULL REFERENCES parts, content BLOB NOT NULL, arrays BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX items_by_content ON items (part, content)",
+    f"PRAGMA user_version = {_FORMAT}",
+)
 
 
 class StoreError(SemcbirError):
@@ -44,8 +46,9 @@ class StoreError(SemcbirError):
 class Store:
     """A folder's store, made if it is not there. Close it, or use it as a context manager.
 
-    Only the thread that made it may use it. Raises StoreError where the file is damaged or of another version
-    of semcbir.
+    Only the thread that made it may use it. What an older version of semcbir kept is dropped, and so is an
+    item whose bytes have changed. A store that may not be written to can be read. Raises StoreError where the
+    file is damaged, of a later version, or in use by another run for more than a minute.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,10 +65,27 @@ class Store:
 
     def _prepare(self) -> None:
         with self._errors():
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _FORMAT):
-                raise StoreError(f"{display_path(self.path)} is of another version of semcbir: delete it")
-            self._connection.executescript(f"PRAGMA user_version = {_FORMAT}; {_TABLES}")
+            if self._version() < _FORMAT:
+                with self._transaction():
+                    if self._version() < _FORMAT:  # no other run has made them meanwhile
+                        for statement in _TABLES:
+                            self._connection.execute(statement)
+        if self._version() > _FORMAT:
+            raise StoreError(f"{display_path(self.path)} is of a later version of semcbir")
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite itself gives up where the disk is full
+                self._connection.execute("ROLLBACK")
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +98,7 @@ class Store:
         self._connection.close()
 
     def read(self, key: str, contents: Sequence[bytes]) -> dict[bytes, Arrays]:
-        """Return the items that are there, by content, of the part with this ``key``."""
+        """Return the items that are there and sound, by content, of the part with this ``key``."""
         part = self._part(key)
         found: dict[bytes, Arrays] = {}
         if part is None:
@@ -91,28 +111,28 @@ class Store:
                     f"SELECT content, arrays FROM items WHERE part = ? AND content IN ({marks})",
                     (part, *some),
                 )
-                found.update((content, _unpacked(blob)) for content, blob in rows)
+                for content, blob in rows:
+                    arrays = _unpacked(blob)
+                    if arrays is not None:
+                        found[content] = arrays
         return found
 
     def write(self, key: str, recipe: Mapping[str, Any], items: Iterable[tuple[bytes, Arrays]]) -> None:
         """Keep items, by content, of the part with this ``key``, which stands for ``recipe``."""
         packed = [(content, _packed(arrays)) for content, arrays in items]
         with self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO parts (key, recipe) VALUES (?, ?)", (key, json.dumps(recipe))
-                )
-                part = self._part(key)
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO items VALUES (?, ?, ?)",
-                    ((part, content, blob) for content, blob in packed),
-                )
-                self._connection.execute("COMMIT")
+                with self._transaction():
+                    self._connection.execute(
+                        "INSERT OR IGNORE INTO parts (key, recipe) VALUES (?, ?)", (key, json.dumps(recipe))
+                    )
+                    part = self._part(key)
+                    self._connection.executemany(
+                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?)",
+                        ((part, content, blob) for content, blob in packed),
+                    )
             except BaseException:
                 self._parts.pop(key, None)
-                if self._connection.in_transaction:  # SQLite itself gives up where the disk is full
-                    self._connection.execute("ROLLBACK")
                 raise
 
     def _part(self, key: str) -> int | None:
@@ -129,27 +149,40 @@ class Store:
         try:
             yield
         except (sqlite3.Error, zlib.error, EOFError, ValueError, OSError) as error:
-            raise StoreError(
-                f"{display_path(self.path)}, what evaluations keep, cannot be used ({error}); "
-                "it can be deleted, or another folder be named"
-            ) from error
+            what = f"{display_path(self.path)}, what evaluations keep,"
+            if "locked" in str(error):
+                said = f"{what} is in use by another run; wait for it, or name another folder"
+            elif "readonly" in str(error) or isinstance(error, PermissionError):
+                said = f"{what} may not be written to; name another folder"
+            else:
+                said = f"{what} cannot be used ({error}); it can be deleted, or another folder be named"
+            raise StoreError(said) from error
 
 
 def _packed(arrays: Arrays) -> bytes:
-    """Return arrays as bytes. Label maps shrink to a fiftieth; floats do not, and are left as they are."""
+    """Return arrays as bytes behind their checksum.
+
+    Label maps shrink to a fiftieth; floats do not, and are left as they are.
+    """
     file = io.BytesIO()
     for array in arrays:
         np.save(file, array, allow_pickle=False)
     plain = file.getvalue()
-    if any(array.dtype.kind == "f" for array in arrays):
-        return b"\0" + plain
-    return b"\1" + zlib.compress(plain, 1)
+    floats = any(array.dtype.kind == "f" for array in arrays)
+    body = b"\0" + plain if floats else b"\1" + zlib.compress(plain, 1)
+    return _checksum(body) + body
 
 
-def _unpacked(blob: bytes) -> Arrays:
-    plain = zlib.decompress(blob[1:]) if blob[:1] == b"\1" else blob[1:]
-    if not plain:
-        raise ValueError("an item without arrays")
+def _checksum(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(4, "little")
+
+
+def _unpacked(blob: bytes) -> Arrays | None:
+    """Return the arrays, or None where the bytes are not those that were written."""
+    checksum, body = blob[:4], blob[4:]
+    if not body or checksum != _checksum(body):
+        return None
+    plain = zlib.decompress(body[1:]) if body[:1] == b"\1" else body[1:]
     file = io.BytesIO(plain)
     arrays = []
     while file.tell() < len(plain):

@@ -58,16 +58,11 @@ def class_table(scores: Mapping[str, Scores], wanted: np.ndarray, class_names: S
     asked = [label for label in range(len(class_names)) if (wanted == label).any()]
     lines = [["ap", *(class_names[label] for label in asked)]]
     for name, one in scores.items():
-        mode = usual_mode(one)
+        mode = one.usual
         values = one.values[mode]["ap"]
         means = [f"{values[wanted == label].mean():.3f}" for label in asked]
         lines.append([name if len(one.values) == 1 else f"{name}, {mode}", *means])
     return joined(lines)
-
-
-def usual_mode(scores: Scores) -> str:
-    """Return the mode of a search by default, or else the first that there is."""
-    return scores.default or next(iter(scores.values))
 
 
 def file_name(way: str) -> str:
@@ -84,7 +79,9 @@ def copies_markdown(found: Mapping[str, Mapping[str, Found]]) -> str:
     return joined(lines)
 
 
-def size_line(queries: int, images: int, distractors: int, lonely: int, same: int) -> str:
+def size_line(
+    queries: int, images: int, distractors: int, lonely: int = 0, same: int = 0, disguised: int = 0
+) -> str:
     """Return how much was searched, and what could not be asked."""
     text = f"{_queries(queries)} in a database of {counted(images, 'image')}"
     if distractors:
@@ -93,6 +90,8 @@ def size_line(queries: int, images: int, distractors: int, lonely: int, same: in
         text += f"; left out: {_queries(lonely)} to which nothing is relevant"
     if same:
         text += f"; {counted(same, 'photo')} with the same bytes as another"
+    if disguised:
+        text += f", {counted(disguised, 'distractor')} with those of a photo that has a class"
     return text + "."
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from semcbir._validate import shown
+from semcbir._validate import counted, shown
 from semcbir.errors import ImageError
 from semcbir.evaluation.collect import Gathered, OnProgress, collect
 from semcbir.evaluation.datasets import Dataset, DatasetError
 from semcbir.evaluation.measuring import Way, by_signatures
-from semcbir.evaluation.parts import Grids, LabelMaps, LocalParts, Part, SignatureParts, versions
+from semcbir.evaluation.parts import Grids, LabelMaps, LocalParts, Part, SignatureParts, key_of, versions
 from semcbir.evaluation.rankings import Bools, Integers, Truth
 from semcbir.evaluation.rows import class_rows, whole_rows
 from semcbir.evaluation.store import Arrays, Store
@@ -41,7 +41,8 @@ class Settings:
     class rows and the whole rows of deep features alone. ``baselines`` are names of
     ``semcbir.baselines.BASELINES``, each of every local feature among ``features`` where it takes such;
     ``classifiers`` networks as ``Classifier`` takes them; ``whiten`` adds their vectors whitened to as many
-    numbers; ``root`` square-roots descriptors first, as RootSIFT does.
+    numbers; ``words`` is the size of vocabularies and mixtures (None: each baseline's own); ``root``
+    square-roots descriptors first, as RootSIFT does.
     """
 
     models: tuple[str | os.PathLike[str] | None, ...] = (None,)
@@ -56,6 +57,7 @@ class Settings:
     baselines: tuple[str, ...] = ()
     classifiers: tuple[str | os.PathLike[str], ...] = ()
     whiten: int | None = None
+    words: int | None = None
     root: bool = False
 
     def parsed(self) -> tuple[Feature, ...]:
@@ -67,14 +69,16 @@ class Settings:
 class Material:
     """What was worked out for the photos of a data set.
 
+    - ``dataset``: the data set without the photos that cannot be read
     - ``truth``: which are searched and asked
     - ``searched``: the files that are searched, by id
     - ``database``, ``queries``: the places of their photos among ``items``
     - ``paths``, ``contents``, ``items``: of each photo its file, what stands for its bytes, and its arrays by
       the key of the part
-    - ``unreadable``: the distractors that were left out
+    - ``unreadable``: those that cannot be read, and why
     """
 
+    dataset: Dataset
     truth: Truth
     searched: list[Path]
     database: Integers
@@ -82,7 +86,7 @@ class Material:
     paths: list[Path]
     contents: list[bytes]
     items: list[dict[str, Arrays]]
-    unreadable: list[Path] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)
 
     def asking(self, chosen: Bools) -> Material:
         """Return what is left if only the ``chosen`` queries, bool (q,), are asked."""
@@ -104,36 +108,40 @@ def gather(
 ) -> Material:
     """Work out ``parts`` of all photos of ``dataset``, or find them in ``store``.
 
-    Raises DatasetError if one of its photos cannot be read; distractors that cannot be are left out.
+    Distractors that cannot be read are left out, and so are photos of a data set that may lack some; of
+    another one DatasetError says how many cannot be read.
     """
     paths = sorted({*dataset.database, *dataset.queries}, key=os.fsencode)
-    own = set(dataset.paths)
     threads = check_threads(settings.threads)
     there: dict[Path, int] = {}
     gathered: list[Gathered] = []
-    unreadable = []
+    unreadable: dict[Path, ImageError] = {}
     # Closed in any case, so that what is done is kept while the store is open.
     with closing(
         collect(paths, parts, store, long_side=settings.long_side, threads=threads, on_progress=on_progress)
     ) as found:
         for path, one in zip(paths, found, strict=True):
-            if not isinstance(one, ImageError):
+            if isinstance(one, ImageError):
+                unreadable[path] = one
+            else:
                 there[path] = len(gathered)
                 gathered.append(one)
-            elif path in own:
-                raise DatasetError(f"a photo of {dataset.name} cannot be read: {one}") from one
-            else:
-                unreadable.append(path)
-    database = [path for path in dataset.database if path in there]
+    own = set() if dataset.may_lack else set(dataset.paths)
+    if missed := [error for path, error in unreadable.items() if path in own]:
+        raise DatasetError(
+            f"{counted(len(missed), 'photo')} of {dataset.name} cannot be read, such as {missed[0]}"
+        ) from missed[0]
+    dataset = dataset.without(unreadable)
     return Material(
-        dataset.truth(database),
-        database,
-        np.array([there[path] for path in database], np.int64),
+        dataset,
+        dataset.truth(),
+        dataset.database,
+        np.array([there[path] for path in dataset.database], np.int64),
         np.array([there[path] for path in dataset.queries], np.int64),
         list(there),
         [one.content for one in gathered],
         [one.items for one in gathered],
-        unreadable,
+        {path: error.reason for path, error in unreadable.items()},
     )
 
 
@@ -144,7 +152,7 @@ def signature_parts(settings: Settings) -> list[tuple[str, SignatureParts]]:
     """
     features = settings.parsed()
     networks = [LabelMaps(model, settings.device, settings.long_side) for model in settings.models]
-    titles = told_apart("models", [(network.name, str(network.model["sha256"])) for network in networks])
+    titles = told_apart("models", [(network.name, network.model) for network in networks])
     described: dict[str, LocalParts | Grids] = {}
     for feature in features:
         if isinstance(feature, Deep):
@@ -152,9 +160,10 @@ def signature_parts(settings: Settings) -> list[tuple[str, SignatureParts]]:
         else:
             assert isinstance(feature, LocalFeature)
             described[feature.name] = LocalParts(feature, settings.long_side)
+    weighted = f", {settings.weighting}" if settings.weighting else ""
     return [
         (
-            feature.name if len(networks) == 1 else f"{feature.name}, {title}",
+            feature.name + weighted + ("" if len(networks) == 1 else f", {title}"),
             SignatureParts(network, described[feature.name], feature),
         )
         for network, title in zip(networks, titles, strict=True)
@@ -162,16 +171,18 @@ def signature_parts(settings: Settings) -> list[tuple[str, SignatureParts]]:
     ]
 
 
-def told_apart(argument: str, models: Sequence[tuple[str, str]]) -> list[str]:
-    """Return names for models, given by name and sha256, that differ even where the names do not.
+def told_apart(argument: str, models: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return names for models, given by name and by what their numbers depend on, that tell them apart.
 
     ValueError, about the ``argument``, if a model is there twice.
     """
-    if len(set(models)) < len(models):
-        twice = next(name for name, digest in models if models.count((name, digest)) > 1)
-        raise ValueError(f"{argument}: expected each model once, got {shown(twice)} twice")
     names = [name for name, _ in models]
-    return [f"{name} {digest[:8]}" if names.count(name) > 1 else name for name, digest in models]
+    digests = [key_of(card)[:8] for _, card in models]
+    both = list(zip(names, digests, strict=True))
+    if len(set(both)) < len(both):
+        twice = next(one for one in both if both.count(one) > 1)
+        raise ValueError(f"{argument}: expected each model once, got {shown(twice[0])} twice")
+    return [f"{name} {digest}" if names.count(name) > 1 else name for name, digest in both]
 
 
 WayAt = Callable[[float], Way]
@@ -214,6 +225,7 @@ def describe(settings: Settings, parts: Sequence[tuple[str, SignatureParts]]) ->
         ),
         "smooth": settings.smooth,
         "baselines": list(settings.baselines),
+        "words": settings.words,
         "root": settings.root,
         "whiten": settings.whiten,
         "libraries": versions("scikit-learn", "scipy", "imagehash"),
