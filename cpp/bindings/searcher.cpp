@@ -12,12 +12,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "interruptible.hpp"
 #include "register.hpp"
+#include "semcbir/class_terms.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
 
@@ -39,6 +41,18 @@ std::vector<std::shared_ptr<semcbir::SegmentScreen>> known(const Screens& screen
   return found;
 }
 
+/// (weights: (label, weight), others, needed, min_share, barred, max_share)
+using Terms = std::tuple<std::vector<std::pair<std::uint16_t, double>>, double, std::vector<std::uint16_t>,
+                         double, std::vector<std::uint16_t>, double>;
+
+std::optional<semcbir::ClassTerms> class_terms(const std::optional<Terms>& terms) {
+  if (!terms) return std::nullopt;
+  const auto& [weights, others, needed, min_share, barred, max_share] = *terms;
+  semcbir::ClassTerms found{{}, others, needed, min_share, barred, max_share};
+  for (const auto& [label, weight] : weights) found.weights.push_back({label, weight});
+  return found;
+}
+
 /// The core's searcher and the arrays that it reads.
 class PySearcher {
  public:
@@ -48,10 +62,17 @@ class PySearcher {
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
-                   std::optional<bool> screened) const {
+                   std::optional<bool> screened, py::handle epsilons, const std::optional<Terms>& terms) const {
     const OwnedView queries = own_queries(offsets, classes, proportions, centroids);
-    const semcbir::SearchOptions options = search_options(k, epsilon, drop, threads, screening(screened));
+    semcbir::SearchOptions options = search_options(k, epsilon, drop, threads, screening(screened));
     const auto n_queries = static_cast<py::ssize_t>(queries.view.images);
+    const std::optional<semcbir::ClassTerms> asked = class_terms(terms);
+    options.terms = asked ? &*asked : nullptr;
+    py::array_t<double> own;
+    if (!epsilons.is_none()) {
+      own = as_array<double>(epsilons, "epsilons", {n_queries});
+      options.epsilons = own.data();
+    }
     py::array_t<std::int64_t> ids({n_queries, k});
     py::array_t<float> distances({n_queries, k});
     py::array_t<float> histogram_distances({n_queries, k});
@@ -62,6 +83,20 @@ class PySearcher {
       core_.search(queries.view, options, output, interrupted);
     });
     return py::make_tuple(ids, distances, histogram_distances, kept);
+  }
+
+  py::array_t<double> nearest_epsilons(py::handle offsets, py::handle classes, py::handle proportions,
+                                       py::ssize_t m, const std::optional<Terms>& terms, int threads) const {
+    if (m < 1) throw py::value_error("keep: expected at least 1, got " + std::to_string(m));
+    const OwnedView queries = own_view(offsets, classes, proportions, "query_");
+    const std::optional<semcbir::ClassTerms> asked = class_terms(terms);
+    py::array_t<double> epsilons(static_cast<py::ssize_t>(queries.view.images));
+    double* out = epsilons.mutable_data();
+    without_gil([&](const semcbir::Interrupted& interrupted) {
+      core_.nearest_epsilons(queries.view, static_cast<std::size_t>(m), asked ? &*asked : nullptr, threads, out,
+                             interrupted);
+    });
+    return epsilons;
   }
 
   py::array_t<std::int64_t> work(py::handle offsets, py::handle classes, py::handle proportions,
@@ -114,8 +149,13 @@ class PySearcher {
   static semcbir::SearchOptions search_options(py::ssize_t k, std::optional<double> epsilon, bool drop,
                                                int threads, semcbir::Screening screening) {
     if (k < 1) throw py::value_error("k: expected at least 1, got " + std::to_string(k));
-    return {static_cast<std::size_t>(k), epsilon.value_or(std::numeric_limits<double>::infinity()), drop,
-            threads, screening};
+    semcbir::SearchOptions options;
+    options.k = static_cast<std::size_t>(k);
+    options.epsilon = epsilon.value_or(std::numeric_limits<double>::infinity());
+    options.drop = drop;
+    options.threads = threads;
+    options.screening = screening;
+    return options;
   }
 
   semcbir::Searcher own_segments(const py::tuple& segments, py::ssize_t dim, const Screens& screens) {
@@ -166,8 +206,15 @@ void register_searcher(py::module_& m) {
       .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
            py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
+           py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
            "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
-           "screened: with narrow copies, which are built first; None: once that pays.")
+           "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 (q,)\n"
+           "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share), weights\n"
+           "being (label, weight); see class_terms.hpp.")
+      .def("nearest_epsilons", &PySearcher::nearest_epsilons, py::arg("query_offsets"),
+           py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"), py::arg("terms"),
+           py::arg("threads"),
+           "float64 (q,): the m-th smallest histogram distance of each query to an image that is not barred.")
       .def("work", &PySearcher::work, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
            py::arg("drop"),

@@ -6,9 +6,17 @@
 #include <cstdint>
 
 #include "block_images.hpp"
+#include "semcbir/class_terms.hpp"
 #include "semcbir/signature_view.hpp"
 
 namespace semcbir {
+
+/// Weights of classes, labels ascending, and that of all others; see ClassTerms.
+struct Weights {
+  const ClassWeight* classes;
+  std::size_t count;
+  double others;
+};
 
 /// Rows of a class in a block of a screen, and which of its 256 images have one; see PartView.
 struct ScreenRows {
@@ -46,6 +54,11 @@ struct Kernels {
   /// Squared L2 distance of two signatures with `dim` entries per class; see squared_distance in
   /// kernels_impl.hpp.
   double (*squared_distance)(const ImageRows& q, const ImageRows& x, std::size_t dim);
+
+  /// The same with each class's squares times its weight, the product rounded before it is added; classes of
+  /// weight 0 are passed over. See weighted_squared_distance in kernels_impl.hpp.
+  double (*weighted_squared_distance)(const ImageRows& q, const ImageRows& x, std::size_t dim,
+                                      const Weights& weights);
 
   /// products[i] = sum over d < width of rows[numbers[i] * width + d] * query[d], for each i < n; width is
   /// 16, 32 or a multiple of 64. The sums stay below 2^31.

@@ -46,12 +46,22 @@ struct Avx2 {
              add_square(lanes.lane[2], t.lane[2]), add_square(lanes.lane[3], t.lane[3])}};
   }
 
+  static Block add_weighted(const Block& lanes, const Block& t, double w) {
+    const __m256d weight = _mm256_set1_pd(w);
+    Block block;
+    for (int i = 0; i < 4; ++i) {
+      const __m256d square = _mm256_mul_pd(t.lane[i], t.lane[i]);
+      block.lane[i] = _mm256_add_pd(lanes.lane[i], _mm256_mul_pd(weight, square));
+    }
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (int i = 0; i < 4; ++i) _mm256_storeu_pd(out + 4 * i, block.lane[i]);
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>, Avx2Screen::row_products, Avx2Screen::add_row_terms,
+const Kernels kernels{squared_distance<Avx2>, weighted_squared_distance<Avx2>, Avx2Screen::row_products, Avx2Screen::add_row_terms,
                       Avx2Screen::add_minima, Avx2Screen::add_products, Avx2Screen::at_least,
                       Avx2Screen::clear_above};
 

@@ -40,6 +40,12 @@ struct Avx512 {
             _mm512_add_pd(lanes.high, _mm512_mul_pd(t.high, t.high))};
   }
 
+  static Block add_weighted(const Block& lanes, const Block& t, double w) {
+    const __m512d weight = _mm512_set1_pd(w);
+    return {_mm512_add_pd(lanes.low, _mm512_mul_pd(weight, _mm512_mul_pd(t.low, t.low))),
+            _mm512_add_pd(lanes.high, _mm512_mul_pd(weight, _mm512_mul_pd(t.high, t.high)))};
+  }
+
   static void store(const Block& block, double* out) {
     _mm512_storeu_pd(out, block.low);
     _mm512_storeu_pd(out + 8, block.high);

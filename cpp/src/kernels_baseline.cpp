@@ -40,12 +40,21 @@ struct Baseline {
     return block;
   }
 
+  static Block add_weighted(const Block& lanes, const Block& t, double w) {
+    Block block;
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const double square = t.lane[i] * t.lane[i];
+      block.lane[i] = lanes.lane[i] + w * square;
+    }
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (std::size_t i = 0; i < kLanes; ++i) out[i] = block.lane[i];
   }
 };
 
-const Kernels kernels{squared_distance<Baseline>, plain_row_products, plain_add_row_terms, plain_add_minima,
+const Kernels kernels{squared_distance<Baseline>, weighted_squared_distance<Baseline>, plain_row_products, plain_add_row_terms, plain_add_minima,
                       plain_add_products,         plain_at_least,     plain_clear_above};
 
 }  // namespace

@@ -52,12 +52,21 @@ struct Neon {
     return block;
   }
 
+  static Block add_weighted(const Block& lanes, const Block& t, double w) {
+    const float64x2_t weight = vdupq_n_f64(w);
+    Block block;
+    for (int i = 0; i < 8; ++i) {
+      block.lane[i] = vaddq_f64(lanes.lane[i], vmulq_f64(weight, vmulq_f64(t.lane[i], t.lane[i])));
+    }
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (int i = 0; i < 8; ++i) vst1q_f64(out + 2 * i, block.lane[i]);
   }
 };
 
-const Kernels kernels{squared_distance<Neon>, plain_row_products, plain_add_row_terms, plain_add_minima,
+const Kernels kernels{squared_distance<Neon>, weighted_squared_distance<Neon>, plain_row_products, plain_add_row_terms, plain_add_minima,
                       plain_add_products,     plain_at_least,     plain_clear_above};
 
 }  // namespace

@@ -14,6 +14,19 @@ namespace semcbir {
 
 double nan_to_infinity(double x) { return std::isnan(x) ? std::numeric_limits<double>::infinity() : x; }
 
+double epsilon_of(const SearchOptions& options, std::size_t q) {
+  return options.epsilons == nullptr ? options.epsilon : options.epsilons[q];
+}
+
+double squared_distance(const Kernels& kernels, const ImageRows& q, const ImageRows& x, std::size_t dim,
+                        const ClassTerms* terms) {
+  if (terms == nullptr || (terms->weights.empty() && terms->others == 1.0)) {
+    return kernels.squared_distance(q, x, dim);
+  }
+  const Weights weights{terms->weights.data(), terms->weights.size(), terms->others};
+  return kernels.weighted_squared_distance(q, x, dim, weights);
+}
+
 void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,
                    const SearchOutput& out) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();

@@ -37,6 +37,7 @@ constexpr std::size_t kLongRanking = 4096;
 // More tasks than threads, so that none waits long for the last one.
 constexpr std::size_t kTasksPerThread = 4;
 constexpr std::size_t kMinImagesPerShard = 256;
+constexpr std::size_t kImagesPerHistogramShard = 8192;
 // Building screens takes as long as some thirty searches without them.
 constexpr std::size_t kQueriesThatPay = 32;
 constexpr std::size_t kImagesThatPay = 512;
@@ -49,11 +50,13 @@ constexpr std::size_t kLargestScreenedDim = std::size_t{1} << 15U;
 /// One query's view of the search: what it looks for and what it has found.
 class Query {
  public:
-  Query(const ImageRows& rows, std::size_t dim, const SearchOptions& options, const Kernels& kernels)
+  Query(const ImageRows& rows, std::size_t dim, const SearchOptions& options, double epsilon,
+        const Kernels& kernels)
       : rows_(rows),
         dim_(dim),
-        epsilon_(options.epsilon >= kEverything ? std::numeric_limits<double>::infinity() : options.epsilon),
+        epsilon_(epsilon >= kEverything ? std::numeric_limits<double>::infinity() : epsilon),
         drop_(options.drop),
+        terms_(options.terms),
         kernels_(kernels),
         top_(options.k) {}
 
@@ -63,14 +66,15 @@ class Query {
       const std::int64_t id = segment.ids[i];
       if (id < 0) continue;
       const ImageRows image = image_rows(segment, i, dim_);
+      if (terms_ != nullptr && holds_barred(*terms_, image)) continue;
       const double histogram = nan_to_infinity(histogram_distance(rows_, image));
-      const bool penalized = !(histogram <= epsilon_);
+      const bool penalized = !(histogram <= epsilon_) || (terms_ != nullptr && !holds_needed(*terms_, image));
       if (!penalized) {
         ++kept_;
       } else if (drop_ || top_.full_of_kept()) {
         continue;
       }
-      const double squared = nan_to_infinity(kernels_.squared_distance(rows_, image, dim_));
+      const double squared = nan_to_infinity(squared_distance(kernels_, rows_, image, dim_, terms_));
       top_.offer({penalized, squared, id, histogram});
     }
   }
@@ -83,6 +87,7 @@ class Query {
   std::size_t dim_;
   double epsilon_;
   bool drop_;
+  const ClassTerms* terms_;
   const Kernels& kernels_;
   TopK top_;
   std::int64_t kept_ = 0;
@@ -143,7 +148,9 @@ class Search {
     const std::size_t last_query = std::min(first_query + group_size_, numbers_.size());
     std::vector<Query> queries;
     for (std::size_t q = first_query; q < last_query; ++q) {
-      queries.emplace_back(image_rows(queries_, numbers_[q], dim_), dim_, options_, kernels_);
+      const std::size_t number = numbers_[q];
+      queries.emplace_back(image_rows(queries_, number, dim_), dim_, options_, epsilon_of(options_, number),
+                           kernels_);
     }
     const std::size_t size = divide_up(images_, shards_);
     const std::size_t end = std::min((shard + 1) * size, images_);
@@ -293,9 +300,13 @@ std::size_t Searcher::screen_bytes() const { return screens_->bytes(); }
 void Searcher::search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
                       const Interrupted& interrupted) const {
   if (options.k < 1) throw std::invalid_argument("k: expected at least 1, got 0");
-  if (!(options.epsilon >= 0.0)) {
-    throw std::invalid_argument("epsilon: expected at least 0, got " + std::to_string(options.epsilon));
+  for (std::size_t q = 0; q < (options.epsilons == nullptr ? 1 : queries.images); ++q) {
+    const double epsilon = epsilon_of(options, q);
+    if (!(epsilon >= 0.0)) {
+      throw std::invalid_argument("epsilon: expected at least 0, got " + std::to_string(epsilon));
+    }
   }
+  if (options.terms != nullptr) check_terms(*options.terms);
   Interruption interruption(interrupted);
   std::vector<std::size_t> plain;
   std::vector<std::size_t> screened;
@@ -317,8 +328,49 @@ void Searcher::search(const SignatureView& queries, const SearchOptions& options
   if (!screened.empty()) screened_search(*screens, dim_, rows, options, screened, output, interruption);
 }
 
+void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms,
+                                int threads, double* epsilons, const Interrupted& interrupted) const {
+  if (m < 1) throw std::invalid_argument("keep: expected at least 1, got 0");
+  if (terms != nullptr) check_terms(*terms);
+  Interruption interruption(interrupted);
+  const std::size_t shards = divide_up(std::max<std::size_t>(images_, 1), kImagesPerHistogramShard);
+  std::vector<double> found(images_);
+  for (std::size_t q = 0; q < queries.images; ++q) {
+    const ImageRows query = image_rows(queries, q, 0);
+    std::vector<std::size_t> counts(shards, 0);
+    parallel_for(
+        shards, threads,
+        [&](std::size_t shard) {
+          const std::size_t begin = shard * kImagesPerHistogramShard;
+          double* out = found.data() + begin;
+          for_each_part(segments_, begin, std::min(begin + kImagesPerHistogramShard, images_),
+                        [&](const SignatureView& segment, std::size_t first, std::size_t last) {
+                          for (std::size_t i = first; i < last; ++i) {
+                            const ImageRows image = image_rows(segment, i, 0);
+                            if (segment.ids[i] < 0) continue;
+                            if (terms != nullptr && holds_barred(*terms, image)) continue;
+                            out[counts[shard]++] = nan_to_infinity(histogram_distance(query, image));
+                          }
+                        });
+        },
+        &interruption);
+    std::size_t count = 0;
+    for (std::size_t shard = 0; shard < shards; ++shard) {
+      const double* from = found.data() + shard * kImagesPerHistogramShard;
+      std::copy(from, from + counts[shard], found.data() + count);
+      count += counts[shard];
+    }
+    epsilons[q] = 0.0;
+    if (count == 0) continue;
+    const auto nth = found.begin() + static_cast<std::ptrdiff_t>(std::min(m, count) - 1);
+    std::nth_element(found.begin(), nth, found.begin() + static_cast<std::ptrdiff_t>(count));
+    epsilons[q] = *nth;
+  }
+}
+
 bool Searcher::worth_screening(const SearchOptions& options) const {
   if (options.screening == Screening::never || images_ == 0 || dim_ > kLargestScreenedDim) return false;
+  if (options.terms != nullptr || options.epsilons != nullptr) return false;
   if (largest_segment_ >= kLargestScreenedSegment) return false;
   if (options.screening == Screening::always) return true;
   return images_ >= kImagesThatPay && options.k <= images_ / kRankingsThatPay;

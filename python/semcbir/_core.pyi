@@ -179,6 +179,8 @@ class Searcher(metaclass=_pybind11_type):
         drop: bool,
         threads: int,
         screened: bool | None = None,
+        epsilons: _Doubles | None = None,
+        terms: _Terms | None = None,
     ) -> tuple[_Ints, _Floats, _Floats, _Ints]:
         """Search for each of q queries: (ids, distances, histogram_distances), all (q, k), and kept (q,).
 
@@ -186,7 +188,24 @@ class Searcher(metaclass=_pybind11_type):
         histogram distance above ``epsilon``; None, or 2 and more: none), or without these where ``drop``.
         ``kept`` counts the images that pass the filter. Missing hits have id -1 and infinite distances.
         ``screened`` says whether screens are used, and built if they are not there; None: once that pays.
-        Results do not depend on it.
+        Results do not depend on it. ``epsilons`` float64 (q,) go in the place of epsilon. ``terms`` are
+        (weights, others, needed, min_share, barred, max_share): pairs (label, how many times its squared
+        differences count), the same for all other classes (0 or 1), classes that images must hold together
+        not to be penalised, and those of which an image that is found may hold no more each; labels ascend.
+        """
+
+    def nearest_epsilons(
+        self,
+        query_offsets: _Ints,
+        query_classes: _Words,
+        query_proportions: _Floats,
+        m: int,
+        terms: _Terms | None,
+        threads: int,
+    ) -> _Doubles:
+        """Return for each query the m-th smallest histogram distance to an image that is not barred: (q,).
+
+        The largest one if there are fewer images, 0 if there are none.
         """
 
     def work(

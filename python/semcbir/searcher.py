@@ -16,6 +16,7 @@ from semcbir._validate import as_number, check_choice, check_instance, check_int
 from semcbir.features import Feature
 from semcbir.recipe import Recipe, require_same
 from semcbir.signatures import Signatures, check_batches, ids_repeat
+from semcbir.terms import Terms
 from semcbir.threads import check_threads
 
 Penalized = Literal["last", "drop"]
@@ -33,12 +34,14 @@ class Neighbors:
     - ``distances``: float32 (q, k), L2 between signatures; inf where ids is -1
     - ``histogram_distances``: float32 (q, k), eq. 1, in [0, 2]; inf where ids is -1
     - ``kept``: int64 (q,), how many of all images pass the filter; hits from column ``kept`` on are penalised
+    - ``epsilons``: float64 (q,), the filter's threshold of each query; inf where there was no filter
     """
 
     ids: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float32]
     histogram_distances: npt.NDArray[np.float32]
     kept: npt.NDArray[np.int64]
+    epsilons: npt.NDArray[np.float64]
 
     def __repr__(self) -> str:
         queries, k = self.ids.shape
@@ -138,6 +141,9 @@ class Searcher:
         epsilon: Epsilon = "auto",
         penalized: Penalized = "last",
         threads: int | None = None,
+        *,
+        terms: Terms | None = None,
+        keep: int | None = None,
     ) -> Neighbors:
         """Find the ``k`` nearest images of each query.
 
@@ -146,26 +152,40 @@ class Searcher:
         None switches the filter off; "auto" is what the feature of the images' recipe has, 0.9 without a
         recipe. ``k`` may exceed the number of images: the rest is padded.
 
+        ``terms`` say what is asked of single classes: images that hold too little of what they name are
+        penalised, too. ``keep`` goes in the place of epsilon: the so many images whose histograms are nearest
+        pass the filter, and others that are equally near; epsilon becomes the distance of the last of them
+        (of all there are, if these are fewer; images that ``terms`` leave out do not count).
+
         Raises TypeError or ValueError for a wrong argument, RecipeMismatchError if the queries' recipe is not
         the images'.
         """
         check_instance("queries", queries, Signatures)
         self._check_alike(queries, "queries")
         drop = check_penalized(penalized) == "drop"
+        k, bound, threads = check_k(k), chosen_epsilon(epsilon, self.recipe), check_threads(threads)
+        if terms is not None:
+            check_instance("terms", terms, Terms, "Terms or None")
+        asked = terms.core() if terms else None
+        wanted = None if keep is None else check_keep(keep, epsilon)
         if self._before:
             self._before()
-        return Neighbors(
-            *self._core.search(
-                queries.offsets,
-                queries.classes,
-                queries.proportions,
-                queries.centroids,
-                check_k(k),
-                chosen_epsilon(epsilon, self.recipe),
-                drop,
-                check_threads(threads),
-            )
+        histograms = queries.offsets, queries.classes, queries.proportions
+        if wanted is None:
+            epsilons = np.full(len(queries), np.inf if bound is None else bound)
+        else:
+            epsilons = self._core.nearest_epsilons(*histograms, wanted, asked, threads)
+        found = self._core.search(
+            *histograms,
+            queries.centroids,
+            k,
+            bound if wanted is None else None,
+            drop,
+            threads,
+            epsilons=None if wanted is None else epsilons,
+            terms=asked,
         )
+        return Neighbors(*found, epsilons)
 
     def _check_alike(self, batch: Signatures, what: str) -> None:
         if (batch.n_classes, batch.dim) != (self.n_classes, self.dim):
@@ -221,6 +241,13 @@ def chosen_epsilon(epsilon: Epsilon, recipe: Recipe | None) -> float | None:
     if isinstance(checked, str):
         return recipe.feature().epsilon if recipe else Feature.epsilon
     return checked
+
+
+def check_keep(keep: int, epsilon: Epsilon = "auto") -> int:
+    """Return ``keep`` as an int. Raises TypeError or ValueError unless it is from 1 and alone."""
+    if not isinstance(epsilon, str):
+        raise ValueError(f"keep: expected it, or an epsilon, not both, got {keep!r} and {epsilon}")
+    return check_integer("keep", keep, 1, MAX_K)
 
 
 def check_penalized(penalized: str) -> str:

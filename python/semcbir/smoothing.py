@@ -25,6 +25,7 @@ from semcbir.searcher import (
     check_penalized,
 )
 from semcbir.signatures import Signatures
+from semcbir.terms import Terms
 from semcbir.threads import check_threads
 
 MAX_SMOOTH = 1000
@@ -109,6 +110,9 @@ class SmoothedSearcher(Searcher):
         epsilon: Epsilon = "auto",
         penalized: Penalized = "last",
         threads: int | None = None,
+        *,
+        terms: Terms | None = None,
+        keep: int | None = None,
     ) -> Neighbors:
         """Find the ``k`` images nearest to each query, as ``Searcher.search`` does, errors included.
 
@@ -124,7 +128,7 @@ class SmoothedSearcher(Searcher):
         near = self._fetch(np.unique(ids[ids >= 0]))
         at = _positions(near.ids, ids)
         blended = _blended(queries, near, at, self.k, threads, own_proportions=True)
-        return super().search(blended, k, epsilon, penalized, threads)
+        return super().search(blended, k, epsilon, penalized, threads, terms=terms, keep=keep)
 
 
 def check_smooth(name: str, value: SupportsIndex) -> int:

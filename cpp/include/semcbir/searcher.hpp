@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "semcbir/class_terms.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
 
@@ -23,6 +24,8 @@ struct SearchOptions {
   bool drop = false;     ///< leave the penalised images out
   int threads = 1;
   Screening screening = Screening::automatic;
+  const double* epsilons = nullptr;   ///< by query, in the place of epsilon
+  const ClassTerms* terms = nullptr;  ///< what is asked of single classes
 };
 
 /// What a search looked at for one query, if it used screens (docs/search.md); zeros if it did not.
@@ -47,7 +50,8 @@ class SegmentScreen;
 
 /// Exact search over segments of signatures, whose memory the caller keeps alive.
 ///
-/// Order: kept images by (squared L2 distance in double, id), then penalised images likewise. Distances
+/// Order: kept images by (squared L2 distance in double, id), then penalised images likewise: those whose
+/// histogram is too far, or that hold too little of what the terms need. Distances
 /// follow their definitions to the bit, whatever the SIMD level and the number of threads, queries and
 /// segments. A distance that is NaN, which damaged data can cause, counts as infinity.
 class Searcher {
@@ -69,10 +73,16 @@ class Searcher {
   std::size_t screen_bytes() const;
 
   /// Searches with every image of `queries` (ids not needed). Throws std::invalid_argument for k = 0, an
-  /// epsilon that is negative or NaN, and for bad threads. The calling thread asks `interrupted` now and
+  /// epsilon that is negative or NaN, and for bad terms or threads. The calling thread asks `interrupted` now and
   /// then; where it says yes, the search throws InterruptedError and leaves the output unfinished.
   void search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
               const Interrupted& interrupted = {}) const;
+
+  /// Finds for each query the m-th smallest histogram distance (the largest if there are fewer images, 0 if
+  /// there are none) of the images that the terms do not leave out: an epsilon that m images pass, or more
+  /// where some are equally far. Writes q numbers. Throws as `search` does, and for m = 0.
+  void nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms, int threads,
+                        double* epsilons, const Interrupted& interrupted = {}) const;
 
  private:
   class Screens;

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Terms: what a search asks of single classes, beside how similar images are."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from semcbir._validate import as_number, check_instance, check_many, listed, shown
+from semcbir.networks.groups import known_groups, plain_name
+
+MIN_SHARE, MAX_SHARE = 0.02, 0.01
+"""The least of an image that classes of ``only`` are, and the most that one of ``without`` is."""
+
+CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a search asks of classes, by label.
+
+    - ``only``: the distance is that of the rows of these classes alone; images of which they are less than
+      ``min_share`` together are penalised. Empty: all rows count, the whole row too
+    - ``weights``: the squared differences of a class count that many times; 0 strikes it out, 1 changes
+      nothing
+    - ``without``: images of which one of these classes is more than ``max_share`` are left out
+
+    The squared distance is the sum over the rows that count of weight times ||q_c - x_c||^2, in double, rows
+    as they are stored, in the order of ``Searcher``; without weights it has the same bits. Shares are those of
+    the labelled pixels, in [0, 1].
+    """
+
+    only: tuple[int, ...] = ()
+    without: tuple[int, ...] = ()
+    weights: Mapping[int, float] = field(default_factory=dict)
+    min_share: float = MIN_SHARE
+    max_share: float = MAX_SHARE
+
+    def __post_init__(self) -> None:
+        """Sort labels; raise TypeError or ValueError for what is no label, weight or share."""
+        for name in ("only", "without"):
+            labels = check_many(name, getattr(self, name), "labels")
+            object.__setattr__(self, name, tuple(sorted({_label(name, label) for label in labels})))
+        check_instance("weights", self.weights, Mapping, "a mapping")
+        weights = {_label("weights", label): _weight(value) for label, value in self.weights.items()}
+        object.__setattr__(self, "weights", dict(sorted(weights.items())))
+        if self.only and (strange := [label for label in weights if label not in self.only]):
+            raise ValueError(f"weights: expected classes of only, got {strange[0]}, which does not count")
+        for name in ("min_share", "max_share"):
+            object.__setattr__(self, name, _share(name, getattr(self, name)))
+
+    def __bool__(self) -> bool:
+        """Return whether anything is asked."""
+        return bool(self.only or self.without or self.weights)
+
+    def __hash__(self) -> int:
+        return hash((self.only, self.without, tuple(self.weights.items()), self.min_share, self.max_share))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes that a query has to have, ascending."""
+        return tuple(sorted({*self.only, *self.weights}))
+
+    def core(self) -> CoreTerms | None:
+        """Return the terms as the core takes them, None if nothing is asked."""
+        if not self:
+            return None
+        if self.only:
+            weights = [(label, self.weights.get(label, 1.0)) for label in self.only]
+            return weights, 0.0, list(self.only), self.min_share, list(self.without), self.max_share
+        return list(self.weights.items()), 1.0, [], 0.0, list(self.without), self.max_share
+
+
+def named_terms(
+    classes: Sequence[str],
+    only: str | Iterable[str] | None = None,
+    without: str | Iterable[str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    min_share: float = MIN_SHARE,
+    max_share: float = MAX_SHARE,
+) -> Terms:
+    """Return terms that name their classes as a network with these ``classes`` does: see ``labels_named``.
+
+    A weight of a group is that of each of its classes; of names that overlap the later one counts. Raises
+    TypeError or ValueError for an unknown name, and as Terms does.
+    """
+    chosen: dict[int, float] = {}
+    if weights is not None:
+        check_instance("weights", weights, Mapping, "a mapping of names to numbers")
+        for name, weight in weights.items():
+            chosen |= dict.fromkeys(labels_named("weights", name, classes), weight)
+    return Terms(
+        _labels("only", only, classes), _labels("without", without, classes), chosen, min_share, max_share
+    )
+
+
+def _labels(argument: str, names: str | Iterable[str] | None, classes: Sequence[str]) -> tuple[int, ...]:
+    if names is None:
+        return ()
+    many = [names] if isinstance(names, str) else check_many(argument, names, "names of classes")
+    return tuple(label for name in many for label in labels_named(argument, name, classes))
+
+
+def labels_named(argument: str, name: str, classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the labels that ``name`` stands for, ascending: those of a group, or of the class of that name.
+
+    Spaces, hyphens, underscores and case do not matter. A group goes before a class of the same name, "=name"
+    is the class alone. Raises TypeError unless it is a text, ValueError, with the nearest names, if nothing
+    is called so.
+    """
+    check_instance(argument, name, str, "a name of a class")
+    plain = plain_name(name.removeprefix("="))
+    groups = known_groups(classes)
+    if plain in groups and not name.startswith("="):
+        return groups[plain]
+    found = tuple(label for label, known in enumerate(classes) if plain_name(known) == plain)
+    if found:
+        return found
+    known = {plain_name(one): one for one in [*groups, *classes]}
+    near = difflib.get_close_matches(plain, known, n=3, cutoff=0.6)
+    near = near or [one for one in known if plain and (plain in one.split() or one in plain.split())][:3]
+    said = f"; did you mean {listed([known[one] for one in near])}?" if near else ""
+    raise ValueError(f"{argument}: expected the name of a class or a group, got {shown(name)}{said}")
+
+
+def _label(argument: str, label: object) -> int:
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 2**16:
+        raise ValueError(f"{argument}: expected labels from 0 to 65535, got {shown(label)}")
+    return label
+
+
+def _weight(value: object) -> float:
+    weight = as_number("weights", value, "a number of 0 or more")
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weights: expected a number of 0 or more, got {weight}")
+    return weight
+
+
+def _share(argument: str, value: object) -> float:
+    share = as_number(argument, value, "a number from 0 to 1")
+    if not 0 <= share <= 1:
+        raise ValueError(f"{argument}: expected a number from 0 to 1, got {share}")
+    return share
