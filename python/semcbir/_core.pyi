@@ -19,6 +19,7 @@ _Lines: TypeAlias = npt.NDArray[np.int32]
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Doubles: TypeAlias = npt.NDArray[np.float64]
+_Terms: TypeAlias = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
 
 __version__: str
 

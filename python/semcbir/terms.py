@@ -28,8 +28,8 @@ class Terms:
     - ``without``: images of which one of these classes is more than ``max_share`` are left out
 
     The squared distance is the sum over the rows that count of weight times ||q_c - x_c||^2, in double, rows
-    as they are stored, in the order of ``Searcher``; without weights it has the same bits. Shares are those of
-    the labelled pixels, in [0, 1].
+    as they are stored, in the order of ``Searcher``; with weights of 1 it has the same bits. Shares are those
+    of the labelled pixels, in [0, 1].
     """
 
     only: tuple[int, ...] = ()

@@ -20,7 +20,7 @@ def groups() -> dict[str, frozenset[str]]:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as names are compared: "Potted_Plant", "potted-plant" and "potted  plant" are the same."""
+    """Return a name as names are compared: "Potted_Plant" and "potted  plant" are the same."""
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
