@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import overload
 
 import numpy as np
@@ -23,11 +23,13 @@ from semcbir.searcher import (
     Penalized,
     check_epsilon,
     check_k,
+    check_keep,
     check_penalized,
     chosen_epsilon,
 )
 from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
+from semcbir.terms import MAX_SHARE, MIN_SHARE, Names, named_terms, names_given, require_classes
 
 Query = ImageSource | Signatures
 """A photo (a path, an encoded file, an RGB uint8 array (H, W, 3), a Pillow image), or ready signatures."""
@@ -42,6 +44,13 @@ def search(  # type: ignore[overload-overlap]
     penalized: Penalized = ...,
     feature: str | None = ...,
     smooth: int | None = ...,
+    *,
+    only: Names = ...,
+    without: Names = ...,
+    weights: Mapping[str, float] | None = ...,
+    keep: int | None = ...,
+    min_share: float = ...,
+    max_share: float = ...,
 ) -> Results: ...
 @overload
 def search(
@@ -52,6 +61,13 @@ def search(
     penalized: Penalized = ...,
     feature: str | None = ...,
     smooth: int | None = ...,
+    *,
+    only: Names = ...,
+    without: Names = ...,
+    weights: Mapping[str, float] | None = ...,
+    keep: int | None = ...,
+    min_share: float = ...,
+    max_share: float = ...,
 ) -> list[Results]: ...
 def search(
     query: Query | Iterable[Query],
@@ -61,6 +77,13 @@ def search(
     penalized: Penalized = "last",
     feature: str | None = None,
     smooth: int | None = None,
+    *,
+    only: Names = None,
+    without: Names = None,
+    weights: Mapping[str, float] | None = None,
+    keep: int | None = None,
+    min_share: float = MIN_SHARE,
+    max_share: float = MAX_SHARE,
 ) -> Results | list[Results]:
     """Find the ``k`` images of ``index`` that are most like ``query``.
 
@@ -75,6 +98,15 @@ def search(
     ``feature`` (None: the index's first), ties by id. ``epsilon`` "auto" is 0.9 for local features; None: no
     filter.
 
+    ``only``, one name of a class or several, compares these classes' parts of the signatures alone; images
+    of which they are less than ``min_share`` together are penalised, and epsilon "auto" is no filter.
+    ``without`` leaves out images of which one of its classes is more than ``max_share``. ``weights`` says how
+    many times the squared differences of a class count; 0 strikes it out. Names are those of the index's
+    network (``index.recipe.classes``) and of groups, such as "animal": see ``labels_named``; what ``only``
+    and ``weights`` name, every query has to have. ``keep`` goes in the place of epsilon: so many images,
+    those with the nearest histograms, and others as near, pass the filter, and ``Results.epsilon`` is what
+    that came to. Distances are those of ``Terms``.
+
     ``smooth`` compares smoothed signatures: those of the query and of every image are first averaged with
     their ``smooth`` (10, say; at most 1000) nearest images of the index, as ``smoothed`` does it. Distances
     are then between averages; the semantic filter stays with the images' own histograms. The first such
@@ -85,23 +117,36 @@ def search(
 
     Raises ImageError for a photo that cannot be read, RecipeMismatchError for signatures made differently
     from the index's, IndexStorageError for a path that is neither an index nor a folder, ModelError if the
-    model cannot be found, and TypeError or ValueError for a wrong argument.
+    model cannot be found, and TypeError or ValueError for a wrong argument, such as a class that there is not
+    or that a query does not have.
     """
     check_k(k)
     check_epsilon(epsilon)
     check_penalized(penalized)
     if smooth is not None:
         check_smooth("smooth", smooth)
+    if keep is not None:
+        check_keep(keep, epsilon)
+    only, without = names_given("only", only), names_given("without", without)
     single = is_image(query)
     queries = _check_queries(query)
     opened = _open(index, queries, feature)
+    classes = opened.recipe.classes
+    terms = named_terms(classes, only, without, weights, min_share, max_share)
     signatures = _signatures(queries, opened, feature)
     if signatures is None:
         return []
+    for query_number in range(len(signatures)):
+        require_classes(signatures[query_number], classes, only, weights)
     searcher = opened.searcher(feature, smooth=smooth)
-    bound = chosen_epsilon(epsilon, opened.recipe.for_feature(feature))
-    neighbors = searcher.search(signatures, min(k, max(1, len(opened))), bound, penalized)
-    results = [_results(opened, neighbors, i, bound) for i in range(len(signatures))]
+    bound = None if terms.only and epsilon == "auto" else epsilon
+    if keep is None:
+        bound = chosen_epsilon(bound, opened.recipe.for_feature(feature))
+    size = min(k, max(1, len(opened)))
+    neighbors = searcher.search(
+        signatures, size, "auto" if keep is not None else bound, penalized, terms=terms, keep=keep
+    )
+    results = [_results(opened, neighbors, i) for i in range(len(signatures))]
     return results[0] if single else results
 
 
@@ -145,8 +190,8 @@ def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> 
     return Signatures.concatenate(parts, ids=np.arange(sum(map(len, parts))))
 
 
-def _results(index: Index, neighbors: Neighbors, query: int, epsilon: float | None) -> Results:
-    ids = neighbors.ids[query]
+def _results(index: Index, neighbors: Neighbors, query: int) -> Results:
+    ids, epsilon = neighbors.ids[query], float(neighbors.epsilons[query])
     kept = int(neighbors.kept[query])
     hits = [
         Hit(rank + 1, record.id, record.path, float(distance), float(histogram_distance), rank >= kept)
@@ -159,4 +204,4 @@ def _results(index: Index, neighbors: Neighbors, query: int, epsilon: float | No
             )
         )
     ]
-    return Results(hits, kept, epsilon)
+    return Results(hits, kept, None if epsilon == np.inf else epsilon)

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 
 from semcbir._validate import as_number, check_instance, check_many, listed, shown
 from semcbir.networks.groups import known_groups, plain_name
+from semcbir.signatures import Signatures
 
 MIN_SHARE, MAX_SHARE = 0.02, 0.01
 """The least of an image that classes of ``only`` are, and the most that one of ``without`` is."""
 
+Names = str | Iterable[str] | None
+"""A name of a class or a group, several, or none."""
 CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
 
 
@@ -75,8 +78,8 @@ class Terms:
 
 def named_terms(
     classes: Sequence[str],
-    only: str | Iterable[str] | None = None,
-    without: str | Iterable[str] | None = None,
+    only: Names = None,
+    without: Names = None,
     weights: Mapping[str, float] | None = None,
     min_share: float = MIN_SHARE,
     max_share: float = MAX_SHARE,
@@ -96,11 +99,33 @@ def named_terms(
     )
 
 
-def _labels(argument: str, names: str | Iterable[str] | None, classes: Sequence[str]) -> tuple[int, ...]:
+def require_classes(
+    query: Signatures, classes: Sequence[str], only: Names = None, weights: Mapping[str, float] | None = None
+) -> None:
+    """Raise ValueError for a name of ``only`` or ``weights`` of which the query's one image has no class."""
+    present = [label for label in query.classes.tolist() if label < len(classes)]
+    for argument, names in (("only", only), ("weights", weights)):
+        for name in names_given(argument, list(names) if isinstance(names, Mapping) else names):
+            if not set(labels_named(argument, name, classes)) & set(present):
+                shares = dict(zip(query.classes.tolist(), query.proportions.tolist(), strict=True))
+                largest = sorted(present, key=lambda label: (-shares[label], label))
+                there = ", ".join(f"{classes[label]} {shares[label]:.0%}" for label in largest) or "none"
+                raise ValueError(
+                    f"{argument}: expected a class that the query has ({there}), got {shown(name)}"
+                )
+
+
+def names_given(argument: str, names: Names) -> list[str]:
+    """Return names as a list; TypeError unless it is text, iterable or None."""
     if names is None:
-        return ()
-    many = [names] if isinstance(names, str) else check_many(argument, names, "names of classes")
-    return tuple(label for name in many for label in labels_named(argument, name, classes))
+        return []
+    return [names] if isinstance(names, str) else check_many(argument, names, "names of classes")
+
+
+def _labels(argument: str, names: Names, classes: Sequence[str]) -> tuple[int, ...]:
+    return tuple(
+        label for name in names_given(argument, names) for label in labels_named(argument, name, classes)
+    )
 
 
 def labels_named(argument: str, name: str, classes: Sequence[str]) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import tempfile
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from semcbir.cli.options import (
     Weighting,
     integer_option,
     parse_features,
+    parse_names,
     parse_path,
     usage,
 )
@@ -58,17 +58,6 @@ def parse_epsilons(text: str) -> tuple[float, ...]:
         if not 0 <= found[-1] < math.inf:
             raise ValueError(f"expected a number of 0 or more, or some joined by commas, got {text!r}")
     return tuple(found)
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Parse names joined by commas, as CSV has them: one that holds a comma stands in double quotes."""
-    try:
-        (names,) = csv.reader([text], skipinitialspace=True, strict=True)
-    except (ValueError, csv.Error):
-        names = []
-    if not names or not all(names):
-        raise ValueError(f"expected names joined by commas, got {text!r}")
-    return tuple(names)
 
 
 def parse_table(text: str) -> int:

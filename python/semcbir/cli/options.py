@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -87,6 +88,31 @@ def parse_features(text: str) -> str:
         raise ValueError(
             str(error).removeprefix("features: ")
         ) from None  # The option's name is said already.
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Parse names joined by commas, as CSV has them: one that holds a comma stands in double quotes."""
+    try:
+        (names,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (ValueError, csv.Error):
+        names = []
+    if not names or not all(names):
+        raise ValueError(f"expected names joined by commas, got {text!r}")
+    return tuple(names)
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Parse CLASS=NUMBER pairs joined by commas, names as ``parse_names`` takes them."""
+    weights: dict[str, float] = {}
+    for pair in parse_names(text):
+        name, equals, number = pair.rpartition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            equals = ""
+        if not name or not equals or not 0 <= weights[name] < math.inf:
+            raise ValueError(f"expected CLASS=NUMBER (horse=2), or some joined by commas, got {text!r}")
+    return weights
 
 
 def parse_feature(text: str) -> str:

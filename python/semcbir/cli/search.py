@@ -24,7 +24,9 @@ from semcbir.cli.options import (
     integer_option,
     parse_epsilon,
     parse_features,
+    parse_names,
     parse_picture,
+    parse_weights,
     usage,
 )
 from semcbir.cli.saving import check_place, save_picture
@@ -51,6 +53,47 @@ def search(
             "auto: 0.9 for local features.",
         ),
     ] = "auto",
+    only: Annotated[
+        Any,
+        typer.Option(
+            "--only",
+            parser=usage(parse_names),
+            metavar="CLASSES",
+            show_default=False,
+            help="Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
+            "hold less than 2 % of them are ranked last.",
+        ),
+    ] = None,
+    without: Annotated[
+        Any,
+        typer.Option(
+            "--without",
+            parser=usage(parse_names),
+            metavar="CLASSES",
+            show_default=False,
+            help="Leave out photos that hold more than 1 % of one of these classes.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Any,
+        typer.Option(
+            "--weights",
+            parser=usage(parse_weights),
+            metavar="CLASS=NUMBER",
+            show_default=False,
+            help="How many times a class counts, joined by commas (horse=2,sky=0; default: once).",
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        integer_option(
+            "--keep",
+            1,
+            2**31 - 1,
+            "In the place of --epsilon: let so many photos pass, those with the nearest histograms.",
+            show_default=False,
+        ),
+    ] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
     feature: FeatureName = None,
     smooth: Annotated[
@@ -92,7 +135,6 @@ def search(
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.images.decode import load_noted
     from semcbir.query import search as find
-    from semcbir.searcher import chosen_epsilon
 
     # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
     _, damage = load_noted(query, 64, max_pixels)
@@ -102,22 +144,40 @@ def search(
     opened, extractor, code = ready_index(
         target, model, encoder, features, feature, device, threads, max_pixels
     )
-    bound = chosen_epsilon(None if epsilon == math.inf else epsilon, opened.recipe.for_feature(feature))
     penalized: Penalized = "drop" if drop else "last"
-    (results,) = find(extractor.extract([query], feature), opened, k, bound, penalized, feature, smooth)
+    (results,) = find(
+        extractor.extract([query], feature),
+        opened,
+        k,
+        None if epsilon == math.inf else epsilon,
+        penalized,
+        feature,
+        smooth,
+        only=only,
+        without=without,
+        weights=weights,
+        keep=keep,
+    )
+    bound = results.epsilon
     if as_json:
         asked = {"query": query, "index": opened.path, "feature": opened.recipe.feature(feature).name}
         asked |= {"k": k, "epsilon": bound, "penalized": penalized, "smooth": smooth}
+        asked |= {"only": only, "without": without, "weights": weights, "keep": keep}
         asked |= {"images": len(opened)}
         write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
     else:
         print(hits_text(results))
     if not len(opened):
         note(f"there are no photos in {display_path(target)}")
+    elif only:
+        note(f"{results.kept} of {len(opened)} images hold 2 % or more of {', '.join(only)}")
     elif bound is None and drop:
         note("--drop leaves out what the semantic filter penalises, and there is none; --epsilon sets one")
     elif bound is not None:
-        note(f"{results.kept} of {len(opened)} images pass the semantic filter")
+        note(
+            f"{results.kept} of {len(opened)} images pass the semantic filter"
+            + (f", whose epsilon came to {bound:.3g}" if keep else "")
+        )
     if sheet:
         from semcbir.pictures.sheet import contact_sheet
 

@@ -154,7 +154,7 @@ def hit_values(hit: Hit) -> dict[str, Any]:
 
 def hits_text(results: Results) -> str:
     """Return a line for each hit: rank, distance, histogram distance, filter if there is one, path."""
-    filtered = results.epsilon is not None
+    filtered = results.epsilon is not None or any(hit.penalized for hit in results)
     verdict = f"{'filter':<9}  " if filtered else ""
     lines = [f"{'rank':>4}  {'distance':>9}  {'histogram':>9}  {verdict}path"]
     for hit in results:
