@@ -62,7 +62,8 @@ class PySearcher {
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
-                   std::optional<bool> screened, py::handle epsilons, const std::optional<Terms>& terms) const {
+                   std::optional<bool> screened, py::handle epsilons,
+                   const std::optional<Terms>& terms) const {
     const OwnedView queries = own_queries(offsets, classes, proportions, centroids);
     semcbir::SearchOptions options = search_options(k, epsilon, drop, threads, screening(screened));
     const auto n_queries = static_cast<py::ssize_t>(queries.view.images);
@@ -93,8 +94,8 @@ class PySearcher {
     py::array_t<double> epsilons(static_cast<py::ssize_t>(queries.view.images));
     double* out = epsilons.mutable_data();
     without_gil([&](const semcbir::Interrupted& interrupted) {
-      core_.nearest_epsilons(queries.view, static_cast<std::size_t>(m), asked ? &*asked : nullptr, threads, out,
-                             interrupted);
+      core_.nearest_epsilons(queries.view, static_cast<std::size_t>(m), asked ? &*asked : nullptr, threads,
+                             out, interrupted);
     });
     return epsilons;
   }
@@ -203,14 +204,16 @@ void register_searcher(py::module_& m) {
            py::arg("dim"), py::arg("screens") = py::none())
       .def("__len__", &PySearcher::size, "Number of images that are not removed.")
       .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
-      .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
-           py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
-           py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
-           py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
-           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
-           "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 (q,)\n"
-           "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share), weights\n"
-           "being (label, weight); see class_terms.hpp.")
+      .def(
+          "search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
+          py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
+          py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
+          py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
+          "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
+          "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 "
+          "(q,)\n"
+          "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share), weights\n"
+          "being (label, weight); see class_terms.hpp.")
       .def("nearest_epsilons", &PySearcher::nearest_epsilons, py::arg("query_offsets"),
            py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"), py::arg("terms"),
            py::arg("threads"),

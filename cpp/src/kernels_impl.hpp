@@ -64,8 +64,8 @@ typename V::Block add_weighted_row(typename V::Block lanes, const float* q, cons
   }
   if (d < dim) {
     const std::size_t n = dim - d;
-    const typename V::Block t = both ? V::subtract(V::load_first(q + d, n), V::load_first(x + d, n))
-                                     : V::load_first(only + d, n);
+    const typename V::Block t =
+        both ? V::subtract(V::load_first(q + d, n), V::load_first(x + d, n)) : V::load_first(only + d, n);
     lanes = V::add_weighted(lanes, t, weight);
   }
   return lanes;
@@ -104,8 +104,8 @@ double squared_distance(const ImageRows& q, const ImageRows& x, std::size_t dim)
   return sum_lanes<V>(lanes);
 }
 
-/// The sum over all classes of weight ||S_c(q) - S_c(x)||^2, in the order of squared_distance; with weights of
-/// 1 it has the same bits.
+/// The sum over all classes of weight ||S_c(q) - S_c(x)||^2, in the order of squared_distance; with weights
+/// of 1 it has the same bits.
 template <class V>
 double weighted_squared_distance(const ImageRows& q, const ImageRows& x, std::size_t dim,
                                  const Weights& weights) {

@@ -73,8 +73,8 @@ class Searcher {
   std::size_t screen_bytes() const;
 
   /// Searches with every image of `queries` (ids not needed). Throws std::invalid_argument for k = 0, an
-  /// epsilon that is negative or NaN, and for bad terms or threads. The calling thread asks `interrupted` now and
-  /// then; where it says yes, the search throws InterruptedError and leaves the output unfinished.
+  /// epsilon that is negative or NaN, and for bad terms or threads. The calling thread asks `interrupted` now
+  /// and then; where it says yes, the search throws InterruptedError and leaves the output unfinished.
   void search(const SignatureView& queries, const SearchOptions& options, const SearchOutput& output,
               const Interrupted& interrupted = {}) const;
 
