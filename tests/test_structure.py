@@ -28,6 +28,7 @@ ROOMS = (
     ("segmentation",),
     ("recipe",),
     ("signatures",),
+    ("terms",),
     ("building", "weighting"),
     ("searcher", "smoothing"),
     ("extractor",),
