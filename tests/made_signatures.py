@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from semcbir import Signatures
+from semcbir.signatures import with_ids
 
 
 def made_signatures(
@@ -56,3 +57,8 @@ def assert_same(a: Signatures, b: Signatures) -> None:
     for name in ("offsets", "classes", "proportions", "counts", "centroids", "ids"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert (a.n_classes, a.whole) == (b.n_classes, b.whole)
+
+
+def numbered(signatures: Signatures) -> Signatures:
+    """The same with ids from 0."""
+    return with_ids(signatures, np.arange(len(signatures)))

@@ -167,7 +167,7 @@ def made_of(truth: Truth, contents: list[bytes], outside: Sequence[bytes] = ()) 
     strangers = iter(range(n, n + len(outside)))
     queries = [next(strangers) if query == NOWHERE else query for query in truth.queries.tolist()]
     dataset = Dataset("made", Path(), (), np.empty(0, np.int64), ())
-    return Material(dataset, truth, [], np.arange(n), np.array(queries), [], [*contents, *outside], [])
+    return Material(dataset, truth, np.arange(n), np.array(queries), [], [*contents, *outside], [])
 
 
 def test_folds_halve_every_class():

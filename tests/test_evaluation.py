@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_signatures import made_signatures, with_whole_rows
+from made_signatures import made_signatures, numbered, with_whole_rows
 from semcbir import Index, Searcher, Signatures, search
 from semcbir.evaluation import measuring
 from semcbir.evaluation.datasets import Dataset, DatasetError, with_distractors
@@ -33,10 +33,6 @@ from semcbir.evaluation.store import Store
 from semcbir.evaluation.ways import Settings
 from semcbir.features import Deep, parse_features
 from tiny_models import tiny_encoder
-
-
-def numbered(signatures: Signatures) -> Signatures:
-    return Signatures(**{**vars(signatures), "ids": np.arange(len(signatures))})
 
 
 def on_a_line(places: list[float]) -> Signatures:

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_reference import LANES, Columns, histogram_distances, make_columns, with_removed, with_ties
-from made_signatures import made_signatures, with_whole_rows
+from made_signatures import made_signatures, numbered, with_whole_rows
 from semcbir import Searcher, Signatures, _core
 from semcbir.networks.groups import groups, known_groups, plain_name
 from semcbir.networks.taxonomy import taxonomy
-from semcbir.signatures import with_ids
 from semcbir.smoothing import SmoothedSearcher
 from semcbir.terms import Terms, labels_named, named_terms
 
@@ -94,11 +93,6 @@ def as_signatures(columns: Columns, ids: bool = True) -> Signatures:
         n_classes=C,
         **({"ids": columns.ids} if ids else {}),
     )
-
-
-def numbered(signatures: Signatures) -> Signatures:
-    """The same with ids from 0."""
-    return with_ids(signatures, np.arange(len(signatures)))
 
 
 def check(

@@ -47,6 +47,11 @@ constexpr std::size_t kRankingsThatPay = 16;
 constexpr std::size_t kLargestScreenedSegment = std::size_t{1} << 32U;
 constexpr std::size_t kLargestScreenedDim = std::size_t{1} << 15U;
 
+/// Whether no search finds an image: it is removed, or the terms bar it.
+bool is_left_out(std::int64_t id, const ImageRows& image, const ClassTerms* terms) {
+  return id < 0 || (terms != nullptr && holds_barred(*terms, image));
+}
+
 /// One query's view of the search: what it looks for and what it has found.
 class Query {
  public:
@@ -64,9 +69,8 @@ class Query {
   void scan(const SignatureView& segment, std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const std::int64_t id = segment.ids[i];
-      if (id < 0) continue;
       const ImageRows image = image_rows(segment, i, dim_);
-      if (terms_ != nullptr && holds_barred(*terms_, image)) continue;
+      if (is_left_out(id, image, terms_)) continue;
       const double histogram = nan_to_infinity(histogram_distance(rows_, image));
       const bool penalized = !(histogram <= epsilon_) || (terms_ != nullptr && !holds_needed(*terms_, image));
       if (!penalized) {
@@ -333,37 +337,37 @@ void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, con
   if (m < 1) throw std::invalid_argument("keep: expected at least 1, got 0");
   if (terms != nullptr) check_terms(*terms);
   Interruption interruption(interrupted);
-  const std::size_t shards = divide_up(std::max<std::size_t>(images_, 1), kImagesPerHistogramShard);
+  const std::size_t shards = divide_up(images_, kImagesPerHistogramShard);
   std::vector<double> found(images_);
   for (std::size_t q = 0; q < queries.images; ++q) {
     const ImageRows query = image_rows(queries, q, 0);
-    std::vector<std::size_t> counts(shards, 0);
+    std::atomic<std::size_t> count{0};
     parallel_for(
         shards, threads,
         [&](std::size_t shard) {
           const std::size_t begin = shard * kImagesPerHistogramShard;
           double* out = found.data() + begin;
+          std::size_t here = 0;
           for_each_part(segments_, begin, std::min(begin + kImagesPerHistogramShard, images_),
                         [&](const SignatureView& segment, std::size_t first, std::size_t last) {
                           for (std::size_t i = first; i < last; ++i) {
                             const ImageRows image = image_rows(segment, i, 0);
-                            if (segment.ids[i] < 0) continue;
-                            if (terms != nullptr && holds_barred(*terms, image)) continue;
-                            out[counts[shard]++] = nan_to_infinity(histogram_distance(query, image));
+                            // Those that are left out come behind all others.
+                            *out = std::numeric_limits<double>::infinity();
+                            if (!is_left_out(segment.ids[i], image, terms)) {
+                              *out = nan_to_infinity(histogram_distance(query, image));
+                              ++here;
+                            }
+                            ++out;
                           }
                         });
+          count += here;
         },
         &interruption);
-    std::size_t count = 0;
-    for (std::size_t shard = 0; shard < shards; ++shard) {
-      const double* from = found.data() + shard * kImagesPerHistogramShard;
-      std::copy(from, from + counts[shard], found.data() + count);
-      count += counts[shard];
-    }
     epsilons[q] = 0.0;
     if (count == 0) continue;
-    const auto nth = found.begin() + static_cast<std::ptrdiff_t>(std::min(m, count) - 1);
-    std::nth_element(found.begin(), nth, found.begin() + static_cast<std::ptrdiff_t>(count));
+    const auto nth = found.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(m, count) - 1);
+    std::nth_element(found.begin(), nth, found.end());
     epsilons[q] = *nth;
   }
 }

@@ -25,7 +25,6 @@ from semcbir.searcher import (
     check_k,
     check_keep,
     check_penalized,
-    chosen_epsilon,
 )
 from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
@@ -136,16 +135,12 @@ def search(
     signatures = _signatures(queries, opened, feature)
     if signatures is None:
         return []
-    for query_number in range(len(signatures)):
-        require_classes(signatures[query_number], classes, only, weights)
+    require_classes(signatures, classes, only, weights)
     searcher = opened.searcher(feature, smooth=smooth)
-    bound = None if terms.only and epsilon == "auto" else epsilon
-    if keep is None:
-        bound = chosen_epsilon(bound, opened.recipe.for_feature(feature))
+    if terms.only and keep is None and epsilon == "auto":
+        epsilon = None
     size = min(k, max(1, len(opened)))
-    neighbors = searcher.search(
-        signatures, size, "auto" if keep is not None else bound, penalized, terms=terms, keep=keep
-    )
+    neighbors = searcher.search(signatures, size, epsilon, penalized, terms=terms, keep=keep)
     results = [_results(opened, neighbors, i) for i in range(len(signatures))]
     return results[0] if single else results
 

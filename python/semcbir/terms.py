@@ -100,16 +100,25 @@ def named_terms(
 
 
 def require_classes(
-    query: Signatures, classes: Sequence[str], only: Names = None, weights: Mapping[str, float] | None = None
+    queries: Signatures,
+    classes: Sequence[str],
+    only: Names = None,
+    weights: Mapping[str, float] | None = None,
 ) -> None:
-    """Raise ValueError for a name of ``only`` or ``weights`` of which the query's one image has no class."""
-    present = [label for label in query.classes.tolist() if label < len(classes)]
-    for argument, names in (("only", only), ("weights", weights)):
-        for name in names_given(argument, list(names) if isinstance(names, Mapping) else names):
-            if not set(labels_named(argument, name, classes)) & set(present):
-                shares = dict(zip(query.classes.tolist(), query.proportions.tolist(), strict=True))
-                largest = sorted(present, key=lambda label: (-shares[label], label))
-                there = ", ".join(f"{classes[label]} {shares[label]:.0%}" for label in largest) or "none"
+    """Raise ValueError for a name of ``only`` or ``weights`` of which one of the queries has no class."""
+    asked = [
+        (argument, name, labels_named(argument, name, classes))
+        for argument, names in (("only", only), ("weights", weights and list(weights)))
+        for name in names_given(argument, names)
+    ]
+    if not asked:
+        return
+    for query in (queries[i] for i in range(len(queries))):
+        shares = dict(zip(query.classes.tolist(), query.proportions.tolist(), strict=True))
+        for argument, name, labels in asked:
+            if shares.keys().isdisjoint(labels):
+                present = sorted((-share, label) for label, share in shares.items() if label < len(classes))
+                there = ", ".join(f"{classes[label]} {-share:.0%}" for share, label in present) or "none"
                 raise ValueError(
                     f"{argument}: expected a class that the query has ({there}), got {shown(name)}"
                 )

@@ -51,9 +51,9 @@ class SegmentScreen;
 /// Exact search over segments of signatures, whose memory the caller keeps alive.
 ///
 /// Order: kept images by (squared L2 distance in double, id), then penalised images likewise: those whose
-/// histogram is too far, or that hold too little of what the terms need. Distances
-/// follow their definitions to the bit, whatever the SIMD level and the number of threads, queries and
-/// segments. A distance that is NaN, which damaged data can cause, counts as infinity.
+/// histogram is too far, or that hold too little of what the terms need. Distances follow their definitions
+/// to the bit, whatever the SIMD level and the number of threads, queries and segments. A distance that is
+/// NaN, which damaged data can cause, counts as infinity.
 class Searcher {
  public:
   /// Segments need centroids and ids and must have passed check_rows. `dim` is D. `screens` are none, or for

@@ -23,8 +23,8 @@ from semcbir.cli.options import (
     Threads,
     Weighting,
     integer_option,
+    names_option,
     parse_features,
-    parse_names,
     parse_path,
     usage,
 )
@@ -112,13 +112,12 @@ Parts = Annotated[
 ]
 Baselines = Annotated[
     Any,
-    typer.Option(
+    names_option(
         "--baselines",
-        parser=usage(parse_names),
-        metavar="NAMES",
-        show_default=False,
-        help="What to compare with, joined by commas: bovw, ngrams, phrases, vlad, fisher (of every local "
+        "NAMES",
+        "What to compare with, joined by commas: bovw, ngrams, phrases, vlad, fisher (of every local "
         "feature named), colour, cedd, phash, dhash. Needs the extra eval.",
+        show_default=False,
     ),
 ]
 Classifiers = Annotated[
@@ -157,13 +156,12 @@ Root = Annotated[
 ]
 Asked = Annotated[
     Any,
-    typer.Option(
+    names_option(
         "--queries",
-        parser=usage(parse_names),
-        metavar="CLASSES",
+        "CLASSES",
+        "Ask photos of these classes only, joined by commas (a name with a comma in double quotes); all stay "
+        "in the database.",
         show_default=False,
-        help="Ask photos of these classes only, joined by commas (a name with a comma in double quotes); all "
-        "stay in the database.",
     ),
 ]
 Distractors = Annotated[
@@ -355,7 +353,7 @@ def compare(
     ] = None,
     measures: Annotated[
         Any,
-        typer.Option("--measures", parser=usage(parse_names), metavar="NAMES", help="Joined by commas."),
+        names_option("--measures", "NAMES", "Joined by commas."),
     ] = "ap,p@20 in,paper",
 ) -> None:
     """Compare ways of ranking over the same queries: differences, intervals, and whether they are chance.

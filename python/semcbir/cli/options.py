@@ -101,6 +101,11 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def names_option(flag: str, metavar: str, explained: str, **more: Any) -> Any:
+    """Return the option ``flag`` that takes names joined by commas."""
+    return typer.Option(flag, parser=usage(parse_names), metavar=metavar, help=explained, **more)
+
+
 def parse_weights(text: str) -> dict[str, float]:
     """Parse CLASS=NUMBER pairs joined by commas, names as ``parse_names`` takes them."""
     weights: dict[str, float] = {}

@@ -22,9 +22,9 @@ from semcbir.cli.options import (
     Threads,
     UsedEncoder,
     integer_option,
+    names_option,
     parse_epsilon,
     parse_features,
-    parse_names,
     parse_picture,
     parse_weights,
     usage,
@@ -55,23 +55,21 @@ def search(
     ] = "auto",
     only: Annotated[
         Any,
-        typer.Option(
+        names_option(
             "--only",
-            parser=usage(parse_names),
-            metavar="CLASSES",
-            show_default=False,
-            help="Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
+            "CLASSES",
+            "Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
             "hold less than 2 % of them are ranked last.",
+            show_default=False,
         ),
     ] = None,
     without: Annotated[
         Any,
-        typer.Option(
+        names_option(
             "--without",
-            parser=usage(parse_names),
-            metavar="CLASSES",
+            "CLASSES",
+            "Leave out photos that hold more than 1 % of one of these classes.",
             show_default=False,
-            help="Leave out photos that hold more than 1 % of one of these classes.",
         ),
     ] = None,
     weights: Annotated[

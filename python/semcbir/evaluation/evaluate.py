@@ -148,7 +148,7 @@ def evaluate(
         dataset,
         epsilon,
         truth,
-        tuple(material.searched),
+        tuple(dataset.database),
         tuple(asked),
         scores,
         swept,

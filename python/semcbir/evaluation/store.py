@@ -150,9 +150,10 @@ class Store:
             yield
         except (sqlite3.Error, zlib.error, EOFError, ValueError, OSError) as error:
             what = f"{display_path(self.path)}, what evaluations keep,"
-            if "locked" in str(error):
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to it
+            if code == sqlite3.SQLITE_BUSY:
                 said = f"{what} is in use by another run; wait for it, or name another folder"
-            elif "readonly" in str(error) or isinstance(error, PermissionError):
+            elif code == sqlite3.SQLITE_READONLY or isinstance(error, PermissionError):
                 said = f"{what} may not be written to; name another folder"
             else:
                 said = f"{what} cannot be used ({error}); it can be deleted, or another folder be named"

@@ -71,7 +71,6 @@ class Material:
 
     - ``dataset``: the data set without the photos that cannot be read
     - ``truth``: which are searched and asked
-    - ``searched``: the files that are searched, by id
     - ``database``, ``queries``: the places of their photos among ``items``
     - ``paths``, ``contents``, ``items``: of each photo its file, what stands for its bytes, and its arrays by
       the key of the part
@@ -80,7 +79,6 @@ class Material:
 
     dataset: Dataset
     truth: Truth
-    searched: list[Path]
     database: Integers
     queries: Integers
     paths: list[Path]
@@ -135,7 +133,6 @@ def gather(
     return Material(
         dataset,
         dataset.truth(),
-        dataset.database,
         np.array([there[path] for path in dataset.database], np.int64),
         np.array([there[path] for path in dataset.queries], np.int64),
         list(there),
