@@ -72,7 +72,7 @@ def expected(
             near = np.sort(histogram[there])
             epsilons[q] = near[min(keep, len(near)) - 1] if len(near) else 0.0
         squared = weighted_distances(asked[q], signatures, weights, 0.0 if terms.only else 1.0)
-        passes = holds & (histogram <= epsilons[q])
+        passes = holds & ((histogram <= epsilons[q]) | (epsilons[q] >= 2))
         kept[q] = np.count_nonzero(there & passes)
         candidates = np.flatnonzero(there & (passes | (not drop)))
         order = candidates[np.lexsort((images.ids[candidates], squared[candidates], ~passes[candidates]))][:k]
@@ -185,6 +185,18 @@ def test_weights_of_one_change_no_bit():
         searcher.search(*queries.query, 30, 0.9, False, 1, terms=ones), plain, strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_epsilon_of_two_that_keep_finds_keeps_everything():
+    """Images without a class of the query's are at 2, but for rounding: all of them pass, or none."""
+    images = with_removed(with_ties(make_columns(5, 20, C, 1, values=4), 2), 7)
+    queries = make_columns(1005, 3, C, 1, values=4)
+    terms = Terms(without=(0, 1), max_share=0.0)
+    _, epsilons = expected(images, queries, 1, terms, False, None, 9)
+    beyond = [histogram_distances(q, images.dense(C)[0]) for q in queries.dense(C)[0]] > epsilons[:, None]
+    assert np.any(beyond & (epsilons >= 2)[:, None])
+    for drop in (False, True):
+        check([images], images, queries, 1, terms, drop, None, 9)
 
 
 def test_shares_at_the_edge():
