@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from semcbir import _core
 
 LEVELS = _core.simd_levels()
 COLUMNS = ("ids", "distances", "histogram_distances", "kept")
+CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +27,21 @@ def level_before() -> Iterator[None]:
 
 
 def assert_screens_change_nothing(
-    segments: list[Columns], queries: Columns, k: int, epsilon: float | None, drop: bool
+    segments: list[Columns],
+    queries: Columns,
+    k: int,
+    epsilon: float | None,
+    drop: bool,
+    terms: CoreTerms | None = None,
+    epsilons: npt.NDArray[np.float64] | None = None,
 ):
     dim = queries.centroids.shape[1]
     searcher = _core.Searcher([one.segment for one in segments], dim)
-    expected = searcher.search(*queries.query, k, epsilon, drop, 1, False)
+    asked = {"terms": terms, "epsilons": epsilons}
+    expected = searcher.search(*queries.query, k, epsilon, drop, 1, False, **asked)
     assert searcher.screen_bytes == 0
     for threads in (1, 2, 7):
-        found = searcher.search(*queries.query, k, epsilon, drop, threads, True)
+        found = searcher.search(*queries.query, k, epsilon, drop, threads, True, **asked)
         for name, a, b in zip(COLUMNS, found, expected, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=f"{name}, {threads} threads")
     assert searcher.screen_bytes > 0 or not any(len(one.ids) for one in segments)
@@ -113,6 +122,59 @@ def test_nothing_is_lost(seed, n, n_classes, dim, kind, ties, odd, level, k, eps
     segments = [with_removed(one, 7) if odd else one for one in (images.part(0, cut), images.part(cut, n))]
     _core.set_simd_level(level)
     assert_screens_change_nothing(segments, queries, k, epsilon, drop)
+
+
+@st.composite
+def all_terms(draw: st.DrawFn) -> CoreTerms:
+    """Terms as the core takes them; classes that the query, or no image, has are among them."""
+    labels = st.sets(st.integers(0, 13), max_size=4)
+    shares = st.sampled_from([0.0, 1e-6, 0.02, 0.2, 1 / 3, 1.0])
+    weights = st.dictionaries(
+        st.integers(0, 13), st.sampled_from([0.0, 1e-40, 0.3, 1.0, 2.0, 1e6, 1e30]), max_size=4
+    )
+    return (
+        sorted(draw(weights).items()),
+        draw(st.sampled_from([0.0, 1.0])),
+        sorted(draw(labels)),
+        draw(shares),
+        sorted(draw(labels)),
+        draw(shares),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    terms=all_terms(),
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([1, 16, 255, 600]),
+    n_classes=st.sampled_from([1, 11, 40]),
+    dim=st.sampled_from([1, 5, 16, 65]),
+    kind=st.sampled_from(KINDS),
+    ties=st.booleans(),
+    odd=st.booleans(),
+    level=st.sampled_from(LEVELS),
+    k=st.sampled_from([1, 20, 300]),
+    thresholds=st.lists(st.sampled_from([0.0, 0.7, 1.5, 2.0, np.inf]), min_size=1, max_size=3),
+    drop=st.booleans(),
+)
+def test_nothing_is_lost_whatever_is_asked_of_classes(
+    terms, seed, n, n_classes, dim, kind, ties, odd, level, k, thresholds, drop
+):
+    rng = np.random.default_rng(seed)
+    share = min(0.4, 6 / n_classes) if n_classes > 2 else 0.7
+    images = scaled(make_columns(seed % 1000, n, n_classes, dim, 5 if ties else 0, share), rng, kind)
+    if odd:
+        images = odd_shares(images, rng)
+    queries = joined(
+        make_columns(seed % 1000 + 1, 4, n_classes, dim, 5 if ties else 0, share),
+        scaled(make_columns(seed % 1000 + 2, 2, n_classes, dim, 0, share), rng, kind),
+        images.part(0, min(n, 3)),
+    )
+    cut = int(rng.integers(0, n + 1))
+    segments = [with_removed(one, 7) if odd else one for one in (images.part(0, cut), images.part(cut, n))]
+    _core.set_simd_level(level)
+    epsilons = np.resize(np.array(thresholds), len(queries))
+    assert_screens_change_nothing(segments, queries, k, None, drop, terms, epsilons)
 
 
 @pytest.mark.parametrize("dim", [1, 7, 64, 1000])

@@ -144,8 +144,9 @@ def all_terms(draw: st.DrawFn) -> Terms:
     how=st.sampled_from([(None, None), (0.7, None), (1.5, None), (None, 1), (None, 9), (None, 500)]),
     threads=st.sampled_from([1, 2, 7]),
     level=st.sampled_from(LEVELS),
+    screened=st.sampled_from([False, True]),
 )
-def test_searches_are_as_they_are_defined(terms, seed, dim, k, drop, how, threads, level):
+def test_searches_are_as_they_are_defined(terms, seed, dim, k, drop, how, threads, level, screened):
     before = _core.simd_level()
     _core.set_simd_level(level)
     try:
@@ -160,7 +161,7 @@ def test_searches_are_as_they_are_defined(terms, seed, dim, k, drop, how, thread
             weights={c: w for c, w in terms.weights.items() if c < C},
         )
         if bool(known.only) == bool(terms.only):
-            check(images.cut(cuts), images, queries, k, known, drop, *how, threads)
+            check(images.cut(cuts), images, queries, k, known, drop, *how, threads, screened)
     finally:
         _core.set_simd_level(before)
 

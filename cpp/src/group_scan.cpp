@@ -43,7 +43,6 @@ GroupScan::GroupScan(Scanner& scanner, const std::vector<BlockAt>& blocks, Shard
       shard_(shard),
       count_(divide_up(blocks.size() - shard.first, shard.stride)),
       wanted_(wanted),
-      counts_far_(wanted == Wanted::kept && scanner.filtered()),
       asked_(asked),
       interruption_(interruption) {}
 
@@ -78,24 +77,30 @@ void GroupScan::run() {
   finish(next_[1 - turn_]);
 }
 
+/// Whether images that pass are counted, however far they are.
+bool GroupScan::counts_far(std::size_t i) const {
+  return wanted_ == Wanted::kept && asked_[i].query->query.counts();
+}
+
 /// Whether none of the block's images is near enough.
 bool GroupScan::is_far(std::size_t i, std::size_t at) const {
   return asked_[i].query->least[at] > asked_[i].bound->get();
 }
 
-/// Whether a block may hold wanted images. Those that pass a filter are counted, however far they are.
+/// Whether a block may hold wanted images.
 bool GroupScan::has_to_look(std::size_t i, std::size_t at) const {
-  return counts_far_ ? scanner_.may_pass(asked_[i].query->shares[at]) : !is_far(i, at);
+  return counts_far(i) ? asked_[i].query->passes[at] != 0 : !is_far(i, at);
 }
 
 /// Adds the blocks with the smallest bounds, of those that may hold wanted images.
 void GroupScan::add_seeds(std::size_t i, std::vector<Seed>& seeds) const {
   const Outlined& query = *asked_[i].query;
+  const bool counts = counts_far(i);
   const std::size_t most = std::max(kFewestSeeds, kSeeds / shard_.stride);
   std::vector<std::pair<float, std::size_t>> near;
   for (std::size_t n = 0; n < count_; ++n) {
     const std::size_t at = block(n).at;
-    if (counts_far_ && !scanner_.may_pass(query.shares[at])) continue;
+    if (counts && query.passes[at] == 0) continue;
     const std::pair<float, std::size_t> one{query.least[at], n};
     if (near.size() == most && !(one < near.back())) continue;
     if (near.size() == most) near.pop_back();
@@ -113,7 +118,8 @@ void GroupScan::visit(std::size_t i, std::size_t n) {
   one.i = i;
   one.at = block.at;
   one.waits = true;
-  scanner_.prepare(block.segment, block.number, asked_[i].query->common[block.segment], one.visit);
+  const Outlined& query = *asked_[i].query;
+  scanner_.prepare(block.segment, block.number, query.query, query.common[block.segment], one.visit);
   finish(next_[turn_]);
 }
 
@@ -122,7 +128,7 @@ void GroupScan::finish(Next& one) {
   one.waits = false;
   const Asked& asked = asked_[one.i];
   const bool far = is_far(one.i, one.at);
-  if (far && !counts_far_) return;
+  if (far && !counts_far(one.i)) return;
   scanner_.scan(one.visit, far, asked.query->query, wanted_, *asked.bound, *asked.found);
 }
 

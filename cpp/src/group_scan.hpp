@@ -24,7 +24,7 @@ struct BlockAt {
 struct Outlined {
   ScreenQuery query;
   std::vector<float> least;                 ///< by BlockAt::at
-  std::vector<std::uint16_t> shares;        ///< likewise, if there is a filter
+  std::vector<std::uint8_t> passes;         ///< likewise, if the query counts: see Scanner::outline
   std::vector<std::vector<Common>> common;  ///< by segment
 };
 
@@ -61,6 +61,7 @@ class GroupScan {
   };
 
   const BlockAt& block(std::size_t n) const { return blocks_[shard_.first + n * shard_.stride]; }
+  bool counts_far(std::size_t i) const;
   bool is_far(std::size_t i, std::size_t at) const;
   bool has_to_look(std::size_t i, std::size_t at) const;
   void add_seeds(std::size_t i, std::vector<Seed>& seeds) const;
@@ -72,7 +73,6 @@ class GroupScan {
   const Shard shard_;
   const std::size_t count_;  // blocks of the shard
   const Wanted wanted_;
-  const bool counts_far_;  // those that pass a filter, however far they are
   const std::vector<Asked>& asked_;
   Interruption& interruption_;
   Next next_[2];

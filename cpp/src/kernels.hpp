@@ -38,6 +38,14 @@ struct ScreenRow {
   float center;   ///< what all rows' terms have in common
 };
 
+/// What numbers x of a column add to sums: x (square x + factor), or that of `most` where x is larger.
+struct Parabola {
+  const std::uint16_t* column;
+  float most;
+  float square;
+  float factor;
+};
+
 /// Adds what a row of an image adds to the image's bound, and to how far it may be off.
 SEMCBIR_INLINE void add_row_term(const ScreenRow& query, std::int32_t product, std::uint32_t step,
                                  std::uint16_t norm, float& least, float& error) {
@@ -80,6 +88,10 @@ struct Kernels {
   /// sums[i] += factors[c] * columns[c][i] for each c < count, one after the other; n a multiple of 16.
   void (*add_products)(float* sums, const std::uint16_t* const* columns, const float* factors,
                        std::size_t count, std::size_t n);
+
+  /// Adds what parabolas[c].column[i] adds to sums[i], for each c < count, one after the other; n a multiple
+  /// of 16.
+  void (*add_parabolas)(float* sums, const Parabola* parabolas, std::size_t count, std::size_t n);
 
   /// Bit i % 16 of masks[i / 16]: whether values[i] >= least; n a multiple of 16.
   void (*at_least)(const std::uint16_t* values, std::uint16_t least, std::size_t n, std::uint16_t* masks);

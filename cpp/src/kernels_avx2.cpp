@@ -61,9 +61,11 @@ struct Avx2 {
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>,    weighted_squared_distance<Avx2>, Avx2Screen::row_products,
-                      Avx2Screen::add_row_terms, Avx2Screen::add_minima,          Avx2Screen::add_products,
-                      Avx2Screen::at_least,      Avx2Screen::clear_above};
+const Kernels kernels{squared_distance<Avx2>,    weighted_squared_distance<Avx2>,
+                      Avx2Screen::row_products,  Avx2Screen::add_row_terms,
+                      Avx2Screen::add_minima,    Avx2Screen::add_products,
+                      Avx2Screen::add_parabolas, Avx2Screen::at_least,
+                      Avx2Screen::clear_above};
 
 }  // namespace
 

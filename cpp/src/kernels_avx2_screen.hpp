@@ -103,6 +103,21 @@ struct Avx2Screen {
     for (; i < n; i += 16) products<2>(sums, columns, factors, count, i);
   }
 
+  static void add_parabolas(float* sums, const Parabola* parabolas, std::size_t count, std::size_t n) {
+    for (std::size_t c = 0; c < count; ++c) {
+      const __m256 most = _mm256_set1_ps(parabolas[c].most);
+      const __m256 square = _mm256_set1_ps(parabolas[c].square);
+      const __m256 factor = _mm256_set1_ps(parabolas[c].factor);
+      for (std::size_t i = 0; i < n; i += 8) {
+        const auto* column = reinterpret_cast<const __m128i*>(parabolas[c].column + i);
+        const __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(column)));
+        const __m256 x = _mm256_min_ps(value, most);
+        const __m256 slope = _mm256_add_ps(_mm256_mul_ps(square, x), factor);
+        _mm256_storeu_ps(sums + i, _mm256_add_ps(_mm256_loadu_ps(sums + i), _mm256_mul_ps(x, slope)));
+      }
+    }
+  }
+
   static void at_least(const std::uint16_t* values, std::uint16_t least, std::size_t n,
                        std::uint16_t* masks) {
     const __m256i v = _mm256_set1_epi16(static_cast<short>(least));

@@ -161,6 +161,7 @@ const Kernels kernels{squared_distance<Avx512>,
                       add_row_terms,
                       add_minima,
                       add_products,
+                      Avx2Screen::add_parabolas,
                       at_least,
                       clear_above};
 

@@ -54,13 +54,10 @@ struct Baseline {
   }
 };
 
-const Kernels kernels{squared_distance<Baseline>,
-                      weighted_squared_distance<Baseline>,
-                      plain_row_products,
-                      plain_add_row_terms,
-                      plain_add_minima,
-                      plain_add_products,
-                      plain_at_least,
+const Kernels kernels{squared_distance<Baseline>, weighted_squared_distance<Baseline>,
+                      plain_row_products,         plain_add_row_terms,
+                      plain_add_minima,           plain_add_products,
+                      plain_add_parabolas,        plain_at_least,
                       plain_clear_above};
 
 }  // namespace

@@ -69,7 +69,8 @@ struct Neon {
 const Kernels kernels{squared_distance<Neon>, weighted_squared_distance<Neon>,
                       plain_row_products,     plain_add_row_terms,
                       plain_add_minima,       plain_add_products,
-                      plain_at_least,         plain_clear_above};
+                      plain_add_parabolas,    plain_at_least,
+                      plain_clear_above};
 
 }  // namespace
 

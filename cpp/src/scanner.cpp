@@ -9,15 +9,11 @@
 #include <vector>
 
 #include "exact.hpp"
-#include "ranking.hpp"
 #include "rounding.hpp"
-#include "semcbir/histogram.hpp"
 
 namespace semcbir {
 namespace {
 
-/// Stands for shares of 1 where they are not known.
-constexpr std::uint16_t kAnyShare = 0xffff;
 constexpr std::size_t kColumnBytes = sizeof(std::uint16_t) * kBlockImages;
 
 /// Puts a smaller number in the place of the largest of a heap.
@@ -33,77 +29,137 @@ void replace_largest(std::vector<float>& heap, float x) {
   heap[i] = x;
 }
 
-}  // namespace
+/// What bounds of distances begin with: |x|^2, or 0 where it does not count; -infinity stays.
+float base(const ScreenQuery& query, float length) { return query.whole ? length : std::min(length, 0.0F); }
 
-Scanner::Scanner(const std::vector<ScreenedSegment>& segments, const SearchOptions& options,
-                 const Kernels& kernels, bool counting)
-    : segments_(segments),
-      k_(options.k),
-      filtered_(options.epsilon < kEverything),
-      epsilon_(options.epsilon),
-      kernels_(kernels),
-      counting_(counting) {
-  if (!filtered_) return;
-  const double least = 1.0 - options.epsilon / 2.0;  // of the sum of minima, where proportions sum to 1
-  const double steps = static_cast<double>(kProportionSteps);
-  possible_ = static_cast<std::uint16_t>(std::max(0.0, std::ceil((least - 1.1 * kProportionsOff) * steps)));
-  certain_ = static_cast<std::size_t>(std::max(0.0, std::ceil((least + 1.1 * kProportionsOff) * steps)));
+/// What a class's norms, in steps of a screen, add to bounds from below. They are up to a step too large.
+Parabola parabola_of(const ScreenClass& asked, float step) {
+  Parabola parabola{nullptr, 65536.0F, asked.square * step * step, -2.0F * asked.norm * step};
+  if (parabola.square > 0) parabola.factor -= 2.0F * parabola.square;
+  return parabola;
 }
 
+float value_of(const Parabola& parabola, std::uint16_t norm) {
+  const float x = std::min(static_cast<float>(norm), parabola.most);
+  return x * (parabola.square * x + parabola.factor);
+}
+
+/// Bytes of a class's shares or norms in a block.
+std::int64_t column_bytes(const PartView& part) {
+  return static_cast<std::int64_t>(part.has_columns() ? kColumnBytes
+                                                      : part.rows() * (sizeof(std::uint16_t) + 1));
+}
+
+}  // namespace
+
+Scanner::Scanner(const std::vector<ScreenedSegment>& segments, std::size_t k, const Kernels& kernels,
+                 bool counting)
+    : segments_(segments), k_(k), kernels_(kernels), counting_(counting), passing_(kernels) {}
+
 std::vector<Common> Scanner::outline(std::size_t segment, const ScreenQuery& query, float* least,
-                                     std::uint16_t* shares) {
+                                     std::uint8_t* passes) {
   const Screen& screen = *segments_[segment].screen;
-  const std::size_t n = screen.padded_blocks();
-  for (std::size_t b = 0; b < n; ++b) least[b] = screen.shortest[b] + query.length;
-  if (filtered_) std::fill(shares, shares + n, std::uint16_t{0});
   std::vector<Common> common;
   std::size_t i = 0;
-  for (std::size_t c = 0; c < screen.summaries.size() && i < query.rows.count;) {
-    const std::uint16_t label = query.rows.classes[i];
+  for (std::size_t c = 0; c < screen.summaries.size() && i < query.classes.size();) {
+    const std::uint16_t label = query.classes[i].label;
     const std::uint16_t summary = screen.summaries[c].label;
-    if (summary == label) common.push_back({&screen.summaries[c], i});
+    if (summary == label) common.push_back({&screen.summaries[c], &query.classes[i]});
     c += summary <= label ? 1 : 0;
     i += label <= summary ? 1 : 0;
   }
+  bound_blocks(screen, common, query, least);
+  if (query.counts()) judge_blocks(screen, common, query, passes);
+  std::stable_sort(common.begin(), common.end(),
+                   [](const Common& a, const Common& b) { return a.asked->norm > b.asked->norm; });
+  return common;
+}
+
+/// Bounds the distances of each block's images by the largest norms.
+void Scanner::bound_blocks(const Screen& screen, const std::vector<Common>& common, const ScreenQuery& query,
+                           float* least) {
+  const std::size_t n = screen.padded_blocks();
+  for (std::size_t b = 0; b < n; ++b) least[b] = base(query, screen.shortest[b]) + query.length;
   columns_.clear();
   factors_.clear();
-  for (const Common& one : common) {
-    if (one.summary->entries != 0) {
-      add_entries(screen, one, query, least, shares);
-      continue;
-    }
-    columns_.push_back(&screen.norms[one.summary->first]);
-    factors_.push_back(-2.0F * query.norms[one.row] * screen.norm_step);
-  }
-  kernels_.add_products(least, columns_.data(), factors_.data(), columns_.size(), n);
-  if (filtered_) {
-    columns_.clear();
-    values_.clear();
-    for (const Common& one : common) {
-      if (one.summary->entries != 0) continue;
-      columns_.push_back(&screen.shares[one.summary->first]);
-      values_.push_back(query.shares[one.row]);
-    }
-    kernels_.add_minima(shares, columns_.data(), values_.data(), columns_.size(), n);
-  }
+  parabolas_.clear();
+  double largest = static_cast<double>(query.length) + static_cast<double>(query.largest_terms);
   // Every class is rounded twice, to no more than this.
   const double steps = 2.0 * 65535.0 * static_cast<double>(screen.norm_step);
-  double largest = static_cast<double>(query.length);
-  for (const float norm : query.norms) largest += steps * static_cast<double>(norm);
+  for (const ScreenClass& c : query.classes) largest += steps * static_cast<double>(c.norm);
+  for (const Common& one : common) {
+    if (!one.asked->moves()) continue;
+    const ScreenSummary& summary = *one.summary;
+    Parabola parabola = parabola_of(*one.asked, screen.norm_step);
+    // Norms of up to the largest: those at the lowest point, if that is among them.
+    if (parabola.square > 0) parabola.most = -parabola.factor / (2.0F * parabola.square);
+    for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
+      least[screen.entries[e].block] += value_of(parabola, screen.entries[e].largest_norm);
+    }
+    if (summary.entries != 0) continue;
+    parabola.column = &screen.norms[summary.first];
+    if (parabola.square != 0) {
+      parabolas_.push_back(parabola);
+    } else {
+      columns_.push_back(parabola.column);
+      factors_.push_back(parabola.factor);
+    }
+  }
+  kernels_.add_products(least, columns_.data(), factors_.data(), columns_.size(), n);
+  kernels_.add_parabolas(least, parabolas_.data(), parabolas_.size(), n);
   // In float, as the slack is many times what is needed.
-  const auto slack = static_cast<float>(relative_slack(query.rows.count));
+  const auto slack = static_cast<float>(relative_slack(query.classes.size()));
   const float most = rounded_up(largest);
   for (std::size_t b = 0; b < n; ++b) {
     const float length = std::fabs(screen.shortest[b]);
     const float rounding = slack * (most + length);
     least[b] -= length < static_cast<float>(kLargestSquare) ? rounding : 0.0F;
   }
-  for (std::size_t b = 0; b < n && filtered_; ++b) {
-    shares[b] = screen.unsure[b] != 0 ? kAnyShare : shares[b];
+}
+
+/// Finds the blocks that may hold images that pass, by their largest shares.
+void Scanner::judge_blocks(const Screen& screen, const std::vector<Common>& common, const ScreenQuery& query,
+                           std::uint8_t* passes) {
+  const std::size_t n = screen.padded_blocks();
+  std::fill(passes, passes + n, std::uint8_t{1});
+  if (query.filtered) {
+    minima_.assign(n, 0);
+    columns_.clear();
+    values_.clear();
+    for (const Common& one : common) {
+      const std::uint16_t p = one.asked->share;
+      const ScreenSummary& summary = *one.summary;
+      for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
+        std::uint16_t& sum = minima_[screen.entries[e].block];
+        sum = static_cast<std::uint16_t>(sum + std::min(p, screen.entries[e].largest_share));
+      }
+      if (summary.entries != 0) continue;
+      columns_.push_back(&screen.shares[summary.first]);
+      values_.push_back(p);
+    }
+    kernels_.add_minima(minima_.data(), columns_.data(), values_.data(), columns_.size(), n);
+    for (std::size_t b = 0; b < n; ++b) passes[b] = minima_[b] >= query.possible ? 1 : 0;
   }
-  std::stable_sort(common.begin(), common.end(),
-                   [&](const Common& a, const Common& b) { return query.norms[a.row] > query.norms[b.row]; });
-  return common;
+  if (query.needs) {
+    sums_.assign(n, 0.0F);
+    columns_.clear();
+    for (const Common& one : common) {
+      if (!one.asked->needed) continue;
+      const ScreenSummary& summary = *one.summary;
+      for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
+        sums_[screen.entries[e].block] += static_cast<float>(screen.entries[e].largest_share);
+      }
+      if (summary.entries == 0) columns_.push_back(&screen.shares[summary.first]);
+    }
+    factors_.assign(columns_.size(), 1.0F);
+    kernels_.add_products(sums_.data(), columns_.data(), factors_.data(), columns_.size(), n);
+    // Sums of largest shares may be large, and rounded as such.
+    const float enough = possibly_enough(query);
+    for (std::size_t b = 0; b < n; ++b) {
+      if (sums_[b] * 1.001F < enough) passes[b] = 0;
+    }
+  }
+  for (std::size_t b = 0; b < n; ++b) passes[b] = passes[b] | screen.unsure[b];
 }
 
 std::int64_t Scanner::outline_bytes(std::size_t segment, const std::vector<Common>& common) const {
@@ -112,28 +168,14 @@ std::int64_t Scanner::outline_bytes(std::size_t segment, const std::vector<Commo
   std::size_t bytes = screen.padded_blocks() * sizeof(float);
   for (const Common& one : common) {
     const std::size_t entries = one.summary->entries;
-    bytes += entries != 0 ? entries * sizeof(ScreenEntry) : column * (filtered_ ? 2 : 1);
+    const std::size_t columns = (one.asked->moves() ? 1 : 0) + (one.asked->is_judged() ? 1 : 0);
+    bytes += entries != 0 ? entries * sizeof(ScreenEntry) : column * columns;
   }
   return static_cast<std::int64_t>(bytes);
 }
 
-void Scanner::add_entries(const Screen& screen, const Common& common, const ScreenQuery& query, float* least,
-                          std::uint16_t* shares) const {
-  const std::uint16_t p = query.shares[common.row];
-  const float factor = -2.0F * query.norms[common.row] * screen.norm_step;
-  const ScreenSummary& summary = *common.summary;
-  for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
-    const ScreenEntry& entry = screen.entries[e];
-    if (filtered_) {
-      std::uint16_t& share = shares[entry.block];
-      share = static_cast<std::uint16_t>(share + std::min(p, entry.largest_share));
-    }
-    least[entry.block] += factor * static_cast<float>(entry.largest_norm);
-  }
-}
-
-void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector<Common>& common,
-                      Visit& visit) const {
+void Scanner::prepare(std::size_t segment, std::size_t number, const ScreenQuery& query,
+                      const std::vector<Common>& common, Visit& visit) const {
   const Screen& screen = *segments_[segment].screen;
   const std::uint8_t* memory = screen.blocks[number].memory;
   visit.segment = segment;
@@ -153,11 +195,14 @@ void Scanner::prepare(std::size_t segment, std::size_t number, const std::vector
       if (entry == last || entry->block != number) continue;
       part = &entry->part;
     }
-    visit.shared.push_back({{memory, *part}, one.row});
+    visit.shared.push_back({{memory, *part}, one.asked});
   }
-  if (!filtered_) fetch_norms(visit);
+  if (!query.counts()) {
+    fetch_norms(visit);
+    return;
+  }
   for (const Shared& s : visit.shared) {
-    if (filtered_) prefetch(s.part.shares(), s.part.has_columns() ? kColumnBytes : kLine);
+    if (s.asked->is_judged()) prefetch(s.part.shares(), s.part.has_columns() ? kColumnBytes : kLine);
   }
 }
 
@@ -170,53 +215,13 @@ void Scanner::scan(const Visit& visit, bool far, const ScreenQuery& query, Wante
   collect(visit, query, bound, found);
 }
 
-/// Sums the smaller of the two shares over the classes that query and block share, for each image.
-void Scanner::sum_shares(const Visit& visit, const ScreenQuery& query, std::uint16_t* sums) {
-  columns_.clear();
-  values_.clear();
-  for (const Shared& s : visit.shared) {
-    const std::uint16_t p = query.shares[s.row];
-    if (s.part.has_columns()) {
-      columns_.push_back(s.part.shares());
-      values_.push_back(p);
-      continue;
-    }
-    const std::uint8_t* places = s.part.places();
-    for (std::size_t r = 0; r < s.part.rows(); ++r) {
-      std::uint16_t& sum = sums[places[r]];
-      sum = static_cast<std::uint16_t>(sum + std::min(s.part.shares()[r], p));
-    }
-  }
-  kernels_.add_minima(sums, columns_.data(), values_.data(), columns_.size(), kBlockImages);
-}
-
 /// Finds the images of the block that are wanted; false if there are none.
 bool Scanner::passing(const Visit& visit, const ScreenQuery& query, Wanted wanted, Found& found) {
   const ScreenedSegment& segment = segments_[visit.segment];
   std::memcpy(alive_.masks, &segment.live[visit.block * kMasks], sizeof(alive_.masks));
-  if (!filtered_) return alive_.any();
-  found.work.bytes += column_bytes(visit);
-  const ScreenBlock& block = this->block(visit);
-  std::uint16_t sums[kBlockImages] = {};
-  sum_shares(visit, query, sums);
-  Alive may{};
-  Alive does{};
-  kernels_.at_least(sums, possible_, kBlockImages, may.masks);
-  const std::size_t certain = certain_ + visit.shared.size();
-  if (certain <= 0xffff)
-    kernels_.at_least(sums, static_cast<std::uint16_t>(certain), kBlockImages, does.masks);
-  Alive ask{};
-  for (std::size_t m = 0; m < kMasks; ++m) {
-    const std::uint16_t unsure = block.unsure[m];
-    ask.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & ((may.masks[m] & ~does.masks[m]) | unsure));
-    does.masks[m] = static_cast<std::uint16_t>(alive_.masks[m] & does.masks[m] & ~unsure);
-  }
-  const Screen& screen = *segment.screen;
-  ask.for_each([&](std::size_t place) {
-    const std::uint32_t image = screen.order[block.first + place];
-    const double h = histogram_distance(query.rows, image_rows(*segment.view, image, screen.dim));
-    if (h <= epsilon_) does.masks[place / kMaskBits] |= bit(place);
-  });
+  if (!query.counts()) return alive_.any();
+  found.work.bytes += share_bytes(visit);
+  const Alive does = passing_.judge(segment, visit, query, alive_);
   if (wanted == Wanted::kept) {
     found.kept += does.count();
     alive_ = does;
@@ -232,30 +237,38 @@ bool Scanner::passing(const Visit& visit, const ScreenQuery& query, Wanted wante
 void Scanner::fetch_norms(const Visit& visit) const {
   prefetch(block(visit).lengths(), sizeof(float) * kBlockImages);
   for (const Shared& s : visit.shared) {
-    prefetch(s.part.norms(), s.part.has_columns() ? kColumnBytes + kLine : kLine);
+    if (s.asked->moves()) prefetch(s.part.norms(), s.part.has_columns() ? kColumnBytes + kLine : kLine);
   }
 }
 
 /// Bounds all distances by norms: |q|^2 + |x|^2 - 2 sum of |q_c| |x_c|. False if no image is left.
 bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound, Found& found) {
-  found.work.bytes += column_bytes(visit) + static_cast<std::int64_t>(sizeof(float) * kBlockImages);
-  if (filtered_) fetch_norms(visit);
+  found.work.bytes += norm_bytes(visit) + static_cast<std::int64_t>(sizeof(float) * kBlockImages);
+  if (query.counts()) fetch_norms(visit);
   const float* lengths = block(visit).lengths();
-  for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = lengths[i] + query.length;
+  for (std::size_t i = 0; i < kBlockImages; ++i) least_[i] = base(query, lengths[i]) + query.length;
   columns_.clear();
   factors_.clear();
+  parabolas_.clear();
   for (const Shared& s : visit.shared) {
-    const float factor = -2.0F * query.norms[s.row] * screen(visit).norm_step;
-    if (s.part.has_columns()) {
-      columns_.push_back(s.part.norms());
-      factors_.push_back(factor);
+    if (!s.asked->moves()) continue;
+    Parabola parabola = parabola_of(*s.asked, screen(visit).norm_step);
+    if (!s.part.has_columns()) {
+      for (std::size_t r = 0; r < s.part.rows(); ++r) {
+        least_[s.part.places()[r]] += value_of(parabola, s.part.norms()[r]);
+      }
       continue;
     }
-    for (std::size_t r = 0; r < s.part.rows(); ++r) {
-      least_[s.part.places()[r]] += factor * static_cast<float>(s.part.norms()[r]);
+    parabola.column = s.part.norms();
+    if (parabola.square != 0) {
+      parabolas_.push_back(parabola);
+    } else {
+      columns_.push_back(parabola.column);
+      factors_.push_back(parabola.factor);
     }
   }
   kernels_.add_products(least_, columns_.data(), factors_.data(), columns_.size(), kBlockImages);
+  kernels_.add_parabolas(least_, parabolas_.data(), parabolas_.size(), kBlockImages);
   kernels_.clear_above(least_, bound, kBlockImages, alive_.masks);
   return alive_.any();
 }
@@ -266,9 +279,11 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
   std::fill(errors_, errors_ + kBlockImages, 0.0F);
   for (const Shared& s : visit.shared) {
     const PartView& part = s.part;
-    ScreenRow row{&query.entries[s.row * screen.width],         -2.0F * query.scales[s.row],
-                  2.0F * query.norms[s.row] * screen.norm_step, 2.0F * query.stored[s.row],
-                  2.0F * query.offs[s.row] * screen.norm_step,  0.0F};
+    const ScreenClass& asked = *s.asked;
+    if (asked.norm == 0.0F) continue;
+    ScreenRow row{&query.entries[asked.entries_start],  -2.0F * asked.scale,
+                  2.0F * asked.norm * screen.norm_step, 2.0F * asked.stored,
+                  2.0F * asked.off * screen.norm_step,  0.0F};
     const float most = bound.get();
     if (counting_) found.work.bytes += row_bytes(part, screen.width);
     if (part.has_columns()) {
@@ -283,14 +298,20 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
   }
 }
 
-/// Bytes of shares, or of norms, that are read together.
-std::int64_t Scanner::column_bytes(const Visit& visit) const {
+/// Bytes of shares that are read together.
+std::int64_t Scanner::share_bytes(const Visit& visit) const {
   if (!counting_) return 0;
-  std::size_t bytes = 0;
-  for (const Shared& s : visit.shared) {
-    bytes += s.part.has_columns() ? kColumnBytes : s.part.rows() * (sizeof(std::uint16_t) + 1);
-  }
-  return static_cast<std::int64_t>(bytes);
+  std::int64_t bytes = 0;
+  for (const Shared& s : visit.shared) bytes += s.asked->is_judged() ? column_bytes(s.part) : 0;
+  return bytes;
+}
+
+/// Bytes of norms that are read together.
+std::int64_t Scanner::norm_bytes(const Visit& visit) const {
+  if (!counting_) return 0;
+  std::int64_t bytes = 0;
+  for (const Shared& s : visit.shared) bytes += s.asked->moves() ? column_bytes(s.part) : 0;
+  return bytes;
 }
 
 /// Bytes of rows, with their steps, of images that are still in question.
@@ -329,18 +350,33 @@ void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& 
   }
 }
 
+/// The images left that have no row of a class that counts, where others do not count.
+Alive Scanner::lone(const Visit& visit, const ScreenQuery& query) const {
+  if (query.whole) return {};
+  Alive lone = alive_;
+  for (const Shared& s : visit.shared) {
+    if (!s.asked->moves()) continue;
+    for (std::size_t m = 0; m < kMasks && s.part.has_columns(); ++m) {
+      lone.masks[m] = static_cast<std::uint16_t>(lone.masks[m] & ~s.part.present()[m]);
+    }
+    for (std::size_t r = 0; r < s.part.rows() && !s.part.has_columns(); ++r) lone.clear(s.part.places()[r]);
+  }
+  return lone;
+}
+
 /// Notes the images that are left, and lowers the bound.
 void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const {
   const ScreenBlock& block = this->block(visit);
   const double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
   // Sums of so many floats are off by less.
   const double twice = 2.0 + 2e-6 * static_cast<double>(visit.shared.size() + 4);
+  const Alive lone = this->lone(visit, query);
   const auto segment = static_cast<std::uint32_t>(visit.segment);
   const auto first = static_cast<std::uint32_t>(block.first);
   alive_.for_each([&](std::size_t place) {
     const float least = least_[place];
     if (least > bound.get()) return;
-    found.possible.push_back({least, segment, first + static_cast<std::uint32_t>(place)});
+    found.possible.push_back({least, segment, first + static_cast<std::uint32_t>(place), lone.has(place)});
     if (!std::isfinite(least)) return;
     const float most =
         rounded_up(static_cast<double>(least) + twice * static_cast<double>(errors_[place]) + slack);

@@ -49,6 +49,17 @@ void plain_add_products(float* sums, const std::uint16_t* const* columns, const 
   }
 }
 
+void plain_add_parabolas(float* sums, const Parabola* parabolas, std::size_t count, std::size_t n) {
+  for (std::size_t c = 0; c < count; ++c) {
+    const Parabola parabola = parabolas[c];
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto value = static_cast<float>(static_cast<std::int32_t>(parabola.column[i]));
+      const float x = value < parabola.most ? value : parabola.most;
+      sums[i] += x * (parabola.square * x + parabola.factor);
+    }
+  }
+}
+
 void plain_at_least(const std::uint16_t* values, std::uint16_t least, std::size_t n, std::uint16_t* masks) {
   for (std::size_t i = 0; i < n; i += kMaskBits) {
     unsigned mask = 0;

@@ -34,10 +34,9 @@ constexpr std::size_t kMostPrefetched = 4096;
 /// The segments that are searched, and their blocks.
 struct Collection {
   Collection(const std::vector<ScreenedSegment>& screened, std::size_t rows_dim)
-      : segments(screened), dim(rows_dim) {
+      : segments(screened), dim(rows_dim), norm_step(largest_norm_step(screened)) {
     for (std::size_t s = 0; s < segments.size(); ++s) {
       const Screen& screen = *segments[s].screen;
-      norm_step = std::max(norm_step, static_cast<double>(screen.norm_step));
       for (std::size_t b = 0; b < screen.blocks.size(); ++b) {
         blocks.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(b), padded + b});
       }
@@ -48,9 +47,9 @@ struct Collection {
 
   const std::vector<ScreenedSegment>& segments;
   std::size_t dim;
+  double norm_step;  ///< the largest
   std::vector<BlockAt> blocks;
   std::size_t padded = 0;  ///< blocks, those included that only fill up
-  double norm_step = 0;    ///< the largest
   std::int64_t live = 0;   ///< images that are not removed
 };
 
@@ -62,7 +61,6 @@ class GroupSearch {
       : collection_(collection),
         options_(options),
         threads_(threads),
-        filtered_(options.epsilon < kEverything),
         counting_(output.work != nullptr),
         output_(output),
         interruption_(interruption),
@@ -73,14 +71,14 @@ class GroupSearch {
     queries_.resize(count);
     verified_.resize(count);
     work_.resize(count);
-    parallel_for(count, threads_, [&](std::size_t q) { outline(queries[q], q); }, &interruption_);
+    parallel_for(count, threads_, [&](std::size_t q) { outline(queries[q], numbers[q], q); }, &interruption_);
     std::vector<std::size_t> all(count);
     for (std::size_t q = 0; q < count; ++q) all[q] = q;
     look(all, Wanted::kept, numbers);
-    if (!options_.drop && filtered_) {
+    if (!options_.drop) {
       std::vector<std::size_t> missing;
       for (const std::size_t q : all) {
-        if (verified_[q].size() < options_.k) missing.push_back(q);
+        if (queries_[q].query.penalizes() && verified_[q].size() < options_.k) missing.push_back(q);
       }
       look(missing, Wanted::penalized, numbers);
     }
@@ -91,18 +89,20 @@ class GroupSearch {
   }
 
  private:
-  void outline(const ImageRows& rows, std::size_t q) {
+  void outline(const ImageRows& rows, std::size_t number, std::size_t q) {
     Outlined& query = queries_[q];
-    query.query = make_query(rows, collection_.dim, collection_.norm_step);
+    const Wish wish{epsilon_of(options_, number), options_.terms};
+    query.query = make_query(rows, collection_.dim, wish, collection_.norm_step);
+    const bool counts = query.query.counts();
     query.least.resize(collection_.padded);
-    query.shares.resize(filtered_ ? collection_.padded : 0);
+    query.passes.resize(counts ? collection_.padded : 0);
     query.common.resize(collection_.segments.size());
-    Scanner scanner(collection_.segments, options_, kernels_, counting_);
+    Scanner scanner(collection_.segments, options_.k, kernels_, counting_);
     std::size_t at = 0;
     work_[q].all_blocks = static_cast<std::int64_t>(collection_.blocks.size());
     for (std::size_t s = 0; s < collection_.segments.size(); ++s) {
-      std::uint16_t* shares = query.shares.data() + (filtered_ ? at : 0);
-      query.common[s] = scanner.outline(s, query.query, query.least.data() + at, shares);
+      std::uint8_t* passes = query.passes.data() + (counts ? at : 0);
+      query.common[s] = scanner.outline(s, query.query, query.least.data() + at, passes);
       at += collection_.segments[s].screen->padded_blocks();
       work_[q].bytes += scanner.outline_bytes(s, query.common[s]);
     }
@@ -125,7 +125,7 @@ class GroupSearch {
           for (std::size_t i = 0; i < queries.size(); ++i) {
             asked.push_back({&queries_[queries[i]], &bounds[i], &found[i * shards + first]});
           }
-          Scanner scanner(collection_.segments, options_, kernels_, counting_);
+          Scanner scanner(collection_.segments, options_.k, kernels_, counting_);
           GroupScan(scanner, collection_.blocks, {first, shards}, wanted, asked, interruption_).run();
         },
         &interruption_);
@@ -142,7 +142,8 @@ class GroupSearch {
   /// Returns how many images pass the filter.
   std::int64_t verify(std::size_t q, Wanted wanted, float bound, const Found* found, std::size_t shards) {
     std::vector<Possible> possible;
-    std::int64_t kept = filtered_ ? 0 : collection_.live;
+    const ScreenQuery& query = queries_[q].query;
+    std::int64_t kept = query.counts() ? 0 : collection_.live;
     for (std::size_t s = 0; s < shards; ++s) {
       for (const Possible& p : found[s].possible) {
         if (!(p.least > bound)) possible.push_back(p);
@@ -151,6 +152,7 @@ class GroupSearch {
       work_[q].blocks += found[s].work.blocks;
       work_[q].bytes += found[s].work.bytes;
     }
+    drop_lone(possible, options_.k - verified_[q].size());
     std::sort(possible.begin(), possible.end(), [](const Possible& a, const Possible& b) {
       // What has no bound comes first.
       return !std::isnan(b.least) && (std::isnan(a.least) || a.least < b.least);
@@ -169,10 +171,10 @@ class GroupSearch {
       const ImageRows image = image_rows(view, number, collection_.dim);
       ++work_[q].distances;
       const double squared =
-          nan_to_infinity(kernels_.squared_distance(queries_[q].query.rows, image, collection_.dim));
+          nan_to_infinity(squared_distance(kernels_, query.rows, image, collection_.dim, query.terms));
       if (full && squared > heap.front().squared) continue;
       const Candidate candidate{wanted == Wanted::penalized, squared, view.ids[number],
-                                nan_to_infinity(histogram_distance(queries_[q].query.rows, image))};
+                                nan_to_infinity(histogram_distance(query.rows, image))};
       if (full && !(candidate < heap.front())) continue;
       if (full) {
         std::pop_heap(heap.begin(), heap.end());
@@ -186,6 +188,20 @@ class GroupSearch {
     std::sort(heap.begin(), heap.end());
     verified.insert(verified.end(), heap.begin(), heap.end());
     return kept;
+  }
+
+  /// Of images that are equally far, ids decide: leaves those with the smallest `most` ones.
+  void drop_lone(std::vector<Possible>& possible, std::size_t most) const {
+    const auto lone =
+        std::partition(possible.begin(), possible.end(), [](const Possible& p) { return !p.lone; });
+    if (static_cast<std::size_t>(possible.end() - lone) <= most) return;
+    const auto end = lone + static_cast<std::ptrdiff_t>(most);
+    const auto id = [this](const Possible& p) {
+      return collection_.segments[p.segment].view->ids[image_of(p)];
+    };
+    std::nth_element(lone, end, possible.end(),
+                     [&id](const Possible& a, const Possible& b) { return id(a) < id(b); });
+    possible.erase(end, possible.end());
   }
 
   std::size_t image_of(const Possible& p) const {
@@ -206,7 +222,6 @@ class GroupSearch {
   const Collection& collection_;
   const SearchOptions& options_;
   const int threads_;
-  const bool filtered_;
   const bool counting_;
   const SearchOutput& output_;
   Interruption& interruption_;
@@ -217,6 +232,14 @@ class GroupSearch {
 };
 
 }  // namespace
+
+double largest_norm_step(const std::vector<ScreenedSegment>& segments) {
+  double step = 0;
+  for (const ScreenedSegment& segment : segments) {
+    step = std::max(step, static_cast<double>(segment.screen->norm_step));
+  }
+  return step;
+}
 
 std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& screen) {
   std::vector<std::uint16_t> masks(screen.blocks.size() * kMasks, 0);

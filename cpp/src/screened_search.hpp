@@ -25,6 +25,9 @@ struct ScreenedSegment {
 /// A bit for each place of a screen's order: whether its image is not removed.
 std::vector<std::uint16_t> live_masks(const SignatureView& view, const Screen& screen);
 
+/// The largest step of norms; 0 without segments.
+double largest_norm_step(const std::vector<ScreenedSegment>& segments);
+
 /// Searches like Searcher::search, for queries that can all be screened.
 void screened_search(const std::vector<ScreenedSegment>& segments, std::size_t dim,
                      const std::vector<ImageRows>& queries, const SearchOptions& options,

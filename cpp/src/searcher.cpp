@@ -321,7 +321,8 @@ void Searcher::search(const SignatureView& queries, const SearchOptions& options
   }
   for (std::size_t q = 0; q < queries.images; ++q) {
     const ImageRows query = image_rows(queries, q, dim_);
-    if (screens != nullptr && can_be_screened(query, dim_, options.epsilon < kEverything)) {
+    if (screens != nullptr &&
+        can_be_screened(query, dim_, {epsilon_of(options, q), options.terms}, largest_norm_step(*screens))) {
       screened.push_back(q);
       rows.push_back(query);
     } else {
@@ -374,7 +375,6 @@ void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, con
 
 bool Searcher::worth_screening(const SearchOptions& options) const {
   if (options.screening == Screening::never || images_ == 0 || dim_ > kLargestScreenedDim) return false;
-  if (options.terms != nullptr || options.epsilons != nullptr) return false;
   if (largest_segment_ >= kLargestScreenedSegment) return false;
   if (options.screening == Screening::always) return true;
   return images_ >= kImagesThatPay && options.k <= images_ / kRankingsThatPay;
