@@ -191,6 +191,7 @@ void test_columns(const std::string& level, std::size_t n, std::size_t count) {
   std::vector<const std::uint16_t*> pointers;
   std::vector<std::uint16_t> values;
   std::vector<float> factors;
+  std::vector<semcbir::Parabola> parabolas;
   for (auto& column : columns) {
     for (auto& x : column) x = static_cast<std::uint16_t>(random.below(65536));
     column[5] = 32767;
@@ -198,6 +199,7 @@ void test_columns(const std::string& level, std::size_t n, std::size_t count) {
     pointers.push_back(column.data());
     values.push_back(static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(32768 / count))));
     factors.push_back(random.wide());
+    parabolas.push_back({column.data(), static_cast<float>(random.below(65536)), random.wide(), random.wide()});
   }
   std::vector<std::uint16_t> sums(n);
   std::vector<float> products(n);
@@ -205,16 +207,22 @@ void test_columns(const std::string& level, std::size_t n, std::size_t count) {
   for (auto& sum : products) sum = random.wide();
   std::vector<std::uint16_t> expected = sums;
   std::vector<float> expected_products = products;
+  std::vector<float> parabola_sums = products;
+  std::vector<float> expected_parabolas = products;
   for (std::size_t c = 0; c < count; ++c) {
     for (std::size_t i = 0; i < n; ++i) {
       expected[i] = static_cast<std::uint16_t>(expected[i] + std::min(columns[c][i], values[c]));
       expected_products[i] += factors[c] * static_cast<float>(columns[c][i]);
+      const float x = std::min(static_cast<float>(columns[c][i]), parabolas[c].most);
+      expected_parabolas[i] += x * (parabolas[c].square * x + parabolas[c].factor);
     }
   }
   const semcbir::Kernels& kernels = semcbir::active_kernels();
   kernels.add_minima(sums.data(), pointers.data(), values.data(), count, n);
   kernels.add_products(products.data(), pointers.data(), factors.data(), count, n);
+  kernels.add_parabolas(parabola_sums.data(), parabolas.data(), count, n);
   CHECK_IN(sums == expected, level);
+  CHECK_IN(parabola_sums == expected_parabolas, level);
   CHECK_IN(products == expected_products, level);
 }
 
