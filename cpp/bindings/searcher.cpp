@@ -19,6 +19,7 @@
 #include "arrays.hpp"
 #include "interruptible.hpp"
 #include "register.hpp"
+#include "semcbir/class_find.hpp"
 #include "semcbir/class_terms.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
@@ -52,6 +53,9 @@ std::optional<semcbir::ClassTerms> class_terms(const std::optional<Terms>& terms
   for (const auto& [label, weight] : weights) found.weights.push_back({label, weight});
   return found;
 }
+
+/// (labels, share or None)
+using Asked = std::pair<std::vector<std::uint16_t>, std::optional<double>>;
 
 /// The core's searcher and the arrays that it reads.
 class PySearcher {
@@ -123,6 +127,38 @@ class PySearcher {
       for (const std::int64_t x : {one.all_blocks, one.blocks, one.bytes, one.distances}) *out++ = x;
     }
     return found;
+  }
+
+  py::tuple find(const std::vector<Asked>& asked, double min_share, const std::vector<std::uint16_t>& barred,
+                 double max_share, py::ssize_t first, py::ssize_t k, int threads) const {
+    if (first < 0) throw py::value_error("first: expected at least 0, got " + std::to_string(first));
+    if (k < 0) throw py::value_error("k: expected at least 0, got " + std::to_string(k));
+    semcbir::FindOptions options;
+    for (const auto& [labels, share] : asked) options.asked.push_back({labels, share});
+    options.min_share = min_share;
+    options.barred = barred;
+    options.max_share = max_share;
+    options.first = static_cast<std::size_t>(first);
+    options.k = static_cast<std::size_t>(k);
+    options.threads = threads;
+    std::int64_t total = 0;
+    std::vector<semcbir::FoundImage> found;
+    without_gil(
+        [&](const semcbir::Interrupted& interrupted) { found = core_.find(options, total, interrupted); });
+    const auto n = static_cast<py::ssize_t>(found.size());
+    const auto width = static_cast<py::ssize_t>(asked.size());
+    py::array_t<std::int64_t> ids(n);
+    py::array_t<double> distances(n);
+    py::array_t<double> shares({n, width});
+    for (py::ssize_t i = 0; i < n; ++i) {
+      const semcbir::FoundImage& one = found[static_cast<std::size_t>(i)];
+      ids.mutable_at(i) = one.id;
+      distances.mutable_at(i) = one.distance;
+      const semcbir::ImageRows rows = semcbir::image_rows(core_.segments()[one.segment], one.image, 0);
+      const std::vector<double> shown = semcbir::asked_shares(options.asked, rows);
+      for (py::ssize_t j = 0; j < width; ++j) shares.mutable_at(i, j) = shown[static_cast<std::size_t>(j)];
+    }
+    return py::make_tuple(ids, distances, shares, total);
   }
 
   static semcbir::Screening screening(std::optional<bool> screened) {
@@ -218,6 +254,10 @@ void register_searcher(py::module_& m) {
            py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"), py::arg("terms"),
            py::arg("threads"),
            "float64 (q,): the m-th smallest histogram distance of each query to an image that is not barred.")
+      .def("find", &PySearcher::find, py::arg("asked"), py::arg("min_share"), py::arg("barred"),
+           py::arg("max_share"), py::arg("first"), py::arg("k"), py::arg("threads"),
+           "(ids (n,), distances (n,), shares (n, asked), total) of images [first, first + k) of those that\n"
+           "show what is asked: (labels, share or None); see class_find.hpp.")
       .def("work", &PySearcher::work, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
            py::arg("drop"),

@@ -195,6 +195,25 @@ class Searcher(metaclass=_pybind11_type):
         not to be penalised, and those of which an image that is found may hold no more each; labels ascend.
         """
 
+    def find(
+        self,
+        asked: list[tuple[list[int], float | None]],
+        min_share: float,
+        barred: list[int],
+        max_share: float,
+        first: int,
+        k: int,
+        threads: int,
+    ) -> tuple[_Ints, _Doubles, _Doubles, int]:
+        """Find images by their histograms: (ids (n,), distances (n,), shares (n, asked), how many there are).
+
+        ``asked`` are (labels, share): classes that an image has to show as if they were one, at least
+        ``min_share``, or ``share`` where that is less; labels ascend. Order: the sum of |share shown - share|
+        over those with a share, in double; the least share shown of the others, the larger first; id. Images
+        of which one of ``barred`` is more than ``max_share`` are left out. Those from ``first`` on are
+        returned, at most ``k``.
+        """
+
     def nearest_epsilons(
         self,
         query_offsets: _Ints,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "semcbir/class_find.hpp"
 #include "semcbir/class_terms.hpp"
 #include "semcbir/interruption.hpp"
 #include "semcbir/signature_view.hpp"
@@ -83,6 +84,14 @@ class Searcher {
   /// where some are equally far. Writes q numbers. Throws as `search` does, and for m = 0.
   void nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms, int threads,
                         double* epsilons, const Interrupted& interrupted = {}) const;
+
+  /// Finds images by what they show; see find_images.
+  std::vector<FoundImage> find(const FindOptions& options, std::int64_t& total,
+                               const Interrupted& interrupted = {}) const {
+    return find_images(segments_, options, total, interrupted);
+  }
+  /// The segments that it was made from.
+  const std::vector<SignatureView>& segments() const { return segments_; }
 
  private:
   class Screens;
