@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 
 from semcbir._files import PathLike
 from semcbir._validate import check_many
+from semcbir.expansion import check_expand, expanded
 from semcbir.images.given import KINDS, ImageSource, check_image, is_image, read_image
 from semcbir.index.database import is_index
 from semcbir.index.index import Index
 from semcbir.index.ready import check_place, ready_index
+from semcbir.index.where import Where, parse_where
 from semcbir.recipe import require_same
+from semcbir.regions import Box, Point, Region, check_region, signatures_of_part
 from semcbir.results import Hit, Results
 from semcbir.searcher import (
     Epsilon,
@@ -26,6 +29,7 @@ from semcbir.searcher import (
     check_keep,
     check_penalized,
 )
+from semcbir.several import at_length_one, check_weights, mean_signature, pairs_of
 from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
 from semcbir.terms import MAX_SHARE, MIN_SHARE, Names, named_terms, names_given, require_classes
@@ -33,10 +37,13 @@ from semcbir.terms import MAX_SHARE, MIN_SHARE, Names, named_terms, names_given,
 Query = ImageSource | Signatures
 """A photo (a path, an encoded file, an RGB uint8 array (H, W, 3), a Pillow image), or ready signatures."""
 
+Several = Sequence[tuple[Query, float]]
+"""Photos with weights, which are one query together."""
+
 
 @overload
 def search(  # type: ignore[overload-overlap]
-    query: ImageSource,
+    query: ImageSource | Several,
     index: Index | PathLike,
     k: int = ...,
     epsilon: Epsilon = ...,
@@ -48,6 +55,9 @@ def search(  # type: ignore[overload-overlap]
     without: Names = ...,
     weights: Mapping[str, float] | None = ...,
     keep: int | None = ...,
+    expand: int = ...,
+    where: Where | None = ...,
+    region: Region | None = ...,
     min_share: float = ...,
     max_share: float = ...,
 ) -> Results: ...
@@ -65,11 +75,14 @@ def search(
     without: Names = ...,
     weights: Mapping[str, float] | None = ...,
     keep: int | None = ...,
+    expand: int = ...,
+    where: Where | None = ...,
+    region: Region | None = ...,
     min_share: float = ...,
     max_share: float = ...,
 ) -> list[Results]: ...
 def search(
-    query: Query | Iterable[Query],
+    query: Query | Several | Iterable[Query],
     index: Index | PathLike,
     k: int = 20,
     epsilon: Epsilon = "auto",
@@ -81,16 +94,23 @@ def search(
     without: Names = None,
     weights: Mapping[str, float] | None = None,
     keep: int | None = None,
+    expand: int = 0,
+    where: Where | None = None,
+    region: Region | None = None,
     min_share: float = MIN_SHARE,
     max_share: float = MAX_SHARE,
 ) -> Results | list[Results]:
     """Find the ``k`` images of ``index`` that are most like ``query``.
 
     ``query`` is a photo (a path, the bytes of an image file, an RGB uint8 array (H, W, 3), or an image of
-    Pillow's), a Signatures batch, or an iterable of these. ``index`` is an Index, the path of one, or a
-    folder of photos, as on the command line: its own index in ``FOLDER/.semcbir`` is made with the default
-    model, or brought up to date, first; a RuntimeWarning says if that cannot be done now. To search often,
-    open an Index once.
+    Pillow's), a Signatures batch, or an iterable of these. A list of (photo, weight) pairs is one query: the
+    weighted mean of their signatures, row by row, so that images are ranked by the weighted sum of their
+    squared distances; weights below 0 ask for what is unlike a photo. See ``mean_signature``; signatures
+    whose rows are weighted by share are then made as long as a photo's again, which changes no order.
+
+    ``index`` is an Index, the path of one, or a folder of photos, as on the command line: its own index in
+    ``FOLDER/.semcbir`` is made with the default model, or brought up to date, first; a RuntimeWarning says if
+    that cannot be done now. To search often, open an Index once.
 
     Images whose semantic histogram is farther than ``epsilon`` from the query's (eq. 1) are ranked
     last, or left out with ``penalized="drop"``; the others are ranked by L2 distance between signatures of
@@ -105,6 +125,16 @@ def search(
     and ``weights`` name, every query has to have. ``keep`` goes in the place of epsilon: so many images,
     those with the nearest histograms, and others as near, pass the filter, and ``Results.epsilon`` is what
     that came to. Distances are those of ``Terms``.
+
+    ``region`` is a part of the query, which then is one photo: ``(x, y)``, whose class is compared alone, as
+    if ``only`` named it; or a box ``(x0, y0, x1, y1)`` of the pixels from x0 to x1 - 1 and y0 to y1 - 1, of
+    which the query is then made, from the labels and features that they have in the whole photo. Pixels are
+    those of the photo as it is shown.
+
+    ``expand`` averages a query with so many of its nearest images (3, say; at most 1000), which pass the
+    filter, and searches again: see ``semcbir.expansion``. ``where`` restricts what is found to images in a
+    folder, of a name or date: see ``Index.select``. What does not meet it is not there, for ``keep`` and
+    ``expand``, too.
 
     ``smooth`` compares smoothed signatures: those of the query and of every image are first averaged with
     their ``smooth`` (10, say; at most 1000) nearest images of the index, as ``smoothed`` does it. Distances
@@ -126,23 +156,54 @@ def search(
         check_smooth("smooth", smooth)
     if keep is not None:
         check_keep(keep, epsilon)
+    expand = check_expand(expand)
+    conditions = None if where is None else parse_where(where)
     only, without = names_given("only", only), names_given("without", without)
-    single = is_image(query)
-    queries = _check_queries(query)
-    opened = _open(index, queries, feature)
+    single, pairs = is_image(query), pairs_of(query)
+    mean = None if pairs is None else check_weights([weight for _, weight in pairs])
+    queries = _check_queries(query if pairs is None else [photo for photo, _ in pairs])
+    part = None if region is None else _check_part(region, query, only)
+    opened = open_searched(index, queries, feature)
     classes = opened.recipe.classes
-    terms = named_terms(classes, only, without, weights, min_share, max_share)
-    signatures = _signatures(queries, opened, feature)
-    if signatures is None:
+    named_terms(classes, only, without, weights, min_share, max_share)  # wrong names come before long work
+    if part is not None:
+        signatures, name = signatures_of_part(opened.extractor(), cast("ImageSource", query), part, feature)
+        only = only if name is None else [f"={name}"]
+    else:
+        signatures = _signatures(queries, opened, feature)
+    if mean is not None:
+        signatures = _mean(signatures, mean)
+    if not len(signatures):
         return []
+    terms = named_terms(classes, only, without, weights, min_share, max_share)
     require_classes(signatures, classes, only, weights)
-    searcher = opened.searcher(feature, smooth=smooth)
+    searcher = opened.searcher(feature, smooth=smooth, where=conditions)
     if terms.only and keep is None and epsilon == "auto":
         epsilon = None
+    if expand:
+        nearest = searcher.search(signatures, expand, epsilon, "drop", terms=terms, keep=keep)
+        signatures = expanded(signatures, nearest.ids, lambda ids: opened.signatures(feature, ids=ids))
     size = min(k, max(1, len(opened)))
     neighbors = searcher.search(signatures, size, epsilon, penalized, terms=terms, keep=keep)
     results = [_results(opened, neighbors, i) for i in range(len(signatures))]
-    return results[0] if single else results
+    return results[0] if single or mean is not None else results
+
+
+def _mean(signatures: Signatures, weights: list[float]) -> Signatures:
+    """Return the mean of photos' signatures, weighted, which is one query."""
+    if len(signatures) != len(weights):
+        raise ValueError("query: expected signatures of one image beside a weight, got several")
+    return at_length_one(mean_signature(signatures, weights))
+
+
+def _check_part(region: Region, query: object, only: Sequence[str]) -> Point | Box:
+    """Return a region, checked; ValueError unless the query is one photo, and names no classes for a pixel."""
+    part = check_region(region)
+    if not is_image(query):
+        raise ValueError("region: expected one photo as the query, got several, or signatures")
+    if only and isinstance(part, Point):
+        raise ValueError("region: expected a box beside only, got a pixel, whose class is compared alone")
+    return part
 
 
 def _check_queries(query: object) -> list[Query]:
@@ -156,7 +217,7 @@ def _check_queries(query: object) -> list[Query]:
     return queries
 
 
-def _open(index: Index | PathLike, queries: Sequence[Query], feature: str | None) -> Index:
+def open_searched(index: Index | PathLike, queries: Sequence[Query], feature: str | None) -> Index:
     """Open ``index``; the index of a folder of photos is brought up to date."""
     if isinstance(index, Index):
         return index
@@ -171,7 +232,7 @@ def _open(index: Index | PathLike, queries: Sequence[Query], feature: str | None
     return ready.index
 
 
-def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> Signatures | None:
+def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> Signatures:
     """Return all queries as one batch in their order; photos among them are extracted in one go."""
     recipe = index.recipe.for_feature(feature)
     photos = [query for query in queries if not isinstance(query, Signatures)]
@@ -181,7 +242,8 @@ def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> 
     made = iter(index.extractor().extract(photos, feature) if photos else ())
     parts = [query if isinstance(query, Signatures) else next(made) for query in queries]
     if not parts:
-        return None
+        kind = recipe.feature()
+        return Signatures.empty(recipe.n_classes, kind.dim, recipe, whole=kind.whole_row)
     return Signatures.concatenate(parts, ids=np.arange(sum(map(len, parts))))
 
 

@@ -187,6 +187,21 @@ class Searcher:
         )
         return Neighbors(*found, epsilons)
 
+    def _find(
+        self,
+        asked: list[tuple[list[int], float | None]],
+        min_share: float,
+        barred: list[int],
+        max_share: float,
+        first: int,
+        k: int,
+        threads: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+        """Find images by what they show, as ``_core.Searcher.find`` does."""
+        if self._before:
+            self._before()
+        return self._core.find(asked, min_share, barred, max_share, first, k, threads)
+
     def _check_alike(self, batch: Signatures, what: str) -> None:
         if (batch.n_classes, batch.dim) != (self.n_classes, self.dim):
             raise ValueError(

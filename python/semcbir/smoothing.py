@@ -101,7 +101,15 @@ class SmoothedSearcher(Searcher):
         nearest = _nearest_of_each(signatures, self.k, threads, searcher)
         blended = _blended(signatures, signatures, nearest, self.k, threads, own_proportions=True)
         self._setup([blended], [blended.ids])
-        self._unsmoothed, self._fetch = searcher, fetch
+        self._unsmoothed, self._fetch, self._smoothed = searcher, fetch, blended
+
+    def among(self, ids: npt.NDArray[np.int64]) -> SmoothedSearcher:
+        """Return one that finds the images with these ids alone, smoothed as they are here."""
+        chosen = SmoothedSearcher.__new__(SmoothedSearcher)
+        chosen.k, chosen._unsmoothed, chosen._fetch = self.k, self._unsmoothed, self._fetch
+        chosen._smoothed, own = self._smoothed, self._smoothed.ids
+        chosen._setup([self._smoothed], [np.where(np.isin(own, ids), own, -1)], self._core.screens)
+        return chosen
 
     def search(
         self,

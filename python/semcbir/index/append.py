@@ -25,6 +25,7 @@ from semcbir.index.moves import fingerprints, size_and_mtime
 from semcbir.index.report import Report
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Batch, other_classes
+from semcbir.index.taken import dates_of
 from semcbir.index.tasks import Task, ids_of
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -101,6 +102,7 @@ def append(
     report = Report()
     segments = list(_segments(catalog.folder / SEGMENTS, batch, images))
     prints = fingerprints((image.id, image.task) for image in images)
+    dates = dates_of((image.id, image.task) for image in images)
     with catalog.changes():
         for segment, chunk in segments:
             key = catalog.add_segment(segment)
@@ -117,6 +119,7 @@ def append(
                 )
                 report.count(task)
         catalog.put_fingerprints(prints)
+        catalog.put_taken(dates)
     tidy(catalog, recipe)
     return report
 

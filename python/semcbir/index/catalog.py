@@ -21,7 +21,7 @@ from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index import rows
 from semcbir.index.database import NAME, SEGMENTS, overtaken, reading, require_index, writing
 from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile
-from semcbir.index.schema import FINGERPRINTS, SUPERSEDED, check_schema
+from semcbir.index.schema import FINGERPRINTS, SUPERSEDED, TAKEN, check_schema
 
 LOCK = "writer.lock"
 FILES = frozenset(f"{name}{suffix}" for name in (NAME, LOCK) for suffix in ("", "-journal"))
@@ -194,7 +194,10 @@ class Catalog:
 
     def has_fingerprints(self) -> bool:
         """Return whether the catalogue holds fingerprints of files at all."""
-        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'fingerprints'"))
+        return self._has_table("fingerprints")
+
+    def _has_table(self, name: str) -> bool:
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = ?", name))
 
     def fingerprinted(self, size: int, mtime_ns: int) -> list[tuple[ImageRow, bytes]]:
         """Return the images of this size and mtime with their files' fingerprints."""
@@ -213,6 +216,38 @@ class Catalog:
         """Return (root, path, reason) of the images in the index whose files are damaged."""
         query = "SELECT root, path, reason FROM images WHERE state = 'indexed' AND reason IS NOT NULL"
         return [rows.skipped_row(row) for row in self._all(query)]
+
+    def undated(self) -> list[tuple[int, int, bytes, int, int]]:
+        """Return (id, root, path, size, mtime) of the images in the index whose dates are not known yet."""
+        known = "SELECT 1 FROM taken WHERE image = id AND taken.size = i.size AND taken.mtime_ns = i.mtime_ns"
+        return self._all(
+            "SELECT id, root, path, size, mtime_ns FROM images i WHERE state = 'indexed'"
+            + (f" AND NOT EXISTS ({known})" if self._has_table("taken") else "")
+            + " AND typeof(size) = 'integer' AND typeof(mtime_ns) = 'integer'"
+        )
+
+    def named(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (id, root, path) of the images in the index."""
+        query = "SELECT id, root, path FROM images WHERE state = 'indexed'"
+        for key, root, path in self._each(query):
+            yield key, root, rows.image_path((key, path))[1]
+
+    def ids_below(self, root: int, folder: bytes) -> list[int]:
+        """Return the ids of a root's images in a folder of it; b"": of all."""
+        within, ends = (" AND path > ? AND path < ?", (folder + b"/", folder + b"0")) if folder else ("", ())
+        query = f"SELECT id FROM images WHERE state = 'indexed' AND root = ?{within}"
+        return [key for (key,) in self._each(query, root, *ends)]
+
+    def ids_dated(self, first: int, last: int) -> list[int]:
+        """Return the ids of the images taken from ``first`` to ``last``, in seconds; see ``taken_at``.
+
+        A photo that does not say counts as taken when its file was changed last, by the clock here.
+        """
+        join = " LEFT JOIN taken t ON t.image = i.id AND (t.size, t.mtime_ns) = (i.size, i.mtime_ns)"
+        taken, join = ("t.at", join) if self._has_table("taken") else ("NULL", "")
+        local = "CAST(strftime('%s', i.mtime_ns / 1000000000, 'unixepoch', 'localtime') AS INTEGER)"
+        query = f"SELECT id FROM images i{join} WHERE state = 'indexed' AND coalesce({taken}, {local})"
+        return [key for (key,) in self._each(f"{query} BETWEEN ? AND ?", first, last)]
 
     def problems(self) -> list[str]:
         """Return what is wrong with the catalogue itself, one line per problem."""
@@ -309,6 +344,11 @@ class Catalog:
         for query in FINGERPRINTS:
             self._connection.execute(query)
         self._connection.executemany("INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)", prints)
+
+    def put_taken(self, dates: Iterable[tuple[int, int, int, int | None]]) -> None:
+        """Store when photos were taken: (image, size and mtime of the file that says so, seconds or None)."""
+        self._connection.execute(TAKEN)
+        self._connection.executemany("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)", dates)
 
     def take_out(self, images: Iterable[int], state: str) -> int:
         """Take images out; their rows stay, in ``state``. Returns how many were in the index."""

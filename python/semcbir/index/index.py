@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
 from semcbir._columns import as_column
 from semcbir._files import PathLike, absolute, display_path
@@ -36,6 +37,7 @@ from semcbir.index.model import as_made, deep_of, extractor_like, find_model, re
 from semcbir.index.model_place import ENCODER, MODEL
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load, read_recipe
+from semcbir.index.where import Where, ids_where, parse_where
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
@@ -294,15 +296,36 @@ class Index:
         wanted = None if ids is None else as_column("ids", ids, np.int64, 1)
         return self._snapshot.signatures(name, wanted)
 
-    def searcher(self, feature: str | None = None, *, smooth: int | None = None) -> Searcher:
+    def searcher(
+        self, feature: str | None = None, *, smooth: int | None = None, where: Where | None = None
+    ) -> Searcher:
         """Return a Searcher over the mapped segments for ``feature`` (None: the first).
 
         With ``smooth``, one over signatures smoothed with that many neighbours, in memory, which smooths its
-        queries likewise (see ``search``). Raises ValueError for a feature that the index does not have.
+        queries likewise (see ``search``). With ``where``, it finds the images that ``select`` gives alone;
+        they are smoothed among all. Raises ValueError for a feature that the index does not have.
         """
         name = self.recipe.feature(feature).name
         k = 0 if smooth is None else check_smooth("smooth", smooth)
-        return self._snapshot.smoothed_searcher(name, k) if k else self._snapshot.searcher(name)
+        ids = None if where is None else self.select(where)
+        if k:
+            smoothed = self._snapshot.smoothed_searcher(name, k)
+            return smoothed if ids is None else smoothed.among(ids)
+        return self._snapshot.searcher(name) if ids is None else self._snapshot.searcher_among(name, ids)
+
+    def select(self, where: Where) -> npt.NDArray[np.int64]:
+        """Return the ids, ascending, of the images that meet conditions, int64 (n,).
+
+        ``where`` is one of these, or several: ``folder:2019/summer``, in each folder of the index, or an
+        absolute path; ``name:*.png``, a pattern of the file's name, or with a slash of its path there, in
+        which case does not matter; ``date:2019-05..2019-08``, when it was taken, by its EXIF data or else its
+        file's mtime (a year, month, day or range, whose ends belong to it and may be left out);
+        ``ids:1,5-9``. Of conditions of one kind, one is enough; of each kind that there is, one must be met.
+        Raises TypeError or ValueError for what is no condition.
+        """
+        conditions = parse_where(where)
+        with self._read() as catalog:
+            return ids_where(catalog, conditions)
 
     def extractor(
         self,
@@ -474,6 +497,7 @@ class Index:
     ) -> Report:
         from semcbir.index.create import finish_building
         from semcbir.index.run import Run
+        from semcbir.index.taken import complete_dates
 
         self._require_open()
         check_call("on_progress", on_progress)
@@ -487,6 +511,7 @@ class Index:
                 plans, lambda: extractor or self.extractor()
             )
             if whole:
+                complete_dates(catalog)
                 finish_building(catalog)
                 whole.note(catalog)
         return self.report

@@ -19,6 +19,7 @@ from semcbir.index.merge import new_segment, tidy
 from semcbir.index.moves import fingerprints
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.segments import Batch
+from semcbir.index.taken import dates_of
 from semcbir.index.tasks import Plan, Task, ids_of
 from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
@@ -106,6 +107,7 @@ class Run:
         numbered = list(zip(ids, batch, strict=True))
         good = [(key, found) for key, (_, found) in numbered if isinstance(found, dict)]
         prints = fingerprints((key, task) for key, (task, found) in numbered if isinstance(found, dict))
+        dates = dates_of((key, task) for key, (task, found) in numbered if isinstance(found, dict))
         segment = new_segment(self._catalog.folder / SEGMENTS, [_join(good)]) if good else None
         with self._catalog.changes():
             key = self._catalog.add_segment(segment) if segment else None
@@ -113,6 +115,7 @@ class Run:
             for image, (task, found) in numbered:
                 self._note(image, task, found, key, rows)
             self._catalog.put_fingerprints(prints)
+            self._catalog.put_taken(dates)
 
     def _note(
         self, image: int, task: Task, found: Extracted, segment: int | None, rows: Iterator[int]

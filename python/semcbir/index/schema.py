@@ -65,6 +65,11 @@ FINGERPRINTS = (
     "CREATE INDEX IF NOT EXISTS fingerprints_by_size ON fingerprints (size, mtime_ns)",
 )
 """A table that the first writer to need it makes; indexes made before have none."""
+TAKEN = (
+    "CREATE TABLE IF NOT EXISTS taken (image INTEGER PRIMARY KEY REFERENCES images,"
+    " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, at INTEGER)"
+)
+"""Likewise: when photos were taken, by the EXIF data of their files as they then were; null: unknown."""
 _MASTER = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 _MOST_DECLARED = 100
 
@@ -103,7 +108,7 @@ def _expected() -> tuple[_Declared, _Declared]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(SCHEMA)
         needed = _declared(connection)
-        connection.executescript(";".join(FINGERPRINTS))
+        connection.executescript(";".join((*FINGERPRINTS, TAKEN)))
         return needed, _declared(connection)
 
 

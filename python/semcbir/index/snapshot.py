@@ -89,6 +89,15 @@ class Snapshot:
             self._searchers[feature] = searcher
         return self._searchers[feature]
 
+    def searcher_among(self, feature: str, ids: npt.NDArray[np.int64]) -> Searcher:
+        """Return a new Searcher that finds the images with these ids alone."""
+        whole = self.searcher(feature)
+        batches = [segment.batch[feature] for segment in self.segments]
+        chosen = [np.where(np.isin(live, ids), live, -1) for live in self.live_ids]
+        none = self._no_signatures(feature)
+        before = partial(_require_whole, self.segments)
+        return Searcher._over_segments([none, *batches], [none.ids, *chosen], before, whole._core.screens)
+
     def mapped_bytes(self) -> int:
         """Return how many bytes of segments are mapped: what searches without screens may read."""
         return sum(len(segment._mapped) for segment in self.segments)
