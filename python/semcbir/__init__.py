@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from semcbir.explanation import Explanation, explain
     from semcbir.extractor import Analysis, Extractor
     from semcbir.features import HOG, KAZE, SIFT, SURF, Deep, LocalFeatures
+    from semcbir.finding import FoundImage, FoundImages, find
     from semcbir.images.decode import load_image
     from semcbir.index.check import check_index
     from semcbir.index.index import Index
@@ -55,6 +56,8 @@ __all__ = [
     "EncoderCard",
     "Explanation",
     "Extractor",
+    "FoundImage",
+    "FoundImages",
     "Grid",
     "Hit",
     "ImageError",
@@ -81,6 +84,7 @@ __all__ = [
     "build_signatures",
     "check_index",
     "explain",
+    "find",
     "histogram_distances",
     "load_image",
     "search",
@@ -105,6 +109,7 @@ _NAMES = {
     "explanation": ("Explanation", "explain"),
     "extractor": ("Analysis", "Extractor"),
     "features": ("HOG", "KAZE", "SIFT", "SURF", "Deep", "LocalFeatures"),
+    "finding": ("FoundImage", "FoundImages", "find"),
     "images.decode": ("load_image",),
     "index.check": ("check_index",),
     "index.index": ("Index",),

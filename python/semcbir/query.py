@@ -167,7 +167,8 @@ def search(
     classes = opened.recipe.classes
     named_terms(classes, only, without, weights, min_share, max_share)  # wrong names come before long work
     if part is not None:
-        signatures, name = signatures_of_part(opened.extractor(), cast("ImageSource", query), part, feature)
+        photo = cast("ImageSource", query)
+        signatures, name = signatures_of_part(opened.extractor(), photo, part, feature)
         only = only if name is None else [f"={name}"]
     else:
         signatures = _signatures(queries, opened, feature)
@@ -197,7 +198,7 @@ def _mean(signatures: Signatures, weights: list[float]) -> Signatures:
 
 
 def _check_part(region: Region, query: object, only: Sequence[str]) -> Point | Box:
-    """Return a region, checked; ValueError unless the query is one photo, and names no classes for a pixel."""
+    """Return a region, checked; ValueError unless the query is one photo, or classes are named for a pixel."""
     part = check_region(region)
     if not is_image(query):
         raise ValueError("region: expected one photo as the query, got several, or signatures")

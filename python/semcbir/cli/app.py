@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from semcbir._core import __version__
-from semcbir.cli import evaluate, index, models, search
+from semcbir.cli import evaluate, find, index, models, search
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.usage import Commands
 
@@ -35,6 +35,7 @@ for _command in (
     index.index,
     index.refresh,
     search.search,
+    find.find,
     search.explain,
     index.remove,
     index.info,

@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir._files import display_path
+from semcbir.cli.asking import (
+    Also,
+    At,
+    Box,
+    Conditions,
+    Expand,
+    Unlike,
+    asked_signature,
+    check_asked,
+    photos_of,
+)
 from semcbir.cli.console import command, note
 from semcbir.cli.options import (
     FeatureName,
@@ -92,6 +103,12 @@ def search(
             show_default=False,
         ),
     ] = None,
+    at: At = None,
+    box: Box = None,
+    also: Also = None,
+    unlike: Unlike = None,
+    expand: Expand = 0,
+    where: Conditions = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave penalised photos out.")] = False,
     feature: FeatureName = None,
     smooth: Annotated[
@@ -130,21 +147,27 @@ def search(
 
     Hits are ranked by the distance between signatures, nearest first.
     """
+    photos = photos_of(query, also, unlike)
+    check_asked(at, box, only, len(photos) > 1)
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.images.decode import load_noted
     from semcbir.query import search as find
 
     # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
-    _, damage = load_noted(query, 64, max_pixels)
-    if damage:
-        note(f"{display_path(query)} is damaged: {display_path(damage)}")
+    for photo in photos:
+        _, damage = load_noted(photo, 64, max_pixels)
+        if damage:
+            note(f"{display_path(photo)} is damaged: {display_path(damage)}")
     check_place("--sheet", sheet)
     opened, extractor, code = ready_index(
         target, model, encoder, features, feature, device, threads, max_pixels
     )
     penalized: Penalized = "drop" if drop else "last"
+    signature, name = asked_signature(extractor, photos, len(unlike or ()), at, box, feature)
+    if name is not None:
+        only = (f"={name}",)
     (results,) = find(
-        extractor.extract([query], feature),
+        signature,
         opened,
         k,
         None if epsilon == math.inf else epsilon,
@@ -155,12 +178,15 @@ def search(
         without=without,
         weights=weights,
         keep=keep,
+        expand=expand,
+        where=where,
     )
     bound = results.epsilon
     if as_json:
         asked = {"query": query, "index": opened.path, "feature": opened.recipe.feature(feature).name}
         asked |= {"k": k, "epsilon": bound, "penalized": penalized, "smooth": smooth}
         asked |= {"only": only, "without": without, "weights": weights, "keep": keep}
+        asked |= {"at": at, "box": box, "also": also, "not": unlike, "expand": expand, "where": where}
         asked |= {"images": len(opened)}
         write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
     else:
@@ -168,7 +194,8 @@ def search(
     if not len(opened):
         note(f"there are no photos in {display_path(target)}")
     elif only:
-        note(f"{results.kept} of {len(opened)} images hold 2 % or more of {', '.join(only)}")
+        names = name or ", ".join(only)
+        note(f"{results.kept} of {len(opened)} images hold 2 % or more of {names}")
     elif bound is None and drop:
         note("--drop leaves out what the semantic filter penalises, and there is none; --epsilon sets one")
     elif bound is not None:
