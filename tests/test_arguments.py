@@ -20,6 +20,7 @@ from semcbir import (
     Encoder,
     EncoderCard,
     Extractor,
+    FoundImages,
     Index,
     ModelCard,
     Recipe,
@@ -53,6 +54,7 @@ MANY = {"list", "dict"}
 RECORDS = {
     "Analysis",
     "Explanation",
+    "FoundImage",
     "Hit",
     "LocalFeatures",
     "Neighbors",
@@ -77,7 +79,8 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
     },
     "Index.records": {"ids": {"list"}},
     "Index.signatures": {"feature": {"None"}, "ids": {"None", "list"}},
-    "Index.searcher": {"feature": {"None"}, "smooth": {"None", "3"}},
+    "Index.searcher": {"feature": {"None"}, "smooth": {"None", "3"}, "where": {"None", "list"}},
+    "Index.select": {"where": {"list"}},
     "Index.extractor": {
         "model": {"None", "text"},
         "encoder": {"None"},
@@ -164,7 +167,26 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "without": {"None", "list"},
         "weights": {"None", "dict"},
         "keep": {"None", "3"},
+        "expand": {"3"},
+        "where": {"None", "list"},
+        "region": {"None"},
     },
+    "find": {
+        "only": {"None", "list"},
+        "without": {"None", "list"},
+        "shares": {"None", "dict"},
+        "k": {"3"},
+        "page": {"3"},
+        "where": {"None", "list"},
+        "threads": {"None", "3"},
+    },
+    "FoundImages": {
+        "images": {"list"},
+        "total": {"3", "huge"},
+        "page": {"3", "huge"},
+        "size": {"3", "huge"},
+    },
+    "FoundImages.__getitem__": {"key": {"3", "-1", "huge"}},
     "smoothed": {"k": {"3"}, "threads": {"None", "3"}},
     "smoothed_queries": {"k": {"3"}, "threads": {"None", "3"}},
     "Results": {"hits": {"list"}, "kept": {"3", "huge"}, "epsilon": {"None", *NUMBERS}},
@@ -235,6 +257,8 @@ class Cases:
         grid = semcbir.Grid(np.ones((1, 1, 3), np.float32), np.zeros(2, np.int32), np.zeros(2, np.int32))
         on_grid = {"label_maps": [np.zeros((2, 2), int)], "grids": [grid], "n_classes": 5}
         results = semcbir.search(photo, index, k=4)
+        name = index.recipe.classes[0]
+        found = semcbir.find(index, without=name, max_share=1)
         image = {"label_maps": [np.zeros((2, 2), int)], "keypoints": [np.zeros((1, 2))]}
         image["descriptors"] = [np.ones((1, 3))]
         dense = {"signatures": batch.dense(), "histograms": batch.histograms()}
@@ -247,6 +271,7 @@ class Cases:
             "Index.find": (index.find, {"path": photo}),
             "Index.signatures": (index.signatures, {}),
             "Index.searcher": (index.searcher, {}),
+            "Index.select": (index.select, {"where": []}),
             "Index.extractor": (index.extractor, {}),
             "Index.add": (index.add, {"paths": photo}),
             "Index.append": (index.append, {"signatures": index.signatures(ids=[0]), "paths": photo}),
@@ -284,6 +309,9 @@ class Cases:
             "search": (semcbir.search, {"query": photo, "index": index}),
             "smoothed": (semcbir.smoothed, {"signatures": batch}),
             "smoothed_queries": (semcbir.smoothed_queries, {"queries": batch, "signatures": batch}),
+            "find": (semcbir.find, {"index": index, "without": name}),
+            "FoundImages": (FoundImages, {"images": [], "total": 0}),
+            "FoundImages.__getitem__": (found.__getitem__, {"key": 0}),
             "Results": (Results, {"hits": list(results), "kept": 4, "epsilon": 0.9}),
             "Results.__getitem__": (results.__getitem__, {"key": 0}),
             "Recipe": (Recipe, {**vars(index.recipe)}),
@@ -351,6 +379,7 @@ NO_ENTRY = {
     *("Segmenter.lay", "Segmenter.run", "Segmenter.label_map"),  # for callers that batch: Extractor's images
     *("Encoder.lay", "Encoder.run", "Encoder.grid"),  # likewise
     *("Results.__contains__", "Results.count", "Results.index"),  # as of any sequence
+    *("FoundImages.__contains__", "FoundImages.count", "FoundImages.index"),
 }
 ARGUMENTS = [
     (name, argument)

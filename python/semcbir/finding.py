@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import SupportsIndex, overload
 
 from semcbir._files import PathLike
-from semcbir._validate import as_integer, as_number, check_instance, check_integer, counted, shown
+from semcbir._validate import as_integer, as_number, check_instance, check_integer, check_many, counted, shown
 from semcbir.index.index import Index
 from semcbir.index.where import Where, parse_where
 from semcbir.query import open_searched
@@ -43,9 +43,13 @@ class FoundImages(Sequence[FoundImage]):
     """
 
     def __init__(self, images: Sequence[FoundImage], total: int, page: int = 1, size: int = 20) -> None:
-        self._images = tuple(images)
-        self.total, self.page = total, page
-        self.pages = max(1, -(-total // size))
+        many = check_many("images", images, "found images")
+        if wrong := [image for image in many if not isinstance(image, FoundImage)]:
+            check_instance("images", wrong[0], FoundImage)
+        self._images: tuple[FoundImage, ...] = tuple(many)
+        self.total = check_integer("total", total, 0)
+        self.page = check_integer("page", page, 1)
+        self.pages = max(1, -(-self.total // check_integer("size", size, 1)))
 
     def __len__(self) -> int:
         return len(self._images)

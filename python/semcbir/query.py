@@ -198,7 +198,7 @@ def _mean(signatures: Signatures, weights: list[float]) -> Signatures:
 
 
 def _check_part(region: Region, query: object, only: Sequence[str]) -> Point | Box:
-    """Return a region, checked; ValueError unless the query is one photo, or classes are named for a pixel."""
+    """Return a region, checked. Raises ValueError beside several photos, or beside names for a pixel."""
     part = check_region(region)
     if not is_image(query):
         raise ValueError("region: expected one photo as the query, got several, or signatures")
