@@ -155,7 +155,15 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "threads": {"None", "3"},
     },
     "weighted": {"whole_share": {"None"}, "recipe": {"None"}, "threads": {"None", "3"}},
-    "explain": {"query": {"bytes"}, "hit": {"3", "-1", "huge"}, "feature": {"None"}, "extractor": {"None"}},
+    "explain": {
+        "query": {"bytes"},
+        "hit": {"3", "-1", "huge"},
+        "feature": {"None"},
+        "only": {"None", "list"},
+        "weights": {"None", "dict"},
+        "region": {"None"},
+        "extractor": {"None"},
+    },
     "load_image": {"long_side": {"None", "3", "huge"}, "max_pixels": {"None", "3", "huge"}},
     "search": {
         "query": {"list", "bytes"},

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semcbir import Index, search
+from semcbir import Index, explain, search
+from semcbir.explanation import remark
 from semcbir.terms import Terms
 from test_cli import Run, one_line, run
 
@@ -113,3 +114,34 @@ def test_the_command_asks_for_classes(run: Run, index: Index, photo_folder: Path
         ran = run(*command, *options)
         assert (ran.code, ran.out, one_line(ran.err)) == (code, "", True), options
         assert message in ran.err
+
+
+def test_an_explanation_splits_what_a_search_asked_for(index: Index):
+    record = next(iter(index))
+    query = next(one.path for one in index if one.id != record.id)
+    shown = index.signatures("hog", ids=[index[query].id])
+    names = [index.recipe.classes[label] for label in shown.classes[np.argsort(-shown.proportions)]]
+    for asked in (
+        {"only": names[0]},
+        {"weights": {names[0]: 3, names[-1]: 0}},
+        {"only": names[0], "weights": {names[0]: 2}},
+    ):
+        found = explain(query, record.id, index, "hog", **asked)
+        (hits,) = search(index.extractor().extract([query], "hog"), index, 12, feature="hog", **asked)
+        assert found.distance == next(hit.distance for hit in hits if hit.id == record.id)
+        assert sum(row.squared_distance for row in found.rows) == pytest.approx(found.distance**2, rel=1e-5)
+        weights = {row.name: row.weight for row in found.rows}
+        plain = {row.name: row.squared_distance for row in explain(query, record.id, index, "hog").rows}
+        for row in found.rows:
+            assert row.squared_distance == row.weight * plain[row.name]
+        assert weights[names[0]] == asked.get("weights", {}).get(names[0], 1)
+    words = {remark(row) for row in explain(query, record.id, index, "hog", only=names[0]).rows}
+    assert any(word.endswith("does not count") for word in words)
+    at = explain(query, record.id, index, "hog", region=(3, 3))
+    assert sum(row.weight for row in at.rows) == 1
+    box = explain(query, record.id, index, "hog", region=(0, 0, 20, 30))
+    assert box.query_analysis.label_map.shape[0] <= 31
+    hits = search(query, index, 12, feature="hog", region=(0, 0, 20, 30))
+    assert box.distance == next(hit.distance for hit in hits if hit.id == record.id)
+    with pytest.raises(ValueError, match="only: expected the name of a class"):
+        explain(query, record.id, index, "hog", only="unicorn")

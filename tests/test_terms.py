@@ -334,7 +334,9 @@ def test_terms_that_are_none(fields: dict[str, object], error: type[Exception], 
 
 def test_terms_are_sorted_once():
     terms = Terms(only=(5, 1, 5), without=[3, 2], weights={5: 2, 1: 0})
-    assert (terms.only, terms.without, terms.labels) == ((1, 5), (2, 3), (1, 5))
+    assert (terms.only, terms.without) == ((1, 5), (2, 3))
+    assert [terms.weight(label) for label in (0, 1, 5)] == [0, 0, 2]
+    assert [Terms(weights={1: 3}).weight(label) for label in (0, 1)] == [1, 3]
     assert terms == Terms((1, 5), (2, 3), {1: 0.0, 5: 2.0})
     assert len({terms, Terms((1, 5), (2, 3), {1: 0.0, 5: 2.0})}) == 1
     assert terms.core() == ([(1, 0.0), (5, 2.0)], 0.0, [1, 5], 0.02, [2, 3], 0.01)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
@@ -21,9 +22,11 @@ from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.index.ready import open_place
 from semcbir.recipe import Recipe
+from semcbir.regions import Region, check_region, part_of
 from semcbir.results import Hit
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
+from semcbir.terms import Names, Terms, named_terms, names_given, require_classes
 
 WHOLE_IMAGE = "whole image"
 """What the whole row is called."""
@@ -35,8 +38,9 @@ class ClassShare:
 
     ``label`` and ``name`` say which class; ``query_proportion`` and ``hit_proportion`` are P_c of Fig. 4;
     ``histogram_term`` is |P_c(q) - P_c(x)|, the class's part of eq. 1; ``squared_distance`` is
-    ||S_c(q) - S_c(x)||^2, and ``share`` its part of the sum over all classes, 0 if that sum is 0. ``shared``
-    is true if both images have the class. ``query_keypoints`` and ``hit_keypoints`` say how many keypoints
+    ||S_c(q) - S_c(x)||^2 times ``weight``, how many times the class counts (1, if nothing was asked), and
+    ``share`` its part of the sum over all classes, 0 if that sum is 0. ``shared`` is true if both images have
+    the class. ``query_keypoints`` and ``hit_keypoints`` say how many keypoints
     lie on it: without any, its vector is null. The *whole row* has the label n_classes, the name "whole
     image" and no proportion.
     """
@@ -51,6 +55,7 @@ class ClassShare:
     shared: bool
     query_keypoints: int
     hit_keypoints: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,36 +90,49 @@ def explain(
     index: Index | PathLike,
     feature: str | None = None,
     *,
+    only: Names = None,
+    weights: Mapping[str, float] | None = None,
+    region: Region | None = None,
     extractor: Extractor | None = None,
 ) -> Explanation:
     """Split the distance between ``query`` and an image of ``index`` by class.
 
     ``query`` is a photo as in ``search``; ``hit`` is an id, a path or a Hit of ``search``; ``index`` is an
     Index, the path of one, or a folder of photos that has its own; ``feature`` is one of the index's (None:
-    the first). An ``extractor`` saves loading the model again. Signatures are compared as they are, never
-    smoothed: with ``search(..., smooth=10)`` distances are others.
+    the first). ``only``, ``weights`` and ``region`` are those of ``search``, whose distance is then split:
+    classes that do not count have the weight 0. An ``extractor`` saves loading the model again. Signatures
+    are compared as they are, never smoothed: with ``search(..., smooth=10)`` distances are others.
 
     Raises ImageError for a query that cannot be read, ValueError if the index does not have the hit or the
-    feature, IndexStorageError for a path that is not an index, and ModelError if the model cannot be found.
+    feature, and for classes and regions as ``search`` does, IndexStorageError for a path that is not an
+    index, and ModelError if the model cannot be found.
     """
     check_image("query", query)
     wanted = hit.id if isinstance(hit, Hit) else check_key("hit", hit, "an id, a path or a Hit")
     if extractor is not None:
         check_instance("extractor", extractor, Extractor, "an Extractor or None")
+    part = None if region is None else check_region(region)
+    names = names_given("only", only)
     opened = open_place(index, "index")
     record = _record(opened, wanted)
     recipe = opened.recipe.for_feature(feature)
+    named_terms(recipe.classes, names, None, weights)  # wrong names come before long work
     stored = opened.signatures(feature, ids=[record.id])
     extractor = extractor or opened.extractor()
     query_analysis = extractor.analyse(query)
+    if part is not None:
+        query_analysis, name = part_of(query_analysis, query, part, recipe, extractor.max_pixels)
+        names = names if name is None else [f"={name}"]
     asked = extractor.signatures_of(query_analysis)[recipe.feature().name]
-    found = Searcher(stored).search(asked, k=1, epsilon=None, threads=1)
+    require_classes(asked, recipe.classes, names, weights)
+    terms = named_terms(recipe.classes, names, None, weights)
+    found = Searcher(stored).search(asked, k=1, epsilon=None, threads=1, terms=terms)
     try:
         hit_analysis = extractor.analyse(record.path)
     except ImageError:
         hit_analysis = None
     return Explanation(
-        rows=_rows(asked, stored, recipe.classes),
+        rows=_rows(asked, stored, recipe.classes, terms),
         distance=float(found.distances[0, 0]),
         histogram_distance=float(found.histogram_distances[0, 0]),
         hit=record,
@@ -137,14 +155,16 @@ def _record(index: Index, hit: int | Path) -> Record:
     return record
 
 
-def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...]) -> tuple[ClassShare, ...]:
+def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...], terms: Terms) -> tuple[ClassShare, ...]:
     of_query, of_hit = _by_class(query), _by_class(hit)
     absent = _InImage(0.0, 0, np.zeros(query.dim))
     parts = {}
     for label in sorted(of_query.keys() | of_hit.keys()):
         one, other = of_query.get(label, absent), of_hit.get(label, absent)
-        parts[label] = (one, other, float(((one.signature - other.signature) ** 2).sum()))
-    whole = sum(squared for _, _, squared in parts.values())
+        weight = terms.weight(label)
+        squared = weight * float(((one.signature - other.signature) ** 2).sum())
+        parts[label] = (one, other, squared, weight)
+    whole = sum(squared for _, _, squared, _ in parts.values())
     rows = [
         ClassShare(
             label=label,
@@ -157,8 +177,9 @@ def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...]) -> tuple[C
             shared=label in of_query and label in of_hit,
             query_keypoints=one.keypoints,
             hit_keypoints=other.keypoints,
+            weight=weight,
         )
-        for label, (one, other, squared) in parts.items()
+        for label, (one, other, squared, weight) in parts.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.squared_distance, row.label)))
 
@@ -185,7 +206,7 @@ def proportions(row: ClassShare) -> tuple[float | None, float | None]:
 
 
 def remark(row: ClassShare) -> str:
-    """Say in which image alone a class is, and in which no keypoint lies on it; "" if neither."""
+    """Say in which image alone a class is, in which no keypoint lies on it, and if it counts differently."""
     sides = (
         ("query", row.query_proportion, row.query_keypoints),
         ("hit", row.hit_proportion, row.hit_keypoints),
@@ -195,6 +216,8 @@ def remark(row: ClassShare) -> str:
     words = [] if row.shared or not having else [f"only in the {having[0]}"]
     if without:
         words.append("no keypoints" if without == having else f"no keypoints in the {without[0]}")
+    if row.weight != 1:
+        words.append(f"counts {row.weight:g} times" if row.weight else "does not count")
     return ", ".join(words)
 
 

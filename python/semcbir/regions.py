@@ -13,6 +13,7 @@ from semcbir._validate import as_integer, check_many
 from semcbir.encoding.grid import Grid
 from semcbir.features import LocalFeatures
 from semcbir.images.given import ImageSource, read_image
+from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
 if TYPE_CHECKING:
@@ -63,13 +64,18 @@ def signatures_of_part(
     pixel without a class.
     """
     recipe = extractor.recipe.for_feature(feature)
-    analysis, name = extractor.analyse(photo), None
-    place = _scaled(part, photo, analysis, extractor.max_pixels)
-    if isinstance(place, Point):
-        name = class_at(analysis, place, recipe.classes, recipe.void)
-    else:
-        analysis = cropped(analysis, place)
+    analysis, name = part_of(extractor.analyse(photo), photo, part, recipe, extractor.max_pixels)
     return extractor.signatures_of(analysis)[recipe.feature().name], name
+
+
+def part_of(
+    analysis: Analysis, photo: ImageSource, part: Point | Box, recipe: Recipe, max_pixels: int | None
+) -> tuple[Analysis, str | None]:
+    """Return the analysis of a box of an analysed photo; or that of the photo, and the class at a point."""
+    place = _scaled(part, photo, analysis, max_pixels)
+    if isinstance(place, Point):
+        return analysis, class_at(analysis, place, recipe.classes, recipe.void)
+    return cropped(analysis, place), None
 
 
 def _scaled(

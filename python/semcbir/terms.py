@@ -61,10 +61,9 @@ class Terms:
     def __hash__(self) -> int:
         return hash((self.only, self.without, tuple(self.weights.items()), self.min_share, self.max_share))
 
-    @property
-    def labels(self) -> tuple[int, ...]:
-        """The classes that a query has to have, ascending."""
-        return tuple(sorted({*self.only, *self.weights}))
+    def weight(self, label: int) -> float:
+        """Return how many times a class counts, the whole row (label n_classes) too."""
+        return self.weights.get(label, 1.0 if not self.only or label in self.only else 0.0)
 
     def core(self) -> CoreTerms | None:
         """Return the terms as the core takes them, None if nothing is asked."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir.cli.console import note
-from semcbir.cli.options import integer_option, parse_path, usage
+from semcbir.cli.options import integer_option, names_option, parse_path, parse_weights, usage
 
 if TYPE_CHECKING:
     from semcbir.extractor import Extractor
@@ -53,6 +53,45 @@ def parse_condition(text: str) -> str:
     return text
 
 
+Only = Annotated[
+    Any,
+    names_option(
+        "--only",
+        "CLASSES",
+        "Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
+        "hold less than 2 % of them are ranked last.",
+        show_default=False,
+    ),
+]
+Without = Annotated[
+    Any,
+    names_option(
+        "--without",
+        "CLASSES",
+        "Leave out photos that hold more than 1 % of one of these classes.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    Any,
+    typer.Option(
+        "--weights",
+        parser=usage(parse_weights),
+        metavar="CLASS=NUMBER",
+        show_default=False,
+        help="How many times a class counts, joined by commas (horse=2,sky=0; default: once).",
+    ),
+]
+Keep = Annotated[
+    int | None,
+    integer_option(
+        "--keep",
+        1,
+        2**31 - 1,
+        "In the place of --epsilon: let so many photos pass, those with the nearest histograms.",
+        show_default=False,
+    ),
+]
 At = Annotated[
     Any,
     typer.Option(

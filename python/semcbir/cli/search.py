@@ -16,7 +16,11 @@ from semcbir.cli.asking import (
     Box,
     Conditions,
     Expand,
+    Keep,
+    Only,
     Unlike,
+    Weights,
+    Without,
     asked_signature,
     check_asked,
     photos_of,
@@ -33,11 +37,9 @@ from semcbir.cli.options import (
     Threads,
     UsedEncoder,
     integer_option,
-    names_option,
     parse_epsilon,
     parse_features,
     parse_picture,
-    parse_weights,
     usage,
 )
 from semcbir.cli.saving import check_place, save_picture
@@ -64,45 +66,10 @@ def search(
             "auto: 0.9 for local features.",
         ),
     ] = "auto",
-    only: Annotated[
-        Any,
-        names_option(
-            "--only",
-            "CLASSES",
-            "Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
-            "hold less than 2 % of them are ranked last.",
-            show_default=False,
-        ),
-    ] = None,
-    without: Annotated[
-        Any,
-        names_option(
-            "--without",
-            "CLASSES",
-            "Leave out photos that hold more than 1 % of one of these classes.",
-            show_default=False,
-        ),
-    ] = None,
-    weights: Annotated[
-        Any,
-        typer.Option(
-            "--weights",
-            parser=usage(parse_weights),
-            metavar="CLASS=NUMBER",
-            show_default=False,
-            help="How many times a class counts, joined by commas (horse=2,sky=0; default: once).",
-        ),
-    ] = None,
-    keep: Annotated[
-        int | None,
-        integer_option(
-            "--keep",
-            1,
-            2**31 - 1,
-            "In the place of --epsilon: let so many photos pass, those with the nearest histograms.",
-            show_default=False,
-        ),
-    ] = None,
+    only: Only = None,
+    without: Without = None,
+    weights: Weights = None,
+    keep: Keep = None,
     at: At = None,
     box: Box = None,
     also: Also = None,
@@ -216,6 +183,10 @@ def explain(
     hit: Annotated[str, typer.Argument(help="A photo in the index: its path, or its id.", metavar="HIT")],
     target: Target,
     feature: FeatureName = None,
+    only: Only = None,
+    weights: Weights = None,
+    at: At = None,
+    box: Box = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -232,6 +203,7 @@ def explain(
 
     For each class in either photo: how much of each photo it covers, and its part of their distance.
     """
+    check_asked(at, box, only, several=False)
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.explanation import explain as take_apart
 
@@ -240,7 +212,9 @@ def explain(
     extractor = opened.extractor(model=model, encoder=encoder, device=device, threads=threads)
     # Image files have a suffix, so digits alone are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
-    explanation = take_apart(query, image, opened, feature, extractor=extractor)
+    explanation = take_apart(
+        query, image, opened, feature, only=only, weights=weights, region=at or box, extractor=extractor
+    )
     if explanation.hit_analysis is None:
         note(f"{display_path(explanation.hit.path)} cannot be read any more; the numbers are the index's")
     if as_json:
