@@ -16,7 +16,7 @@ from semcbir import _core
 
 LEVELS = _core.simd_levels()
 COLUMNS = ("ids", "distances", "histogram_distances", "kept")
-CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
+CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float, bool]
 
 
 @pytest.fixture(autouse=True)
@@ -132,13 +132,15 @@ def all_terms(draw: st.DrawFn) -> CoreTerms:
     weights = st.dictionaries(
         st.integers(0, 13), st.sampled_from([0.0, 1e-40, 0.3, 1.0, 2.0, 1e6, 1e30]), max_size=4
     )
+    others = draw(st.sampled_from([0.0, 1.0]))
     return (
         sorted(draw(weights).items()),
-        draw(st.sampled_from([0.0, 1.0])),
+        others,
         sorted(draw(labels)),
         draw(shares),
         sorted(draw(labels)),
         draw(shares),
+        others == 0 and draw(st.booleans()),
     )
 
 

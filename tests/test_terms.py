@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_reference import LANES, Columns, histogram_distances, make_columns, with_removed, with_ties
+from core_reference import (
+    LANES,
+    Columns,
+    histogram_distances,
+    make_columns,
+    squared_distances,
+    with_removed,
+    with_ties,
+)
 from made_signatures import made_signatures, numbered, with_whole_rows
 from semcbir import Searcher, Signatures, _core
 from semcbir.networks.groups import groups, known_groups, plain_name
@@ -25,10 +33,24 @@ Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.flo
 """Ids, distances, histogram distances and how many pass, as the core returns them."""
 
 
+def at_length_1(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rows (..., D) times 1 / their length, null rows as they are."""
+    squares = squared_distances(np.zeros((1, rows.shape[-1])), rows.reshape(-1, 1, rows.shape[-1]))
+    with np.errstate(divide="ignore"):
+        scales = np.where(squares == 0, 0.0, 1.0 / np.sqrt(squares))
+    return rows * scales.reshape(*rows.shape[:-1], 1)
+
+
 def weighted_distances(
-    q: npt.NDArray[np.float64], x: npt.NDArray[np.float64], weights: dict[int, float], others: float
+    q: npt.NDArray[np.float64],
+    x: npt.NDArray[np.float64],
+    weights: dict[int, float],
+    others: float,
+    unit_rows: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Sum of weight times ||q_c - x_c||^2 (n,), entry d of each class in lane d % 16."""
+    if unit_rows:
+        q, x = at_length_1(q), at_length_1(x)
     lanes = np.zeros((len(x), LANES))
     for c in range(q.shape[0]):
         for d in range(q.shape[1]):
@@ -71,7 +93,8 @@ def expected(
         if keep is not None:
             near = np.sort(histogram[there])
             epsilons[q] = near[min(keep, len(near)) - 1] if len(near) else 0.0
-        squared = weighted_distances(asked[q], signatures, weights, 0.0 if terms.only else 1.0)
+        others, unit = (0.0, terms.unit_rows) if terms.only else (1.0, False)
+        squared = weighted_distances(asked[q], signatures, weights, others, unit)
         passes = holds & ((histogram <= epsilons[q]) | (epsilons[q] >= 2))
         kept[q] = np.count_nonzero(there & passes)
         candidates = np.flatnonzero(there & (passes | (not drop)))
@@ -131,7 +154,7 @@ def all_terms(draw: st.DrawFn) -> Terms:
     only = draw(labels)
     weighted = st.sampled_from(only) if only else st.integers(0, C - 1)
     weights = draw(st.dictionaries(weighted, st.sampled_from([0.0, 0.3, 1.0, 2.0, 1e6]), max_size=3))
-    return Terms(tuple(only), tuple(draw(labels)), weights, draw(shares), draw(shares))
+    return Terms(tuple(only), tuple(draw(labels)), weights, draw(shares), draw(shares), draw(st.booleans()))
 
 
 @settings(deadline=None, max_examples=150)
@@ -168,7 +191,14 @@ def test_searches_are_as_they_are_defined(terms, seed, dim, k, drop, how, thread
 
 @pytest.mark.parametrize("screened", [None, True])
 @pytest.mark.parametrize(
-    "terms", [Terms(only=(2,)), Terms(without=(1, 3)), Terms(weights={0: 0.0, 4: 3.0}), Terms((1, 5), (2,))]
+    "terms",
+    [
+        Terms(only=(2,)),
+        Terms(only=(0, 4), unit_rows=True),
+        Terms(without=(1, 3)),
+        Terms(weights={0: 0.0, 4: 3.0}),
+        Terms((1, 5), (2,)),
+    ],
 )
 def test_many_images_and_queries(terms: Terms, screened: bool | None):
     images = with_removed(make_columns(3, 900, C, 12), 11)
@@ -227,17 +257,18 @@ def test_shares_at_the_edge():
     ("terms", "message"),
     [
         (
-            ([(2, 1.0), (1, 1.0)], 1.0, [], 0.0, [], 1.0),
+            ([(2, 1.0), (1, 1.0)], 1.0, [], 0.0, [], 1.0, False),
             "weights: expected labels that ascend, got 1 after 2",
         ),
-        (([(1, 1.0), (1, 1.0)], 1.0, [], 0.0, [], 1.0), "weights: expected labels that ascend"),
-        (([], 1.0, [3, 3], 0.0, [], 1.0), "needed: expected labels that ascend"),
-        (([], 1.0, [], 0.0, [4, 1], 1.0), "barred: expected labels that ascend"),
-        (([(1, -1.0)], 1.0, [], 0.0, [], 1.0), "weights: expected finite numbers of at least 0"),
-        (([(1, np.nan)], 1.0, [], 0.0, [], 1.0), "weights: expected finite numbers of at least 0"),
-        (([], 0.5, [], 0.0, [], 1.0), "others: expected 0 or 1"),
-        (([], 1.0, [1], 2.0, [], 1.0), "shares: expected 0 to 1"),
-        (([], 1.0, [1], np.nan, [], 1.0), "shares: expected 0 to 1"),
+        (([(1, 1.0), (1, 1.0)], 1.0, [], 0.0, [], 1.0, False), "weights: expected labels that ascend"),
+        (([], 1.0, [3, 3], 0.0, [], 1.0, False), "needed: expected labels that ascend"),
+        (([], 1.0, [], 0.0, [4, 1], 1.0, False), "barred: expected labels that ascend"),
+        (([(1, -1.0)], 1.0, [], 0.0, [], 1.0, False), "weights: expected finite numbers of at least 0"),
+        (([(1, np.nan)], 1.0, [], 0.0, [], 1.0, False), "weights: expected finite numbers of at least 0"),
+        (([], 0.5, [], 0.0, [], 1.0, False), "others: expected 0 or 1"),
+        (([], 1.0, [1], 2.0, [], 1.0, False), "shares: expected 0 to 1"),
+        (([], 1.0, [1], np.nan, [], 1.0, False), "shares: expected 0 to 1"),
+        (([], 1.0, [], 0.0, [], 1.0, True), "unit_rows: expected others to be 0, got 1"),
     ],
 )
 def test_the_core_refuses_what_are_no_terms(terms: tuple[object, ...], message: str):
@@ -339,7 +370,7 @@ def test_terms_are_sorted_once():
     assert [Terms(weights={1: 3}).weight(label) for label in (0, 1)] == [1, 3]
     assert terms == Terms((1, 5), (2, 3), {1: 0.0, 5: 2.0})
     assert len({terms, Terms((1, 5), (2, 3), {1: 0.0, 5: 2.0})}) == 1
-    assert terms.core() == ([(1, 0.0), (5, 2.0)], 0.0, [1, 5], 0.02, [2, 3], 0.01)
+    assert terms.core() == ([(1, 0.0), (5, 2.0)], 0.0, [1, 5], 0.02, [2, 3], 0.01, False)
     assert not Terms()
     assert Terms().core() is None
 

@@ -42,14 +42,14 @@ std::vector<std::shared_ptr<semcbir::SegmentScreen>> known(const Screens& screen
   return found;
 }
 
-/// (weights: (label, weight), others, needed, min_share, barred, max_share)
+/// (weights: (label, weight), others, needed, min_share, barred, max_share, unit_rows)
 using Terms = std::tuple<std::vector<std::pair<std::uint16_t, double>>, double, std::vector<std::uint16_t>,
-                         double, std::vector<std::uint16_t>, double>;
+                         double, std::vector<std::uint16_t>, double, bool>;
 
 std::optional<semcbir::ClassTerms> class_terms(const std::optional<Terms>& terms) {
   if (!terms) return std::nullopt;
-  const auto& [weights, others, needed, min_share, barred, max_share] = *terms;
-  semcbir::ClassTerms found{{}, others, needed, min_share, barred, max_share};
+  const auto& [weights, others, needed, min_share, barred, max_share, unit_rows] = *terms;
+  semcbir::ClassTerms found{{}, others, needed, min_share, barred, max_share, unit_rows};
   for (const auto& [label, weight] : weights) found.weights.push_back({label, weight});
   return found;
 }
@@ -240,16 +240,15 @@ void register_searcher(py::module_& m) {
            py::arg("dim"), py::arg("screens") = py::none())
       .def("__len__", &PySearcher::size, "Number of images that are not removed.")
       .def_property_readonly("dim", &PySearcher::dim, "D, the length of a centroid.")
-      .def(
-          "search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
-          py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
-          py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
-          py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
-          "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
-          "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 "
-          "(q,)\n"
-          "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share), weights\n"
-          "being (label, weight); see class_terms.hpp.")
+      .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
+           py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
+           py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
+           py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
+           "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
+           "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 "
+           "(q,)\n"
+           "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share,\n"
+           "unit_rows), weights being (label, weight); see class_terms.hpp.")
       .def("nearest_epsilons", &PySearcher::nearest_epsilons, py::arg("query_offsets"),
            py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"), py::arg("terms"),
            py::arg("threads"),

@@ -59,6 +59,9 @@ void check_terms(const ClassTerms& terms) {
   if (terms.others != 0.0 && terms.others != 1.0) {
     throw std::invalid_argument("others: expected 0 or 1, got " + std::to_string(terms.others));
   }
+  if (terms.unit_rows && terms.others != 0.0) {
+    throw std::invalid_argument("unit_rows: expected others to be 0, got 1");
+  }
   for (const double share : {terms.min_share, terms.max_share}) {
     if (!(share >= 0.0 && share <= 1.0)) {
       throw std::invalid_argument("shares: expected 0 to 1, got " + std::to_string(share));

@@ -18,6 +18,12 @@ struct Weights {
   double others;
 };
 
+/// An image whose rows count times a factor.
+struct ScaledRows {
+  ImageRows rows;
+  const double* scales;  ///< by row; of classes without a weight they are not looked at
+};
+
 /// Rows of a class in a block of a screen, and which of its 256 images have one; see PartView.
 struct ScreenRows {
   const std::int8_t* entries;
@@ -67,6 +73,11 @@ struct Kernels {
   /// weight 0 are passed over. See weighted_squared_distance in kernels_impl.hpp.
   double (*weighted_squared_distance)(const ImageRows& q, const ImageRows& x, std::size_t dim,
                                       const Weights& weights);
+
+  /// The same for the weighted classes alone, with rows times their scales, which are given by row, each
+  /// product rounded. See scaled_squared_distance in kernels_impl.hpp.
+  double (*scaled_squared_distance)(const ScaledRows& q, const ScaledRows& x, std::size_t dim,
+                                    const Weights& weights);
 
   /// products[i] = sum over d < width of rows[numbers[i] * width + d] * query[d], for each i < n; width is
   /// 16, 32 or a multiple of 64. The sums stay below 2^31.

@@ -56,16 +56,23 @@ struct Avx2 {
     return block;
   }
 
+  static Block scale(const Block& t, double s) {
+    const __m256d factor = _mm256_set1_pd(s);
+    Block block;
+    for (int i = 0; i < 4; ++i) block.lane[i] = _mm256_mul_pd(t.lane[i], factor);
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (int i = 0; i < 4; ++i) _mm256_storeu_pd(out + 4 * i, block.lane[i]);
   }
 };
 
-const Kernels kernels{squared_distance<Avx2>,    weighted_squared_distance<Avx2>,
-                      Avx2Screen::row_products,  Avx2Screen::add_row_terms,
-                      Avx2Screen::add_minima,    Avx2Screen::add_products,
-                      Avx2Screen::add_parabolas, Avx2Screen::at_least,
-                      Avx2Screen::clear_above};
+const Kernels kernels{squared_distance<Avx2>,        weighted_squared_distance<Avx2>,
+                      scaled_squared_distance<Avx2>, Avx2Screen::row_products,
+                      Avx2Screen::add_row_terms,     Avx2Screen::add_minima,
+                      Avx2Screen::add_products,      Avx2Screen::add_parabolas,
+                      Avx2Screen::at_least,          Avx2Screen::clear_above};
 
 }  // namespace
 

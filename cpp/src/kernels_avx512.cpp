@@ -10,11 +10,11 @@
 namespace semcbir {
 namespace {
 
-const Kernels kernels{squared_distance<Avx512>,  weighted_squared_distance<Avx512>,
-                      Avx2Screen::row_products,  Avx2Screen::add_row_terms,
-                      Avx2Screen::add_minima,    Avx2Screen::add_products,
-                      Avx2Screen::add_parabolas, Avx2Screen::at_least,
-                      Avx2Screen::clear_above};
+const Kernels kernels{
+    squared_distance<Avx512>, weighted_squared_distance<Avx512>, scaled_squared_distance<Avx512>,
+    Avx2Screen::row_products, Avx2Screen::add_row_terms,         Avx2Screen::add_minima,
+    Avx2Screen::add_products, Avx2Screen::add_parabolas,         Avx2Screen::at_least,
+    Avx2Screen::clear_above};
 
 }  // namespace
 

@@ -46,6 +46,11 @@ struct Avx512 {
             _mm512_add_pd(lanes.high, _mm512_mul_pd(weight, _mm512_mul_pd(t.high, t.high)))};
   }
 
+  static Block scale(const Block& t, double s) {
+    const __m512d factor = _mm512_set1_pd(s);
+    return {_mm512_mul_pd(t.low, factor), _mm512_mul_pd(t.high, factor)};
+  }
+
   static void store(const Block& block, double* out) {
     _mm512_storeu_pd(out, block.low);
     _mm512_storeu_pd(out + 8, block.high);

@@ -157,6 +157,7 @@ void clear_above(const float* values, float most, std::size_t n, std::uint16_t* 
 
 const Kernels kernels{squared_distance<Avx512>,
                       weighted_squared_distance<Avx512>,
+                      scaled_squared_distance<Avx512>,
                       row_products,
                       add_row_terms,
                       add_minima,

@@ -49,15 +49,26 @@ struct Baseline {
     return block;
   }
 
+  static Block scale(const Block& t, double s) {
+    Block block;
+    for (std::size_t i = 0; i < kLanes; ++i) block.lane[i] = t.lane[i] * s;
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (std::size_t i = 0; i < kLanes; ++i) out[i] = block.lane[i];
   }
 };
 
-const Kernels kernels{squared_distance<Baseline>, weighted_squared_distance<Baseline>,
-                      plain_row_products,         plain_add_row_terms,
-                      plain_add_minima,           plain_add_products,
-                      plain_add_parabolas,        plain_at_least,
+const Kernels kernels{squared_distance<Baseline>,
+                      weighted_squared_distance<Baseline>,
+                      scaled_squared_distance<Baseline>,
+                      plain_row_products,
+                      plain_add_row_terms,
+                      plain_add_minima,
+                      plain_add_products,
+                      plain_add_parabolas,
+                      plain_at_least,
                       plain_clear_above};
 
 }  // namespace

@@ -26,7 +26,7 @@ constexpr std::uint32_t kNoClass = 0x10000;
 // A level V has a type V::Block of 16 doubles and, on it,
 //   zero(), load(p): 16 floats widened, load_first(p, n): n < 16 floats widened and zeros,
 //   subtract(a, b), add_square(lanes, t): lanes + t * t with two roundings, store(block, double[16]),
-//   add_weighted(lanes, t, w): lanes + w * (t * t) with three roundings.
+//   add_weighted(lanes, t, w): lanes + w * (t * t) with three roundings, scale(t, s): t * s.
 // Zeros change no sum: a lane is never -0.
 
 /// Adds the squares of q[d] - x[d] to lane d % 16, as `add` (of lanes and a block of differences) does it.
@@ -108,6 +108,41 @@ double weighted_squared_distance(const ImageRows& q, const ImageRows& x, std::si
     if (weight == 0.0) return;
     add_squares([&](const Block& lanes, const Block& t) { return V::add_weighted(lanes, t, weight); });
   });
+}
+
+/// Row `label` of an image, or null; `at` moves on from call to call with ascending labels.
+const float* row_of(const ImageRows& image, std::uint32_t label, std::size_t dim, std::size_t& at) {
+  while (at < image.count && image.classes[at] < label) ++at;
+  return at < image.count && image.classes[at] == label ? image.centroids + at * dim : nullptr;
+}
+
+/// The sum over the classes with a weight of weight ||s_c S_c(q) - t_c S_c(x)||^2, s and t being the scales:
+/// classes ascending, entries ascending, in double, spread over lanes as in squared_distance.
+template <class V>
+double scaled_squared_distance(const ScaledRows& q, const ScaledRows& x, std::size_t dim,
+                               const Weights& weights) {
+  using Block = typename V::Block;
+  Block lanes = V::zero();
+  std::size_t i = 0;
+  std::size_t j = 0;
+  for (std::size_t w = 0; w < weights.count; ++w) {
+    const double weight = weights.classes[w].weight;
+    if (weight == 0.0) continue;
+    const float* row_q = row_of(q.rows, weights.classes[w].label, dim, i);
+    const float* row_x = row_of(x.rows, weights.classes[w].label, dim, j);
+    const auto entries = [&](const float* row, double scale, std::size_t d) {
+      if (row == nullptr) return V::zero();
+      return V::scale(d + kLanes <= dim ? V::load(row + d) : V::load_first(row + d, dim - d), scale);
+    };
+    if (row_q == nullptr && row_x == nullptr) continue;
+    const double scale_q = row_q == nullptr ? 0.0 : q.scales[i];
+    const double scale_x = row_x == nullptr ? 0.0 : x.scales[j];
+    for (std::size_t d = 0; d < dim; d += kLanes) {
+      const Block t = V::subtract(entries(row_q, scale_q, d), entries(row_x, scale_x, d));
+      lanes = V::add_weighted(lanes, t, weight);
+    }
+  }
+  return sum_lanes<V>(lanes);
 }
 
 }  // namespace

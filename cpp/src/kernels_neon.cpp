@@ -61,15 +61,27 @@ struct Neon {
     return block;
   }
 
+  static Block scale(const Block& t, double s) {
+    const float64x2_t factor = vdupq_n_f64(s);
+    Block block;
+    for (int i = 0; i < 8; ++i) block.lane[i] = vmulq_f64(t.lane[i], factor);
+    return block;
+  }
+
   static void store(const Block& block, double* out) {
     for (int i = 0; i < 8; ++i) vst1q_f64(out + 2 * i, block.lane[i]);
   }
 };
 
-const Kernels kernels{squared_distance<Neon>, weighted_squared_distance<Neon>,
-                      plain_row_products,     plain_add_row_terms,
-                      plain_add_minima,       plain_add_products,
-                      plain_add_parabolas,    plain_at_least,
+const Kernels kernels{squared_distance<Neon>,
+                      weighted_squared_distance<Neon>,
+                      scaled_squared_distance<Neon>,
+                      plain_row_products,
+                      plain_add_row_terms,
+                      plain_add_minima,
+                      plain_add_products,
+                      plain_add_parabolas,
+                      plain_at_least,
                       plain_clear_above};
 
 }  // namespace

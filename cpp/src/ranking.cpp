@@ -18,13 +18,40 @@ double epsilon_of(const SearchOptions& options, std::size_t q) {
   return options.epsilons == nullptr ? options.epsilon : options.epsilons[q];
 }
 
-double squared_distance(const Kernels& kernels, const ImageRows& q, const ImageRows& x, std::size_t dim,
-                        const ClassTerms* terms) {
-  if (terms == nullptr || (terms->weights.empty() && terms->others == 1.0)) {
-    return kernels.squared_distance(q, x, dim);
+Distances::Distances(const Kernels& kernels, const ImageRows& q, std::size_t dim, const ClassTerms* terms)
+    : kernels_(kernels), q_(q), dim_(dim), terms_(terms) {
+  const bool plain = terms == nullptr || (terms->weights.empty() && terms->others == 1.0);
+  if (plain) {
+    terms_ = nullptr;
+  } else if (terms->unit_rows) {
+    scale(q, scales_q_);
   }
-  const Weights weights{terms->weights.data(), terms->weights.size(), terms->others};
-  return kernels.weighted_squared_distance(q, x, dim, weights);
+}
+
+double Distances::squared(const ImageRows& x) {
+  if (terms_ == nullptr) return kernels_.squared_distance(q_, x, dim_);
+  const Weights weights{terms_->weights.data(), terms_->weights.size(), terms_->others};
+  if (!terms_->unit_rows) return kernels_.weighted_squared_distance(q_, x, dim_, weights);
+  scale(x, scales_x_);
+  return kernels_.scaled_squared_distance({q_, scales_q_.data()}, {x, scales_x_.data()}, dim_, weights);
+}
+
+/// Finds the scales of the rows of an image that count.
+void Distances::scale(const ImageRows& image, std::vector<double>& scales) const {
+  scales.resize(image.count);
+  std::size_t row = 0;
+  for (const ClassWeight& one : terms_->weights) {
+    while (row < image.count && image.classes[row] < one.label) ++row;
+    if (row == image.count) return;
+    if (image.classes[row] != one.label || one.weight == 0.0) continue;
+    scales[row] = unit_scale(kernels_, image.centroids + row * dim_, dim_);
+  }
+}
+
+double unit_scale(const Kernels& kernels, const float* row, std::size_t dim) {
+  const std::uint16_t label = 0;
+  const double squared = kernels.squared_distance({1, &label, nullptr, row}, {}, dim);
+  return squared == 0.0 ? 0.0 : 1.0 / std::sqrt(squared);
 }
 
 void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::size_t k,

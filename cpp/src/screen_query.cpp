@@ -107,6 +107,7 @@ void set_thresholds(ScreenQuery& query, const Wish& wish) {
 }  // namespace
 
 bool can_be_screened(const ImageRows& query, std::size_t dim, const Wish& wish, double norm_step) {
+  if (wish.terms != nullptr && wish.terms->unit_rows) return false;
   const std::vector<Part> parts = parts_of(query, wish.terms);
   double total = 0;
   for (const Part& p : parts) {

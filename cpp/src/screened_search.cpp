@@ -160,6 +160,7 @@ class GroupSearch {
     std::vector<Candidate>& verified = verified_[q];
     const std::size_t wanted_count = options_.k - verified.size();
     std::vector<Candidate> heap;
+    Distances distances(kernels_, query.rows, collection_.dim, query.terms);
     for (std::size_t i = 0; i < possible.size(); ++i) {
       const Possible& p = possible[i];
       const bool full = heap.size() == wanted_count;
@@ -170,8 +171,7 @@ class GroupSearch {
       const std::size_t number = image_of(p);
       const ImageRows image = image_rows(view, number, collection_.dim);
       ++work_[q].distances;
-      const double squared =
-          nan_to_infinity(squared_distance(kernels_, query.rows, image, collection_.dim, query.terms));
+      const double squared = nan_to_infinity(distances.squared(image));
       if (full && squared > heap.front().squared) continue;
       const Candidate candidate{wanted == Wanted::penalized, squared, view.ids[number],
                                 nan_to_infinity(histogram_distance(query.rows, image))};

@@ -59,10 +59,11 @@ class Query {
         const Kernels& kernels)
       : rows_(rows),
         dim_(dim),
-        epsilon_(epsilon >= kEverything ? std::numeric_limits<double>::infinity() : epsilon),
+        epsilon_(epsilon),
+        filtered_(epsilon < kEverything),
         drop_(options.drop),
         terms_(options.terms),
-        kernels_(kernels),
+        distances_(kernels, rows, dim, options.terms),
         top_(options.k) {}
 
   /// Offers images [first, last) of a segment.
@@ -71,15 +72,17 @@ class Query {
       const std::int64_t id = segment.ids[i];
       const ImageRows image = image_rows(segment, i, dim_);
       if (is_left_out(id, image, terms_)) continue;
-      const double histogram = nan_to_infinity(histogram_distance(rows_, image));
-      const bool penalized = !(histogram <= epsilon_) || (terms_ != nullptr && !holds_needed(*terms_, image));
+      const auto histogram = [&] { return nan_to_infinity(histogram_distance(rows_, image)); };
+      // Without a filter eq. 1 is computed of those that are offered alone.
+      const bool penalized =
+          (terms_ != nullptr && !holds_needed(*terms_, image)) || (filtered_ && !(histogram() <= epsilon_));
       if (!penalized) {
         ++kept_;
       } else if (drop_ || top_.full_of_kept()) {
         continue;
       }
-      const double squared = nan_to_infinity(squared_distance(kernels_, rows_, image, dim_, terms_));
-      top_.offer({penalized, squared, id, histogram});
+      const double squared = nan_to_infinity(distances_.squared(image));
+      if (top_.may_enter(penalized, squared, id)) top_.offer({penalized, squared, id, histogram()});
     }
   }
 
@@ -90,9 +93,10 @@ class Query {
   ImageRows rows_;
   std::size_t dim_;
   double epsilon_;
+  bool filtered_;
   bool drop_;
   const ClassTerms* terms_;
-  const Kernels& kernels_;
+  Distances distances_;
   TopK top_;
   std::int64_t kept_ = 0;
 };

@@ -32,6 +32,11 @@ class TopK {
     if (found_.size() >= limit_) cut();
   }
 
+  /// Whether such a candidate may be among the first k, whatever its histogram distance.
+  bool may_enter(bool penalized, double squared, std::int64_t id) const {
+    return !bounded_ || !(bound_ < Candidate{penalized, squared, id, bound_.histogram});
+  }
+
   /// Whether no penalised candidate can enter any more.
   bool full_of_kept() const { return bounded_ && !bound_.penalized; }
 

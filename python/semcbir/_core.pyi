@@ -19,7 +19,7 @@ _Lines: TypeAlias = npt.NDArray[np.int32]
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Doubles: TypeAlias = npt.NDArray[np.float64]
-_Terms: TypeAlias = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
+_Terms: TypeAlias = tuple[list[tuple[int, float]], float, list[int], float, list[int], float, bool]
 
 __version__: str
 
@@ -190,9 +190,10 @@ class Searcher(metaclass=_pybind11_type):
         ``kept`` counts the images that pass the filter. Missing hits have id -1 and infinite distances.
         ``screened`` says whether screens are used, and built if they are not there; None: once that pays.
         Results do not depend on it. ``epsilons`` float64 (q,) go in the place of epsilon. ``terms`` are
-        (weights, others, needed, min_share, barred, max_share): pairs (label, how many times its squared
-        differences count), the same for all other classes (0 or 1), classes that images must hold together
-        not to be penalised, and those of which an image that is found may hold no more each; labels ascend.
+        (weights, others, needed, min_share, barred, max_share, unit_rows): pairs (label, how many times its
+        squared differences count), the same for all other classes (0 or 1), classes that images must hold
+        together not to be penalised, those of which an image that is found may hold no more each, and
+        whether rows count at length 1; labels ascend.
         """
 
     def find(

@@ -26,7 +26,7 @@ from semcbir.regions import Region, check_region, part_of
 from semcbir.results import Hit
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
-from semcbir.terms import Names, Terms, named_terms, names_given, require_classes
+from semcbir.terms import Names, Terms, has_directions, named_terms, names_given, require_classes
 
 WHOLE_IMAGE = "whole image"
 """What the whole row is called."""
@@ -125,7 +125,7 @@ def explain(
         names = names if name is None else [f"={name}"]
     asked = extractor.signatures_of(query_analysis)[recipe.feature().name]
     require_classes(asked, recipe.classes, names, weights)
-    terms = named_terms(recipe.classes, names, None, weights)
+    terms = named_terms(recipe.classes, names, None, weights, unit_rows=has_directions(recipe))
     found = Searcher(stored).search(asked, k=1, epsilon=None, threads=1, terms=terms)
     try:
         hit_analysis = extractor.analyse(record.path)
@@ -162,7 +162,8 @@ def _rows(query: Signatures, hit: Signatures, names: tuple[str, ...], terms: Ter
     for label in sorted(of_query.keys() | of_hit.keys()):
         one, other = of_query.get(label, absent), of_hit.get(label, absent)
         weight = terms.weight(label)
-        squared = weight * float(((one.signature - other.signature) ** 2).sum())
+        off = terms.counted(one.signature) - terms.counted(other.signature)
+        squared = weight * float((off**2).sum())
         parts[label] = (one, other, squared, weight)
     whole = sum(squared for _, _, squared, _ in parts.values())
     rows = [

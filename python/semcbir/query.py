@@ -32,7 +32,15 @@ from semcbir.searcher import (
 from semcbir.several import at_length_one, check_weights, mean_signature, pairs_of
 from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
-from semcbir.terms import MAX_SHARE, MIN_SHARE, Names, named_terms, names_given, require_classes
+from semcbir.terms import (
+    MAX_SHARE,
+    MIN_SHARE,
+    Names,
+    has_directions,
+    named_terms,
+    names_given,
+    require_classes,
+)
 
 Query = ImageSource | Signatures
 """A photo (a path, an encoded file, an RGB uint8 array (H, W, 3), a Pillow image), or ready signatures."""
@@ -117,7 +125,8 @@ def search(
     ``feature`` (None: the index's first), ties by id. ``epsilon`` "auto" is 0.9 for local features; None: no
     filter.
 
-    ``only``, one name of a class or several, compares these classes' parts of the signatures alone; images
+    ``only``, one name of a class or several, compares these classes' parts of the signatures alone, each by
+    its direction (at length 1) where the feature weights its rows by share, as ``deep`` does; images
     of which they are less than ``min_share`` together are penalised, and epsilon "auto" is no filter.
     ``without`` leaves out images of which one of its classes is more than ``max_share``. ``weights`` says how
     many times the squared differences of a class count; 0 strikes it out. Names are those of the index's
@@ -176,7 +185,8 @@ def search(
         signatures = _mean(signatures, mean)
     if not len(signatures):
         return []
-    terms = named_terms(classes, only, without, weights, min_share, max_share)
+    unit = has_directions(opened.recipe, feature)
+    terms = named_terms(classes, only, without, weights, min_share, max_share, unit)
     require_classes(signatures, classes, only, weights)
     searcher = opened.searcher(feature, smooth=smooth, where=conditions)
     if terms.only and keep is None and epsilon == "auto":

@@ -8,8 +8,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from semcbir._validate import as_number, check_instance, check_many, listed, shown
+import numpy as np
+import numpy.typing as npt
+
+from semcbir._validate import as_number, check_flag, check_instance, check_many, listed, shown
 from semcbir.networks.groups import known_groups, plain_name
+from semcbir.recipe import Recipe
 from semcbir.signatures import Signatures
 
 MIN_SHARE, MAX_SHARE = 0.02, 0.01
@@ -17,7 +21,7 @@ MIN_SHARE, MAX_SHARE = 0.02, 0.01
 
 Names = str | Iterable[str] | None
 """A name of a class or a group, several, or none."""
-CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float]
+CoreTerms = tuple[list[tuple[int, float]], float, list[int], float, list[int], float, bool]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Terms:
     - ``weights``: the squared differences of a class count that many times; 0 strikes it out, 1 changes
       nothing
     - ``without``: images of which one of these classes is more than ``max_share`` are left out
+    - ``unit_rows``: rows of ``only`` are compared at length 1, that is, by their directions alone; null rows
+      stay null
 
     The squared distance is the sum over the rows that count of weight times ||q_c - x_c||^2, in double, rows
     as they are stored, in the order of ``Searcher``; with weights of 1 it has the same bits. Shares are those
@@ -40,6 +46,7 @@ class Terms:
     weights: Mapping[int, float] = field(default_factory=dict)
     min_share: float = MIN_SHARE
     max_share: float = MAX_SHARE
+    unit_rows: bool = False
 
     def __post_init__(self) -> None:
         """Sort labels; raise TypeError or ValueError for what is no label, weight or share."""
@@ -53,17 +60,24 @@ class Terms:
             raise ValueError(f"weights: expected classes of only, got {strange[0]}, which does not count")
         for name in ("min_share", "max_share"):
             object.__setattr__(self, name, _share(name, getattr(self, name)))
+        check_flag("unit_rows", self.unit_rows)
 
     def __bool__(self) -> bool:
         """Return whether anything is asked."""
         return bool(self.only or self.without or self.weights)
 
     def __hash__(self) -> int:
-        return hash((self.only, self.without, tuple(self.weights.items()), self.min_share, self.max_share))
+        weights = tuple(self.weights.items())
+        return hash((self.only, self.without, weights, self.min_share, self.max_share, self.unit_rows))
 
     def weight(self, label: int) -> float:
         """Return how many times a class counts, the whole row (label n_classes) too."""
         return self.weights.get(label, 1.0 if not self.only or label in self.only else 0.0)
+
+    def counted(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return a class's row (D,) as it is compared: with ``unit_rows`` at length 1."""
+        length = float(np.sqrt((row**2).sum())) if self.only and self.unit_rows else 1.0
+        return row / length if length > 0 else row
 
     def core(self) -> CoreTerms | None:
         """Return the terms as the core takes them, None if nothing is asked."""
@@ -71,8 +85,18 @@ class Terms:
             return None
         if self.only:
             weights = [(label, self.weights.get(label, 1.0)) for label in self.only]
-            return weights, 0.0, list(self.only), self.min_share, list(self.without), self.max_share
-        return list(self.weights.items()), 1.0, [], 0.0, list(self.without), self.max_share
+            needed, barred = list(self.only), list(self.without)
+            return weights, 0.0, needed, self.min_share, barred, self.max_share, self.unit_rows
+        return list(self.weights.items()), 1.0, [], 0.0, list(self.without), self.max_share, False
+
+
+def has_directions(recipe: Recipe, feature: str | None = None) -> bool:
+    """Return whether searches by classes compare the directions of a feature's rows alone.
+
+    So they do where rows are as long as their class's share of the photo says: of a class alone, how large it
+    is would count more than how it looks.
+    """
+    return recipe.feature(feature).weighting != "none"
 
 
 def named_terms(
@@ -82,6 +106,7 @@ def named_terms(
     weights: Mapping[str, float] | None = None,
     min_share: float = MIN_SHARE,
     max_share: float = MAX_SHARE,
+    unit_rows: bool = False,
 ) -> Terms:
     """Return terms that name their classes as a network with these ``classes`` does: see ``labels_named``.
 
@@ -94,7 +119,12 @@ def named_terms(
         for name, weight in weights.items():
             chosen |= dict.fromkeys(labels_named("weights", name, classes), weight)
     return Terms(
-        _labels("only", only, classes), _labels("without", without, classes), chosen, min_share, max_share
+        _labels("only", only, classes),
+        _labels("without", without, classes),
+        chosen,
+        min_share,
+        max_share,
+        unit_rows,
     )
 
 

@@ -24,6 +24,7 @@ struct ClassTerms {
   double min_share = 0.0;
   std::vector<std::uint16_t> barred;  ///< images of which one of these is more than max_share are left out
   double max_share = 1.0;
+  bool unit_rows = false;  ///< rows count at length 1, null rows as they are; only where others is 0
 };
 
 /// Throws std::invalid_argument unless terms are as said above.
