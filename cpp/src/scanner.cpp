@@ -33,7 +33,9 @@ void replace_largest(std::vector<float>& heap, float x) {
 float base(const ScreenQuery& query, float length) { return query.whole ? length : std::min(length, 0.0F); }
 
 /// What a class's norms, in steps of a screen, add to bounds from below. They are up to a step too large.
-Parabola parabola_of(const ScreenClass& asked, float step) {
+Parabola parabola_of(const ScreenQuery& query, const ScreenClass& asked, float step) {
+  // A row that is there may be where the query's is; beside a class that the query lacks it is at 1.
+  if (query.unit_rows) return {nullptr, 1.0F, 0.0F, asked.norm > 0 ? -asked.square : asked.square};
   Parabola parabola{nullptr, 65536.0F, asked.square * step * step, -2.0F * asked.norm * step};
   if (parabola.square > 0) parabola.factor -= 2.0F * parabola.square;
   return parabola;
@@ -90,15 +92,16 @@ void Scanner::bound_blocks(const Screen& screen, const std::vector<Common>& comm
   for (const Common& one : common) {
     if (!one.asked->moves()) continue;
     const ScreenSummary& summary = *one.summary;
-    Parabola parabola = parabola_of(*one.asked, screen.norm_step);
+    Parabola parabola = parabola_of(query, *one.asked, screen.norm_step);
     // Norms of up to the largest: those at the lowest point, if that is among them.
     if (parabola.square > 0) parabola.most = -parabola.factor / (2.0F * parabola.square);
+    if (query.unit_rows && parabola.factor > 0) continue;  // images without the class add nothing
     for (std::size_t e = summary.first; e < summary.first + summary.entries; ++e) {
       least[screen.entries[e].block] += value_of(parabola, screen.entries[e].largest_norm);
     }
     if (summary.entries != 0) continue;
     parabola.column = &screen.norms[summary.first];
-    if (parabola.square != 0) {
+    if (parabola.square != 0 || query.unit_rows) {
       parabolas_.push_back(parabola);
     } else {
       columns_.push_back(parabola.column);
@@ -252,7 +255,7 @@ bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound
   parabolas_.clear();
   for (const Shared& s : visit.shared) {
     if (!s.asked->moves()) continue;
-    Parabola parabola = parabola_of(*s.asked, screen(visit).norm_step);
+    Parabola parabola = parabola_of(query, *s.asked, screen(visit).norm_step);
     if (!s.part.has_columns()) {
       for (std::size_t r = 0; r < s.part.rows(); ++r) {
         least_[s.part.places()[r]] += value_of(parabola, s.part.norms()[r]);
@@ -260,7 +263,7 @@ bool Scanner::estimate(const Visit& visit, const ScreenQuery& query, float bound
       continue;
     }
     parabola.column = s.part.norms();
-    if (parabola.square != 0) {
+    if (parabola.square != 0 || query.unit_rows) {
       parabolas_.push_back(parabola);
     } else {
       columns_.push_back(parabola.column);
@@ -286,7 +289,9 @@ void Scanner::refine(const Visit& visit, const ScreenQuery& query, const SharedB
                   2.0F * asked.off * screen.norm_step,  0.0F};
     const float most = bound.get();
     if (counting_) found.work.bytes += row_bytes(part, screen.width);
-    if (part.has_columns()) {
+    if (query.unit_rows) {
+      add_unit_rows(part, query, asked, screen, most);
+    } else if (part.has_columns()) {
       row.center = center_term(part, screen.width, row);
       const ScreenRows rows{part.entries(), screen.width,  part.steps(),
                             part.present(), part.before(), part.norms()};
@@ -333,19 +338,74 @@ float Scanner::center_term(const PartView& part, std::size_t width, const Screen
   return static_cast<float>(product) * row.product * row_scale(part.steps()[part.rows()]);
 }
 
+/// Finds the rows of a class whose images are still in question; returns how many there are.
+std::size_t Scanner::find_alive(const PartView& part) {
+  std::size_t count = 0;
+  if (!part.has_columns()) {
+    for (std::size_t r = 0; r < part.rows(); ++r) {
+      if (!alive_.has(part.places()[r])) continue;
+      numbers_[count] = static_cast<std::uint8_t>(r);
+      places_[count++] = part.places()[r];
+    }
+    return count;
+  }
+  for (std::size_t m = 0; m < kMasks; ++m) {
+    const unsigned present = part.present()[m];
+    for (unsigned bits = alive_.masks[m] & present; bits != 0; bits &= bits - 1) {
+      const std::size_t at = lowest_bit(bits);
+      const unsigned below = (1U << at) - 1U;
+      numbers_[count] = static_cast<std::uint8_t>(part.before()[m] + count_bits(present & below));
+      places_[count++] = static_cast<std::uint8_t>(m * kMaskBits + at);
+    }
+  }
+  return count;
+}
+
 /// Kernels::add_row_terms for a class without columns.
 void Scanner::add_few(const PartView& part, std::size_t width, const ScreenRow& row, float most) {
-  std::uint8_t numbers[kFewestForColumn] = {};
-  std::size_t count = 0;
-  for (std::size_t r = 0; r < part.rows(); ++r) {
-    if (alive_.has(part.places()[r])) numbers[count++] = static_cast<std::uint8_t>(r);
-  }
+  const std::size_t count = find_alive(part);
   std::int32_t products[kFewestForColumn];
-  kernels_.row_products(part.entries(), width, numbers, count, row.entries, products);
+  kernels_.row_products(part.entries(), width, numbers_, count, row.entries, products);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t r = numbers[i];
-    const std::size_t place = part.places()[r];
+    const std::size_t r = numbers_[i];
+    const std::size_t place = places_[i];
     add_row_term(row, products[i], part.steps()[r], part.norms()[r], least_[place], errors_[place]);
+    if (least_[place] > most) alive_.clear(place);
+  }
+}
+
+/// The same for rows that count at length 1: weight times (2 - 2 cos), where the norms' steps and the rows'
+/// errors leave the cosine between two bounds.
+void Scanner::add_unit_rows(const PartView& part, const ScreenQuery& query, const ScreenClass& asked,
+                            const Screen& screen, float most) {
+  const std::size_t count = find_alive(part);
+  std::int32_t products[kBlockImages];
+  const std::int16_t* entries = &query.entries[asked.entries_start];
+  kernels_.row_products(part.entries(), screen.width, numbers_, count, entries, products);
+  float center = 0;
+  if (part.has_columns()) {
+    const ScreenRow row{entries, asked.scale, 0, 0, 0, 0};
+    center = center_term(part, screen.width, row);
+  }
+  const float weight = asked.square;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t place = places_[i];
+    const std::uint16_t norm = part.norms()[part.has_columns() ? place : numbers_[i]];
+    if (norm == 0) continue;  // a null row, which estimate() has counted
+    const std::uint32_t step = part.steps()[numbers_[i]];
+    const float longest = static_cast<float>(norm) * screen.norm_step;
+    const float shortest = static_cast<float>(norm - 1) * screen.norm_step * (1.0F - 4e-6F);
+    const float product = static_cast<float>(products[i]) * asked.scale * row_scale(step) + center;
+    const float off = asked.stored * row_error(step) + asked.off * longest;
+    // Of the weight times the cosine.
+    const auto divided = [&](float x, bool up) {
+      const float length = (x >= 0) == up ? shortest : longest;
+      return std::max(-weight, std::min(weight, length > 0 ? x / length : x >= 0 ? weight : -weight));
+    };
+    const float highest = divided(product + off, true);
+    const float lowest = divided(product - off, false);
+    least_[place] += 2.0F * (weight - highest);
+    errors_[place] += highest - lowest;
     if (least_[place] > most) alive_.clear(place);
   }
 }
@@ -367,7 +427,8 @@ Alive Scanner::lone(const Visit& visit, const ScreenQuery& query) const {
 /// Notes the images that are left, and lowers the bound.
 void Scanner::collect(const Visit& visit, const ScreenQuery& query, SharedBound& bound, Found& found) const {
   const ScreenBlock& block = this->block(visit);
-  const double slack = static_cast<double>(block.slack) + static_cast<double>(query.slack);
+  const float own = query.unit_rows ? 0.0F : block.slack;
+  const double slack = static_cast<double>(own) + static_cast<double>(query.slack);
   // Sums of so many floats are off by less.
   const double twice = 2.0 + 2e-6 * static_cast<double>(visit.shared.size() + 4);
   const Alive lone = this->lone(visit, query);

@@ -85,7 +85,10 @@ class Scanner {
   bool estimate(const Visit& visit, const ScreenQuery& query, float bound, Found& found);
   void refine(const Visit& visit, const ScreenQuery& query, const SharedBound& bound, Found& found);
   float center_term(const PartView& part, std::size_t width, const ScreenRow& row) const;
+  std::size_t find_alive(const PartView& part);
   void add_few(const PartView& part, std::size_t width, const ScreenRow& row, float most);
+  void add_unit_rows(const PartView& part, const ScreenQuery& query, const ScreenClass& asked,
+                     const Screen& screen, float most);
   std::int64_t share_bytes(const Visit& visit) const;
   std::int64_t norm_bytes(const Visit& visit) const;
   std::int64_t row_bytes(const PartView& part, std::size_t width) const;
@@ -103,6 +106,9 @@ class Scanner {
   Alive alive_{};
   float least_[kBlockImages];
   float errors_[kBlockImages];  // bounds from above are higher by twice these
+  // The rows of a class whose images are still in question, and these images.
+  std::uint8_t numbers_[kBlockImages];
+  std::uint8_t places_[kBlockImages];
   // Reused, so that blocks cost no allocations.
   std::vector<const std::uint16_t*> columns_;
   std::vector<std::uint16_t> values_;

@@ -49,9 +49,17 @@ std::vector<Part> parts_of(const ImageRows& rows, const ClassTerms* terms) {
   return parts;
 }
 
+bool has_unit_rows(const Wish& wish) { return wish.terms != nullptr && wish.terms->unit_rows; }
+
+/// |row|^2 as it counts.
+double counted(const float* row, std::size_t dim, const Wish& wish) {
+  const double squared = squared_norm(row, dim);
+  return has_unit_rows(wish) && squared > 0 ? 1 : squared;
+}
+
 /// What squares of classes with weights of their own can add to |q|^2 + |x|^2, on the way.
-double largest_terms(const std::vector<Part>& parts, double norm_step) {
-  const double norm = 65535 * norm_step;
+double largest_terms(const std::vector<Part>& parts, const Wish& wish, double norm_step) {
+  const double norm = has_unit_rows(wish) ? 1 : 65535 * norm_step;
   double sum = 0;
   for (const Part& p : parts) {
     if (p.square != 0) sum += (p.weight + std::fabs(p.square)) * norm * norm;
@@ -107,14 +115,13 @@ void set_thresholds(ScreenQuery& query, const Wish& wish) {
 }  // namespace
 
 bool can_be_screened(const ImageRows& query, std::size_t dim, const Wish& wish, double norm_step) {
-  if (wish.terms != nullptr && wish.terms->unit_rows) return false;
   const std::vector<Part> parts = parts_of(query, wish.terms);
   double total = 0;
   for (const Part& p : parts) {
-    if (p.row != kNoRow) total += p.weight * squared_norm(query.centroids + p.row * dim, dim);
+    if (p.row != kNoRow) total += p.weight * counted(query.centroids + p.row * dim, dim, wish);
   }
   return total < kLargestSquare && (total > 1 / kLargestSquare || total == 0) &&
-         largest_terms(parts, norm_step) < kLargestSquare &&
+         largest_terms(parts, wish, norm_step) < kLargestSquare &&
          (wish.epsilon >= kEverything || sums_to_one(query));
 }
 
@@ -123,6 +130,7 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, const Wish& wish,
   query.rows = rows;
   query.terms = wish.terms;
   query.whole = wish.terms == nullptr || wish.terms->others != 0.0;
+  query.unit_rows = has_unit_rows(wish);
   set_thresholds(query, wish);
   const std::vector<Part> parts = parts_of(rows, wish.terms);
   double total = 0;
@@ -139,19 +147,21 @@ ScreenQuery make_query(const ImageRows& rows, std::size_t dim, const Wish& wish,
     if (p.row != kNoRow) {
       const float* row = rows.centroids + p.row * dim;
       if (query.filtered) c.share = proportion_steps_up(rows.proportions[p.row]);
-      if (p.weight != 0) store_row(query, c, row, dim, p.weight);
-      total += p.weight * squared_norm(row, dim);
-      norms += p.weight * std::sqrt(squared_norm(row, dim));
+      const double squared = squared_norm(row, dim);
+      const double scale = query.unit_rows && squared > 0 ? 1 / std::sqrt(squared) : 1.0;
+      if (p.weight != 0) store_row(query, c, row, dim, p.weight * scale);
+      total += p.weight * counted(row, dim, wish);
+      norms += p.weight * scale * std::sqrt(squared);
     }
     if (c.moves() || c.is_judged()) query.classes.push_back(c);
   }
-  const double terms = largest_terms(parts, norm_step);
+  const double terms = largest_terms(parts, wish, norm_step);
   query.largest_terms = rounded_up(terms);
   // Norms of images are a step longer than they are, and rounded as such; their squares are off by less than
   // 4e-6 of the largest, and by two steps times the largest.
   const double rounding =
       (total + terms) * relative_slack(parts.size()) + 4e-6 * terms + std::ldexp(norms * norm_step, -18);
-  const double steps = squares * 2 * 65536 * norm_step * norm_step;
+  const double steps = query.unit_rows ? 0.0 : squares * 2 * 65536 * norm_step * norm_step;
   query.length = rounded_down(total - rounding);
   query.slack = rounded_up(2 * rounding + 1e-6 * (total + terms) + steps);
   return query;

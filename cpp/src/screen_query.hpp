@@ -34,6 +34,7 @@ struct ScreenQuery {
   const ClassTerms* terms = nullptr;
   std::vector<ScreenClass> classes;  ///< labels ascending
   bool whole = true;                 ///< |x|^2 counts, of all classes
+  bool unit_rows = false;            ///< rows count at length 1; `square` is then the weight
   float length = 0;                  ///< the weighted |q|^2 less all rounding
   float slack = 0;                   ///< what rounding can add to a bound from above
   float largest_terms = 0;           ///< what classes with weights of their own can come to, beyond lengths
