@@ -68,6 +68,11 @@ def scaled(images: Columns, rng: np.random.Generator, kind: str) -> Columns:
         centroids *= np.float32(1e-38)
     elif kind == "huge":
         centroids *= np.float32(1e18)
+    elif kind == "coarse" and rows:  # steps of norms are those of the longest row
+        centroids[rng.integers(rows)] *= np.float32(10.0 ** rng.integers(3, 6))
+    elif kind == "alike":  # nearer to each other than steps of entries are
+        base = rng.standard_normal((int(images.classes.max(initial=0)) + 1, centroids.shape[1]))
+        centroids = (base[images.classes] + 1e-3 * centroids).astype(np.float32)
     elif kind == "far":
         centroids += np.float32(1000)
     elif kind == "spikes":
@@ -87,7 +92,7 @@ def odd_shares(images: Columns, rng: np.random.Generator) -> Columns:
     return Columns(images.offsets, images.classes, proportions, images.centroids, images.ids)
 
 
-KINDS = ["plain", "magnitudes", "tiny", "huge", "far", "spikes", "damaged"]
+KINDS = ["plain", "magnitudes", "tiny", "huge", "coarse", "alike", "far", "spikes", "damaged"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -177,6 +182,25 @@ def test_nothing_is_lost_whatever_is_asked_of_classes(
     _core.set_simd_level(level)
     epsilons = np.resize(np.array(thresholds), len(queries))
     assert_screens_change_nothing(segments, queries, k, None, drop, terms, epsilons)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "terms",
+    [
+        ([(1, 1.0)], 0.0, [1], 0.02, [], 1.0, True),
+        ([(0, 2.0), (2, 0.5)], 0.0, [], 0.0, [], 1.0, True),
+        ([(1, 1.0)], 0.0, [1], 0.02, [], 1.0, False),
+        ([(0, 40.0), (2, 0.0)], 1.0, [], 0.0, [], 1.0, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["plain", "coarse"])
+def test_many_images_as_far_as_one_another(kind: str, terms: CoreTerms, level: str):
+    """So many that the errors of screens decide: a bound that leaves one out loses some of these."""
+    rng = np.random.default_rng(7)
+    images = scaled(make_columns(8, 5000, 4, 3, share=0.9), rng, kind)
+    _core.set_simd_level(level)
+    assert_screens_change_nothing([images], make_columns(9, 120, 4, 3, share=0.9), 3, None, True, terms)
 
 
 @pytest.mark.parametrize("dim", [1, 7, 64, 1000])
