@@ -97,6 +97,22 @@ def kept_words(results: Results) -> str:
     return f"{results.kept} {images} the semantic filter"
 
 
+def penalised_words(results: Results, count: int | None = None, asked: str = "") -> str:
+    """Return a phrase for what stands between kept and penalised hits: which photos are penalised, and why.
+
+    ``count`` is how many they are in the whole index, None if that is not known; ``asked`` is what photos
+    were asked to hold, such as "2 % of bus".
+    """
+    one = "s" if count == 1 else ""
+    why = [f"hold{one} less than {asked}"] if asked else []
+    if results.epsilon is not None:
+        why.append(f"share{one} too little with the query (epsilon {results.epsilon:.3g})")
+    if not why:
+        why = [f"hold{one} too little of the classes asked for"]
+    photos = "photos" if count is None else counted(count, "photo")
+    return f"below: {photos} that {' or '.join(why)}"
+
+
 def distance_words(distance: float) -> str:
     """Return a distance with as many digits as are useful."""
     # Distances of KAZE and SURF are around 1, those of SIFT in the hundreds.

@@ -10,7 +10,7 @@ import typer
 from semcbir._core import __version__
 from semcbir.cli import evaluate, find, index, models, search
 from semcbir.cli.console import one_line_errors, set_up
-from semcbir.cli.usage import Commands
+from semcbir.cli.usage import Command, Commands
 
 _HELP = "Find photos by what is in them and how it looks."
 _CODES = """\b
@@ -42,7 +42,7 @@ for _command in (
     index.check,
     index.compact,
 ):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 

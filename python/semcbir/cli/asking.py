@@ -154,13 +154,11 @@ Conditions = Annotated[
 ]
 
 
-def photos_of(query: Path, also: Sequence[Path] | None, unlike: Sequence[Path] | None) -> list[Path]:
-    """Return the query's photo and those that are asked for beside it."""
-    return [query, *(also or ()), *(unlike or ())]
-
-
-def check_asked(at: Any, box: Any, only: Any, several: bool) -> None:
-    """Refuse options that cannot be used together."""
+def check_asked(at: Any, box: Any, only: Any, several: bool, listed: bool = False) -> None:
+    """Refuse options that cannot be used together; ``listed``: beside --queries."""
+    if listed and (at or box or several):
+        flag = "--at" if at else "--box" if box else "--also"
+        raise typer.BadParameter("expected one QUERY, got --queries", param_hint=flag)
     if at and box:
         raise typer.BadParameter("expected --at or --box, not both", param_hint="--at")
     if at and only:

@@ -171,6 +171,18 @@ Target = Annotated[
     ),
 ]
 Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", **_PATH)]
+Hits = Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many hits.")]
+SameHits = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        "-n",
+        "--limit",
+        parser=usage(partial(parse_integer, low=1, high=2**31 - 1)),
+        metavar="NUMBER",
+        hidden=True,  # what other programs call -k
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(

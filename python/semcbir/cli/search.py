@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,40 +24,61 @@ from semcbir.cli.asking import (
     Without,
     asked_signature,
     check_asked,
-    photos_of,
 )
-from semcbir.cli.console import command, note
+from semcbir.cli.console import ERROR, command, note
+from semcbir.cli.filtered import asked_words, epsilon_note, keep_note, kept_note
+from semcbir.cli.hits import Answers
 from semcbir.cli.options import (
     FeatureName,
+    Hits,
     Json,
     MaxPixels,
     Model,
     OnDevice,
     Query,
+    SameHits,
     Target,
     Threads,
     UsedEncoder,
     integer_option,
     parse_epsilon,
     parse_features,
+    parse_path,
     parse_picture,
     usage,
 )
+from semcbir.cli.outputs import Copy, Csv, Link, Null, Open, Outputs, Paths, Sheet, Terminal
+from semcbir.cli.queries import Queries, check_there, extracted, given_photos
 from semcbir.cli.saving import check_place, save_picture
-from semcbir.cli.targets import open_index, open_models_ahead, ready_index
-from semcbir.cli.text import explanation_text, explanation_values, hit_values, hits_text, write_json
+from semcbir.cli.targets import open_index, open_models_ahead, ready_index, require_feature
+from semcbir.cli.text import explanation_text, explanation_values, write_json
+from semcbir.errors import ImageError
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.runtime import DEVICES
 
 if TYPE_CHECKING:
-    from semcbir.searcher import Penalized
+    from semcbir.results import Results
+    from semcbir.searcher import Epsilon, Penalized
+    from semcbir.signatures import Signatures
 
 
 @command
 def search(
-    query: Query,
+    *,
+    query: Queries = None,
     target: Target,
-    k: Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many hits.")] = 20,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            "--queries",
+            parser=usage(parse_path),
+            metavar="FILE",
+            help="In the place of QUERY: search for each photo that a file lists, one a line (-: stdin).",
+            show_default=False,
+        ),
+    ] = None,
+    k: Hits = 20,
+    top: SameHits = None,
     epsilon: Annotated[
         Any,
         typer.Option(
@@ -89,12 +111,6 @@ def search(
             show_default=False,
         ),
     ] = None,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(
-            parser=usage(parse_picture), metavar="PICTURE", help="Save query and hits as a contact sheet."
-        ),
-    ] = None,
     model: Model = None,
     encoder: UsedEncoder = None,
     features: Annotated[
@@ -108,72 +124,97 @@ def search(
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    paths: Paths = False,
+    null: Null = False,
+    as_csv: Csv = False,
     as_json: Json = False,
+    sheet: Sheet = None,
+    copy: Copy = None,
+    link: Link = None,
+    show: Open = False,
+    terminal: Terminal = False,
 ) -> int:
     """Find the photos most like a photo.
 
     Hits are ranked by the distance between signatures, nearest first.
     """
-    photos = photos_of(query, also, unlike)
-    check_asked(at, box, only, len(photos) > 1)
+    photos = given_photos(query or (), target, queries)
+    beside = [*(also or ()), *(unlike or ())]
+    check_asked(at, box, only, bool(beside), queries is not None)
+    outputs = Outputs(as_json, paths, null, as_csv, terminal, sheet, copy, link, show)
+    outputs.check(len(photos))
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.images.decode import load_noted
     from semcbir.query import search as find
+    from semcbir.results import penalised_words
+    from semcbir.terms import named_terms, require_classes
 
-    # A query that cannot be read, or a photo that would be overwritten, must fail before any long work.
-    for photo in photos:
+    # A query that cannot be read must fail before any long work.
+    check_there([*photos, *beside])
+    for photo in [*photos, *beside] if queries is None else ():
         _, damage = load_noted(photo, 64, max_pixels)
         if damage:
             note(f"{display_path(photo)} is damaged: {display_path(damage)}")
-    check_place("--sheet", sheet)
+    if said := epsilon_note(epsilon):
+        note(said)
     opened, extractor, code = ready_index(
         target, model, encoder, features, feature, device, threads, max_pixels
     )
+    k, classes = top or k, opened.recipe.classes
+    named_terms(classes, only, without, weights)  # a name that nothing has is no query's fault
     penalized: Penalized = "drop" if drop else "last"
-    signature, name = asked_signature(extractor, photos, len(unlike or ()), at, box, feature)
-    if name is not None:
-        only = (f"={name}",)
-    (results,) = find(
-        signature,
-        opened,
-        k,
-        None if epsilon == math.inf else epsilon,
-        penalized,
-        feature,
-        smooth,
-        only=only,
-        without=without,
-        weights=weights,
-        keep=keep,
-        expand=expand,
-        where=where,
-    )
-    bound = results.epsilon
-    if as_json:
-        asked = {"query": query, "index": opened.path, "feature": opened.recipe.feature(feature).name}
-        asked |= {"k": k, "epsilon": bound, "penalized": penalized, "smooth": smooth}
+    there = len(opened) if where is None else len(opened.select(where))
+    each = extracted(extractor, photos, feature)
+    if at or box or beside:
+        many = [photos[0], *beside]
+        signature, name = asked_signature(extractor, many, len(unlike or ()), at, box, feature)
+        only = only if name is None else (f"={name}",)
+        each = iter([(photos[0], signature)])
+
+    def searched(signatures: Signatures, keep: int | None = keep, epsilon: Epsilon = epsilon) -> Results:
+        (results,) = find(
+            signatures,
+            opened,
+            k,
+            None if epsilon == math.inf else epsilon,
+            penalized,
+            feature,
+            smooth,
+            only=only,
+            without=without,
+            weights=weights,
+            keep=keep,
+            expand=expand,
+            where=where,
+        )
+        return results
+
+    answers = Answers(outputs, opened.roots, many=queries is not None)
+    for photo, found in each:
+        try:
+            if isinstance(found, ImageError):
+                raise found
+            if queries:
+                require_classes(found, classes, only, weights)
+        except (ImageError, ValueError) as error:
+            answers.fail(photo, error)
+            code = ERROR
+            continue
+        results = searched(found)
+        asked = {"query": photo, "index": opened.path, "feature": opened.recipe.feature(feature).name}
+        asked |= {"k": k, "epsilon": results.epsilon, "penalized": penalized, "smooth": smooth}
         asked |= {"only": only, "without": without, "weights": weights, "keep": keep}
         asked |= {"at": at, "box": box, "also": also, "not": unlike, "expand": expand, "where": where}
         asked |= {"images": len(opened)}
-        write_json({**asked, "kept": results.kept, "hits": [hit_values(hit) for hit in results]})
-    else:
-        print(hits_text(results))
-    if not len(opened):
-        note(f"there are no photos in {display_path(target)}")
-    elif only:
-        names = name or ", ".join(only)
-        note(f"{results.kept} of {len(opened)} images hold 2 % or more of {names}")
-    elif bound is None and drop:
-        note("--drop leaves out what the semantic filter penalises, and there is none; --epsilon sets one")
-    elif bound is not None:
-        note(
-            f"{results.kept} of {len(opened)} images pass the semantic filter"
-            + (f", whose epsilon came to {bound:.3g}" if keep else "")
-        )
-    if sheet:
-        from semcbir.pictures.sheet import contact_sheet
-
-        save_picture(contact_sheet(query, results), sheet)
+        more = None if keep else keep_note(results, there, k, partial(searched, found, epsilon="auto"))
+        said = kept_note(results, there, only, keep, drop)
+        if not there:
+            meet = f" that meet {' and '.join(where)}" if where and len(opened) else ""
+            said = f"there are no photos in {display_path(target)}{meet}"
+        below = penalised_words(results, None if without else there - results.kept, asked_words(only))
+        added = answers.add(photo, results, asked, below, filter(None, (said, more)))
+        code = code or added
+    answers.finish()
     return code
 
 
@@ -207,8 +248,10 @@ def explain(
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.explanation import explain as take_apart
 
+    require_feature(target, feature)
     opened = open_index(target)
     check_place("--picture", picture)
+    check_there([query])
     extractor = opened.extractor(model=model, encoder=encoder, device=device, threads=threads)
     # Image files have a suffix, so digits alone are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit

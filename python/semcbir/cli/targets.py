@@ -42,6 +42,7 @@ def ready_index(
     _import_numpy()
     from semcbir.index import ready as getting_ready
 
+    require_feature(target, feature)
     with RunMeter() as meter:
         ready = getting_ready.ready_index(
             target,
@@ -63,6 +64,24 @@ def ready_index(
         with_these = "".join(f", {kind} {display_path(name)}" for kind, name in named.items() if name)
         note(f"the folder's index holds {held}{with_these} from now on; delete {where} to choose again")
     return ready.index, ready.extractor, code
+
+
+def require_feature(target: Path, feature: str | None) -> None:
+    """Raise ValueError if there is an index at ``target`` and it lacks ``feature`` (None: any will do)."""
+    held: list[str] = []
+    if feature is not None:
+        from semcbir.index.catalog import read
+        from semcbir.index.place import index_place
+        from semcbir.index.snapshot import read_recipe
+
+        # Other problems are left to who opens the index.
+        with suppress(SemcbirError, OSError, ValueError), read(index_place(target, "target")) as catalog:
+            held = [one.name for one in read_recipe(catalog).features]
+    if held and feature not in held:
+        raise ValueError(
+            f"feature: this index holds {' and '.join(held)}; you asked for {feature}, which another index "
+            f"can hold: `semcbir index FOLDER -o INDEX --features {feature}`"
+        )
 
 
 def open_models_ahead(

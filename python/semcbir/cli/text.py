@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from semcbir.index.index import Index
     from semcbir.index.report import Damaged, Report, Skipped
     from semcbir.recipe import Recipe
-    from semcbir.results import Hit, Results
+    from semcbir.results import Hit
 
 LISTED = 20
 """The most skipped files named in text; the rest are counted."""
@@ -150,19 +150,6 @@ def hit_values(hit: Hit) -> dict[str, Any]:
         "histogram_distance": hit.histogram_distance,
         "penalized": hit.penalized,
     }
-
-
-def hits_text(results: Results) -> str:
-    """Return a line for each hit: rank, distance, histogram distance, filter if there is one, path."""
-    filtered = results.epsilon is not None or any(hit.penalized for hit in results)
-    verdict = f"{'filter':<9}  " if filtered else ""
-    lines = [f"{'rank':>4}  {'distance':>9}  {'histogram':>9}  {verdict}path"]
-    for hit in results:
-        if filtered:
-            verdict = f"{'penalised' if hit.penalized else 'kept':<9}  "
-        numbers = f"{hit.rank:>4}  {hit.distance:>9.4f}  {hit.histogram_distance:>9.4f}"
-        lines.append(f"{numbers}  {verdict}{display_path(hit.path)}")
-    return "\n".join(lines)
 
 
 def explanation_values(explanation: Explanation) -> dict[str, Any]:

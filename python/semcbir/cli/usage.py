@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from semcbir.cli.console import note
 
@@ -16,6 +16,18 @@ USAGE = 2
 """Exit code of wrong usage."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class MissingParameter(typer.BadParameter):
+    """An argument that is needed with these options, and was not given."""
+
+
+class Command(TyperCommand):
+    """A command whose usage says what its arguments are."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line. QUERY is a list only so that it may be left out."""
+        return [piece.replace("[QUERY]...", "[QUERY]") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Commands(TyperGroup):
@@ -37,8 +49,10 @@ def _refuse(error: Any) -> NoReturn:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
-        where = f"; see `{error.ctx.command_path} -h`" if error.ctx is not None else ""
-        note(f"error: {_words(error)}{where}")
+        said = _words(error)
+        # A question has said what to do.
+        where = f"; see `{error.ctx.command_path} -h`" if error.ctx and not said.endswith("?") else ""
+        note(f"error: {said}{where}")
     sys.exit(USAGE)
 
 

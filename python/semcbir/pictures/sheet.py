@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,40 +25,57 @@ from semcbir.pictures.draw import (
     thumbnail,
     write,
 )
-from semcbir.results import MAX_HITS, distance_words, kept_words
+from semcbir.results import MAX_HITS, distance_words, kept_words, penalised_words
 
 if TYPE_CHECKING:
     from semcbir.results import Hit, Results
 
 _TILE = (208, 156)
 _CAPTION = 44
+_ROW = _TILE[1] + _CAPTION + GAP
+_WORDS = 30
 
 
-def contact_sheet(query: Photo | None, results: Results, *, columns: int = 5) -> Image.Image:
+def contact_sheet(
+    query: Photo | None, results: Results, *, columns: int = 5, below: str | None = None
+) -> Image.Image:
     """Return the query and its hits as one RGB picture, ``columns`` hits to a row.
 
     Each hit shows its rank, distance, histogram distance and file name; penalised ones are faded and
-    labelled. A photo that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8
-    array (H, W, 3), or None if there is no photo. At most MAX_HITS hits are shown.
+    labelled, and begin on a row of their own, under the text ``below`` (None: what the filter was). A photo
+    that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8 array (H, W, 3), or
+    None if there is no photo. At most MAX_HITS hits are shown.
 
     Raises TypeError or ValueError unless ``columns`` is an integer from 1 to 50.
     """
     columns = check_integer("columns", columns, 1, 50)
     hits = results[:MAX_HITS]
-    rows = -(-len(hits) // columns)
+    first = next((place for place, hit in enumerate(hits) if hit.penalized), len(hits))
+    parts = hits[:first], hits[first:]
+    rows = sum(-(-len(part) // columns) for part in parts)
     top = MARGIN + _TILE[1] + 2 * GAP
     # Room for the head's text, even with one or two columns.
     width = 2 * MARGIN + max(columns * (_TILE[0] + GAP) - GAP, _TILE[0] + 240)
-    height = top + rows * (_TILE[1] + _CAPTION + GAP) + MARGIN - GAP
+    height = top + rows * _ROW + MARGIN - GAP + (_WORDS if parts[1] else 0)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _sheet_head(sheet, draw, query, results)
     draw.line((MARGIN, top - GAP, width - MARGIN, top - GAP), fill=LINE)
+    _tiles(sheet, draw, top, parts[0], columns)
+    if parts[1]:
+        top += -(-first // columns) * _ROW
+        said = penalised_words(results) if below is None else below
+        write(draw, (MARGIN, top), said, fill=ALARM, width=width - 2 * MARGIN)
+        _tiles(sheet, draw, top + _WORDS, parts[1], columns)
+    return sheet
+
+
+def _tiles(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, hits: Iterable[Hit], columns: int
+) -> None:
     for position, hit in enumerate(hits):
         row, column = divmod(position, columns)
-        left = MARGIN + column * (_TILE[0] + GAP)
-        _tile(sheet, draw, (left, top + row * (_TILE[1] + _CAPTION + GAP)), hit)
-    return sheet
+        _tile(sheet, draw, (MARGIN + column * (_TILE[0] + GAP), top + row * _ROW), hit)
 
 
 def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results) -> None:
