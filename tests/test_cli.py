@@ -198,12 +198,18 @@ def test_search_smooths(run: Run, index: Path, photo_folder: Path) -> None:
 def test_search_shows_a_line_for_each_hit(run: Run, index: Path, photo_folder: Path) -> None:
     found = run("search", photo_folder / "beach" / "1.jpg", index, "-k", 100)
     lines = found.out.splitlines()
-    assert lines[0].split() == ["rank", "distance", "histogram", "filter", "path"]
-    assert len(lines) == 1 + 12
-    assert lines[1].split() == ["1", "0.0000", "0.0000", "kept", str(photo_folder / "beach" / "1.jpg")]
+    columns = ["rank", "id", "distance", "histogram", "filter", "path", "in", str(photo_folder)]
+    assert lines[0].split() == columns
+    assert len(lines) == 1 + 12 + 1
+    assert lines[1].split() == ["1", "1", "0.0000", "0.0000", "kept", "beach/1.jpg".replace("/", os.sep)]
     kept = sum(" kept " in line for line in lines)
     assert 4 <= kept < 12
-    assert found.err == f"semcbir: {kept} of 12 images pass the semantic filter\n"
+    below = f"below: {12 - kept} photos that share too little with the query (epsilon 0.9)"
+    assert lines[1 + kept] == below
+    assert all(" penalised " in line for line in lines[2 + kept :])
+    passed, more = found.err.splitlines()
+    assert passed == f"semcbir: {kept} of 12 images pass the semantic filter"
+    assert more.startswith("semcbir: --keep 12 would let 12 images pass, with epsilon 1.")
 
 
 def test_filter_options(run: Run, index: Path, photo_folder: Path) -> None:
@@ -663,7 +669,10 @@ def test_info_reads_the_catalogue_once_beside_opening_the_index(
     [
         ("search {photo} {tmp}/nowhere", "nowhere is not there; `semcbir index` makes an index"),
         ("search {photo} {photo}", "is not an index"),
-        ("search {photo} {index} --feature surf", "feature: expected 'kaze' or 'hog', got 'surf'"),
+        (
+            "search {photo} {index} --feature surf",
+            "feature: this index holds kaze and hog; you asked for surf",
+        ),
         ("search {photo} {index} --model {tmp}/none.onnx", "no such model file"),
         ("explain {photo} {tmp}/other.jpg {index}", "other.jpg is not in index"),
         ("explain {photo} 99 {index}", "id 99 is not in index"),
@@ -680,11 +689,13 @@ def test_info_reads_the_catalogue_once_beside_opening_the_index(
         ("index {photo} -o {tmp}/new --model {model}", "1.jpg is a file, expected a folder"),
         (
             "search {photo} {index} --feature sift",
-            "only kaze and hog were computed, another index",
+            "this index holds kaze and hog; you asked for sift, which another index can hold: "
+            "`semcbir index FOLDER -o INDEX --features sift`\n",
         ),
         (
             "explain {photo} 1 {index} --feature sift",
-            "only kaze and hog were computed, another index",
+            "this index holds kaze and hog; you asked for sift, which another index can hold: "
+            "`semcbir index FOLDER -o INDEX --features sift`\n",
         ),
     ],
 )
@@ -749,7 +760,7 @@ def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> N
         ("search a b --feature surfing", "--feature: expected 'deep', 'kaze', 'surf', 'sift' or 'hog'"),
         ("index a b", "-o / --output: needed for several folders"),
         ("search a", "INDEX-or-FOLDER is missing"),
-        ("search a b c", "unexpected extra argument"),
+        ("search a b c", "QUERY: expected one photo and one index, got c too; --queries takes many"),
         ("search a b -k", "-k' requires an argument"),
         ("serch a b", "no such command 'serch'"),
         ("search a b --thread 1", "no such option: --thread"),
@@ -861,10 +872,10 @@ def test_encoders_and_weightings_are_chosen(
     told = run("info", index).out
     assert "features   deep (4, weighting share), kaze (64, weighting share)\n" in told
     assert "\nencoder    tiny-encoder (sha256 " in told
-    columns = ["rank", "distance", "histogram", "path"]  # no column of a filter that is off
-    assert run("search", query, index).out.splitlines()[0].split() == columns
-    columns.insert(3, "filter")
-    assert run("search", query, index, "--feature", "kaze").out.splitlines()[0].split() == columns
+    columns = ["rank", "id", "distance", "histogram", "path"]  # no column of a filter that is off
+    assert run("search", query, index).out.splitlines()[0].split()[:5] == columns
+    columns.insert(4, "filter")
+    assert run("search", query, index, "--feature", "kaze").out.splitlines()[0].split()[:6] == columns
     lines = run("explain", query, "3", index).out.splitlines()
     whole = next(line for line in lines if line.startswith("whole image"))
     assert len(whole.split()) == 5  # its name, what it adds, its share in per cent: it has no proportions
@@ -1008,7 +1019,10 @@ def test_drop_without_a_filter_is_noted(run: Run, photo_folder: Path, index: Pat
 
 def test_errors_name_the_option(run: Run, photo_folder: Path, index: Path) -> None:
     searched = run("search", photo_folder / "beach" / "0.jpg", index, "--feature", "surf")
-    assert (searched.code, "error: --feature: expected 'kaze' or 'hog'" in searched.err) == (1, True)
+    assert (
+        searched.code,
+        "error: --feature: this index holds kaze and hog; you asked for surf" in searched.err,
+    ) == (1, True)
     searched = run("search", photo_folder / "beach" / "0.jpg", index, "-k", 0)
     assert (searched.code, "error: -k: expected an integer" in searched.err) == (2, True)
 

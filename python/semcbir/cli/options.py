@@ -134,6 +134,16 @@ def parse_path(text: str) -> Path:
     return Path(text)
 
 
+NOT_THE_WEB = "photos are read from files, not from the web, so download it first"
+
+
+def parse_query(text: str) -> Path:
+    """Parse the path of a photo; an address of the web is none."""
+    if text.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{NOT_THE_WEB}, got {text!r}")
+    return parse_path(text)
+
+
 def parse_picture(text: str) -> Path:
     """Parse the name of a picture to write; a wrong name is reported before the work, not after."""
     from PIL import Image
@@ -170,7 +180,7 @@ Target = Annotated[
         **_PATH,
     ),
 ]
-Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", **_PATH)]
+Query = Annotated[Path, typer.Argument(help="A photo.", metavar="QUERY", parser=usage(parse_query))]
 Hits = Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many hits.")]
 SameHits = Annotated[
     int | None,

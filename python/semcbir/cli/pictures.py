@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ def _print(console: Console, image: Any, query: Path | None, results: Results) -
         grid.add_row(*(_picture(image, path) for _, path, _ in row))
         captions = ((f"{said} {display_path(path.name)}", style) for said, path, style in row)
         grid.add_row(*(Text(caption, style, overflow="ellipsis") for caption, style in captions))
-    console.print(grid)
+    with suppress(ArithmeticError, OSError, ValueError):  # a terminal of no width, one that is closed
+        console.print(grid)
 
 
 def _picture(image: Any, path: Path) -> Any:

@@ -18,8 +18,8 @@ import typer
 from semcbir._files import display_path, expanded
 from semcbir._validate import listed
 from semcbir.cli.console import note
-from semcbir.cli.options import parse_path, usage
-from semcbir.cli.usage import MissingParameter
+from semcbir.cli.options import NOT_THE_WEB, parse_query, usage
+from semcbir.cli.usage import MissingParameter, OtherCommand
 from semcbir.errors import ImageError
 from semcbir.images.kinds import READ_SUFFIXES
 from semcbir.index.database import is_index
@@ -30,15 +30,7 @@ if TYPE_CHECKING:
 
 _NAMES = 20_000
 """Names of a folder that are looked at; more would take seconds."""
-_WEB = "photos are read from files, not from the web, so download it first"
 _ENDINGS = tuple(itertools.chain.from_iterable(READ_SUFFIXES.values()))
-
-
-def parse_query(text: str) -> Path:
-    """Parse the path of a photo. Raises ValueError for an address of the web."""
-    if text.lower().startswith(("http://", "https://")):
-        raise ValueError(f"{_WEB}, got {text!r}")
-    return parse_path(text)
 
 
 Queries = Annotated[
@@ -74,7 +66,7 @@ def given_photos(given: Sequence[Path], target: Path, queries: Path | None) -> l
         words = ["semcbir", "search", os.fspath(target), os.fspath(photo)]
         command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
         what = f"expected a photo, got a folder; did you mean: {display_path(command)}?"
-        raise typer.BadParameter(what, param_hint="QUERY")
+        raise OtherCommand(what, param_hint="QUERY")
     return [photo]
 
 
@@ -108,7 +100,7 @@ def not_there(photo: Path) -> str:
     """Say that a photo is not there, with the names in its folder that are most like its own."""
     name = display_path(photo)
     if os.fspath(photo).lower().startswith(("http:/", "https:/")):
-        return f"{name}: {_WEB}"
+        return f"{name}: {NOT_THE_WEB}"
     near = near_names(Path(expanded(photo)))
     return f"{name}: there is no such file" + (f"; did you mean {listed(near)}?" if near else "")
 
@@ -122,11 +114,16 @@ def near_names(path: Path) -> list[str]:
     """Return at most three names of photos in the folder of ``path`` that are most like its own."""
     try:
         with os.scandir(path.parent) as entries:
-            names = [entry.name for entry in itertools.islice(entries, _NAMES)]
+            names = sorted(entry.name for entry in itertools.islice(entries, _NAMES))
     except (OSError, ValueError):
         return []
-    plain = {name.lower(): name for name in sorted(names) if name.lower().endswith(_ENDINGS)}
-    return [plain[name] for name in difflib.get_close_matches(path.name.lower(), plain, n=3, cutoff=0.7)]
+    # Without their endings, by which all names are alike.
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        if name.lower().endswith(_ENDINGS):
+            stems.setdefault(Path(name).stem.lower(), []).append(name)
+    near = difflib.get_close_matches(path.stem.lower(), stems, n=3)
+    return [name for stem in near for name in stems[stem]][:3]
 
 
 def extracted(

@@ -22,6 +22,10 @@ class MissingParameter(typer.BadParameter):
     """An argument that is needed with these options, and was not given."""
 
 
+class OtherCommand(typer.BadParameter):
+    """Wrong usage whose message ends in the command that is likely meant."""
+
+
 class Command(TyperCommand):
     """A command whose usage says what its arguments are."""
 
@@ -50,8 +54,8 @@ def _refuse(error: Any) -> NoReturn:
         error.show()
     else:
         said = _words(error)
-        # A question has said what to do.
-        where = f"; see `{error.ctx.command_path} -h`" if error.ctx and not said.endswith("?") else ""
+        seen = error.ctx is None or isinstance(error, OtherCommand)
+        where = "" if seen else f"; see `{error.ctx.command_path} -h`"
         note(f"error: {said}{where}")
     sys.exit(USAGE)
 
