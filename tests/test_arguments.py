@@ -53,6 +53,8 @@ MANY = {"list", "dict"}
 
 RECORDS = {
     "Analysis",
+    "Duplicate",
+    "DuplicateGroup",
     "Explanation",
     "FoundImage",
     "Hit",
@@ -164,6 +166,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "region": {"None"},
         "extractor": {"None"},
     },
+    "duplicates": {"distance": NUMBERS, "feature": {"None"}},
     "load_image": {"long_side": {"None", "3", "huge"}, "max_pixels": {"None", "3", "huge"}},
     "search": {
         "query": {"list", "bytes"},
@@ -312,6 +315,7 @@ class Cases:
             "Grid.over": (semcbir.Grid.over, {"cells": grid.cells, "size": (2, 2)}),
             "weighted": (semcbir.weighted, {"signatures": batch}),
             "check_index": (semcbir.check_index, {"path": place}),
+            "duplicates": (semcbir.duplicates, {"index": index, "distance": 0.1}),
             "explain": (semcbir.explain, {"query": photo, "hit": 0, "index": index}),
             "load_image": (semcbir.load_image, {"path": photo}),
             "search": (semcbir.search, {"query": photo, "index": index}),

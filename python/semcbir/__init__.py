@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from semcbir.index.index import Index
     from semcbir.index.lookup import Record
     from semcbir.index.report import Progress, Report, Skipped
+    from semcbir.near_duplicates import Duplicate, DuplicateGroup, duplicates
     from semcbir.networks.card import ModelCard
     from semcbir.networks.encoder_card import EncoderCard
     from semcbir.query import search
@@ -52,6 +53,8 @@ __all__ = [
     "Analysis",
     "Deep",
     "DeviceError",
+    "Duplicate",
+    "DuplicateGroup",
     "Encoder",
     "EncoderCard",
     "Explanation",
@@ -83,6 +86,7 @@ __all__ = [
     "build_grid_signatures",
     "build_signatures",
     "check_index",
+    "duplicates",
     "explain",
     "find",
     "histogram_distances",
@@ -115,6 +119,7 @@ _NAMES = {
     "index.index": ("Index",),
     "index.lookup": ("Record",),
     "index.report": ("Progress", "Report", "Skipped"),
+    "near_duplicates": ("Duplicate", "DuplicateGroup", "duplicates"),
     "networks.card": ("ModelCard",),
     "networks.encoder_card": ("EncoderCard",),
     "query": ("search",),

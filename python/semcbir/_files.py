@@ -146,6 +146,18 @@ def short_name(path: Path) -> str:
     return display_path(Path(*path.absolute().parts[-2:]))
 
 
+def size_words(count: int) -> str:
+    """Return a number of bytes as people write it."""
+    if count < 1000:
+        return f"{count} bytes"
+    value = count / 1000
+    for unit in ("kB", "MB"):
+        if value < 1000:
+            return f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
 def reason(error: BaseException) -> str:
     """Return an exception's message on one line, with its type where the message has no letters."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from semcbir._core import __version__
-from semcbir.cli import evaluate, find, index, models, search
+from semcbir.cli import duplicates, evaluate, find, index, models, search
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.usage import Command, Commands
 
@@ -37,6 +37,7 @@ for _command in (
     search.search,
     find.find,
     search.explain,
+    duplicates.duplicates,
     index.remove,
     index.info,
     index.check,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semcbir._files import display_path
+from semcbir._files import display_path, size_words
 from semcbir._validate import counted
 from semcbir.index.catalog import read
 from semcbir.networks.specs import InferenceSpec
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from semcbir.index.report import Damaged, Report, Skipped
     from semcbir.recipe import Recipe
     from semcbir.results import Hit
+
+size = size_words
 
 LISTED = 20
 """The most skipped files named in text; the rest are counted."""
@@ -54,18 +56,6 @@ def elapsed(seconds: float) -> str:
     """Return how long something took, of some minutes with their seconds."""
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if 60 <= whole < 600 else duration(seconds)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people write it."""
-    if count < 1000:
-        return f"{count} bytes"
-    value = count / 1000
-    for unit in ("kB", "MB"):
-        if value < 1000:
-            return f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
 
 
 def run_values(index: Index, report: Report, seconds: float) -> dict[str, Any]:

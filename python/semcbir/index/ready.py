@@ -136,7 +136,7 @@ def _ready(
         model=model, encoder=encoder, device=device, threads=threads, max_pixels=max_pixels
     )
     if is_index(path):
-        return Ready(index, extractor, stale=_lost(index) if len(index) else _incomplete(index))
+        return Ready(index, extractor, stale=stale_words(index))
     return _refreshed(index, path, extractor, on_progress)
 
 
@@ -188,6 +188,11 @@ def _refreshed(index: Index, folder: Path, extractor: Extractor, on_progress: On
         # Opened again: a first build may have ended after it was opened.
         return Ready(Index.open(index.path), extractor, stale=why)
     return Ready(index, extractor, report, _lost(index) or _elsewhere(index, folder))
+
+
+def stale_words(index: Index) -> str | None:
+    """Say what is amiss with an index that is used as it is: folders have moved, or it is not complete."""
+    return _lost(index) if len(index) else _incomplete(index)
 
 
 def _lost(index: Index) -> str | None:

@@ -3,6 +3,7 @@
 
 - ``sheet``: a query and its hits
 - ``explanation``: why two photos are near or far
+- ``duplicates``: groups of near-duplicate photos
 - ``colours``: those of classes
-- ``draw``: what both are drawn with
+- ``draw``: what all are drawn with
 """
