@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from semcbir._files import PathLike, short_name
-from semcbir._validate import as_number, counted
+from semcbir._validate import as_number, counted, shown
 from semcbir.grouping import Ids, near_groups
 from semcbir.index.database import is_index
 from semcbir.index.index import Index
@@ -115,6 +115,8 @@ def duplicates(
     TypeError or ValueError for a wrong argument.
     """
     checked = None if distance is None else check_distance(distance)
+    if checked is None:
+        require_default(feature)  # before any long work
     opened = _open(index, feature)
     bound = chosen_distance(checked, opened.recipe.for_feature(feature))
     name = opened.recipe.feature(feature).name
@@ -137,17 +139,26 @@ def check_distance(distance: float) -> float:
     return value
 
 
+def require_default(feature: str | None) -> None:
+    """Raise ValueError if ``feature`` (None: an index's first) is one that has no default distance."""
+    if feature not in (None, "deep"):
+        raise _no_default(shown(feature))
+
+
 def chosen_distance(distance: float | None, recipe: Recipe) -> float:
-    """Return the distance that ``distance`` means for signatures of ``recipe``."""
+    """Return the distance that ``distance`` means for signatures of ``recipe``; ValueError if for none."""
     if distance is not None:
         return distance
     feature = recipe.feature()
-    if feature.name == "deep" and feature.weighting == "share":
-        return DISTANCE
-    weighting = f" with weighting {feature.weighting}" if feature.name == "deep" else ""
-    raise ValueError(
-        "distance: expected a number of 0 or more, "
-        f"for feature {feature.name}{weighting} has no default, got None"
+    require_default(feature.name)
+    if feature.weighting != "share":
+        raise _no_default(f"'deep' with weighting {feature.weighting}")
+    return DISTANCE
+
+
+def _no_default(feature: str) -> ValueError:
+    return ValueError(
+        f"distance: expected a number of 0 or more, as feature {feature} has no default, got None"
     )
 
 

@@ -100,10 +100,12 @@ def duplicates(
     if as_json and (paths or null):
         raise typer.BadParameter("expected one of them, got both", param_hint="'--json' / '--paths'")
     check_place("--sheet", sheet)
-    opened, code = _open(target, model, encoder, features, feature, device, threads, max_pixels)
-    from semcbir.near_duplicates import chosen_distance
+    from semcbir.near_duplicates import chosen_distance, require_default
     from semcbir.near_duplicates import duplicates as find
 
+    if distance is None:  # What is wrong must fail before any long work.
+        require_default(feature or (features.split(",")[0] if features else None))
+    opened, code = _open(target, model, encoder, features, feature, device, threads, max_pixels)
     bound = chosen_distance(distance, opened.recipe.for_feature(feature))
     groups = find(opened, bound, feature)
     if as_json:
