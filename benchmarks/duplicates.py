@@ -10,8 +10,8 @@ second are saved as JPEGs of quality 90. Originals and copies are indexed togeth
 For each distance the first table says how many copies are that near to their originals ("pairs"), the second
 how many are in the same group as their originals ("groups"), as ``semcbir.duplicates`` makes groups of them
 all. Beside them what is false: pairs of originals within the distance, pairs of any two photos that do not
-come from one original, and groups with more than one original. The pairs of originals are listed: some show
-the same scene.
+come from one original, and groups with more than one original. Originals of which any photos are within the
+default distance are listed: some show the same scene.
 
 Last the time for a made collection (``workload.py``), of which all pairs are compared; without WANG that
 alone.
@@ -38,8 +38,6 @@ from workload import bases, resampled
 
 Image = np.ndarray
 DISTANCES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-LISTED = 0.4
-"""Up to which distance pairs of originals are listed."""
 QUALITY = 90
 AT_ONCE = 500
 
@@ -133,11 +131,17 @@ def report(index: Index, originals: list[Path], folders: list[Path]) -> None:
     print(table(["distance", *COPIES, *false], near_rows))
     print("\ngroups\n")
     print(table(["distance", *COPIES, "groups of several originals", "photos in the largest"], group_rows))
-    print(f"\npairs of originals within {LISTED}:")
-    rows, columns = np.nonzero(both & (distances <= LISTED))
+    print(f"\nphotos of different originals within {DISTANCE}, nearest first:")
+    rows, columns = np.nonzero(apart & (distances <= DISTANCE))
+    listed: dict[tuple[str, str], str] = {}
     for i in np.argsort(distances[rows, columns]):
         a, b = rows[i], columns[i]
-        print(f"{paths[a].name} {paths[b].name} {distances[a, b]:.3f}")
+        names = (paths[a].name, paths[b].name)
+        own = distances[first[source[a]], first[source[b]]]
+        said = f"{distances[a, b]:.3f}, the originals {own:.3f}"
+        listed.setdefault((min(names), max(names)), said)
+    for names, said in listed.items():
+        print(f"{names[0]} and {names[1]}: {said}")
 
 
 def speed(images: int) -> None:

@@ -146,7 +146,7 @@ def short_name(path: Path) -> str:
     return display_path(Path(*path.absolute().parts[-2:]))
 
 
-def size_words(count: int) -> str:
+def bytes_words(count: int) -> str:
     """Return a number of bytes as people write it."""
     if count < 1000:
         return f"{count} bytes"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semcbir._files import display_path, size_words
+from semcbir._files import bytes_words, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import command, note
 from semcbir.cli.options import (
@@ -170,7 +170,7 @@ def groups_text(groups: Sequence[DuplicateGroup]) -> str:
 def _file_words(photo: Duplicate) -> str:
     if photo.size is None:
         return "gone"
-    return "changed" if photo.changed else size_words(photo.size)
+    return "changed" if photo.changed else bytes_words(photo.size)
 
 
 def _write_paths(paths: Sequence[Path], null: bool) -> None:
@@ -195,7 +195,7 @@ def _note_groups(groups: Sequence[DuplicateGroup], bound: float, opened: Index, 
     spare = sum(photo.size or 0 for group in groups for photo in group.photos[1:])
     note(
         f"{counted(len(groups), 'group')} of {len(photos)} photos within {bound:g}; "
-        f"all but the largest of each take {size_words(spare)}"
+        f"all but the largest of each take {bytes_words(spare)}"
     )
     if far := sum(photo.distance > bound for photo in photos):
         are = "photo is" if far == 1 else "photos are"

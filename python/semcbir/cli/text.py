@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semcbir._files import display_path, size_words
+from semcbir._files import bytes_words, display_path
 from semcbir._validate import counted
 from semcbir.index.catalog import read
 from semcbir.networks.specs import InferenceSpec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from semcbir.recipe import Recipe
     from semcbir.results import Hit
 
-size = size_words
+size = bytes_words
 
 LISTED = 20
 """The most skipped files named in text; the rest are counted."""

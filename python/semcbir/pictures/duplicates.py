@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from semcbir._files import short_name, size_words
+from semcbir._files import bytes_words, short_name
 from semcbir._validate import check_integer, counted
 from semcbir.pictures.draw import FAINT, GAP, INK, LINE, MARGIN, PAPER, place_photo, thumbnail, write
 from semcbir.results import MAX_HITS, distance_words
@@ -82,6 +82,6 @@ def _tile(
         write(draw, (x + 30, y + 10), "largest", size=13, fill=PAPER, anchor="mm")
     base = top + _TILE[1] + 6
     write(draw, (left, base), f"d {distance_words(photo.distance)}", size=13)
-    size = "" if photo.size is None else size_words(photo.size)
+    size = "" if photo.size is None else bytes_words(photo.size)
     write(draw, (left + _TILE[0], base), size, size=13, anchor="ra")
     write(draw, (left, base + 21), short_name(photo.path), size=12, fill=FAINT, width=_TILE[0])
