@@ -363,7 +363,7 @@ def test_a_folder_is_indexed_on_first_use(run: Run, photo_folder: Path, tiny_mod
     assert (second.code, len(second.json["groups"][0]["photos"])) == (3, 3)
 
 
-def test_an_index_that_was_interrupted_says_so(
+def test_an_index_whose_photos_have_moved_says_so(
     run: Run, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("semcbir.index.ready._lost", lambda _: "its photos are elsewhere")
