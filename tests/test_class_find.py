@@ -188,7 +188,7 @@ def test_words_on_the_command_line(index: Index, run: Run):
     found = find(index, name, k=3)
     code, out, err = run("find", str(index.path), word, "-k", "3")
     assert code == 0
-    assert [int(line.split()[2]) for line in out.splitlines()[1:]] == [one.id for one in found]
+    assert [int(line.split()[1]) for line in out.splitlines()[1:]] == [one.id for one in found]
     assert err == f"semcbir: page 1 of {found.pages}, {found.total} of {len(index)} photos\n"
     code, out, err = run("find", str(index.path), f"{word}:30%", "--json")
     assert code == 0
@@ -202,3 +202,27 @@ def test_words_on_the_command_line(index: Index, run: Run):
         assert (code, out) == (2, "")
         assert one_line(err)
         assert message in err
+
+
+def test_what_is_found_can_be_acted_on(index: Index, run: Run, tmp_path: Path):
+    name = index.recipe.classes[int(np.argmax((index.signatures().histograms() >= 0.02).sum(axis=0)))]
+    word, place = name.replace(" ", "_"), str(index.path)
+    found = find(index, name, k=3)
+    paths = [str(one.path) for one in found]
+    assert run("find", place, word, "-k", "3", "--paths")[1] == "".join(f"{path}\n" for path in paths)
+    assert run("find", place, word, "-n", "3", "-0")[1] == "".join(f"{path}\0" for path in paths)
+    rows = run("find", place, word, "-k", "3", "--csv")[1].splitlines()
+    assert rows[0] == f"rank,id,path,{word}"
+    assert rows[1].startswith(f"1,{found[0].id},{paths[0]},")
+    assert float(rows[1].rsplit(",", 1)[1]) == found[0].shares[name]
+    code, _, _ = run("find", place, word, "-k", "3", "--copy", str(tmp_path / "picked"))
+    assert code == 0
+    assert sorted(one.name for one in (tmp_path / "picked").iterdir()) == [
+        f"{one.rank:03}_{one.path.name}" for one in found
+    ]
+    code, out, err = run("find", place, word, "--csv", "--json")
+    assert (code, out) == (2, "")
+    assert "expected one of --json, --paths, -0, --csv, --terminal, got --json and --csv" in err
+    code, out, err = run("find", place, word, "--where", "ids:999")
+    assert (code, out) == (0, "")
+    assert err == f"semcbir: no photo in {place} shows that\n"

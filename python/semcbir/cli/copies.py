@@ -14,6 +14,7 @@ from semcbir._validate import counted
 from semcbir.cli.console import SKIPPED, note
 
 if TYPE_CHECKING:
+    from semcbir.finding import FoundImage, FoundImages
     from semcbir.results import Hit, Results
 
 _LONGEST = 255
@@ -27,7 +28,7 @@ class Planned(NamedTuple):
     place: Path
 
 
-def plan_copies(option: str, folder: Path, results: Results) -> list[Planned]:
+def plan_copies(option: str, folder: Path, results: Results | FoundImages) -> list[Planned]:
     """Return where the photos of ``results`` go in ``folder``.
 
     Raises ValueError, which names ``option``, if anything has one of these names already.
@@ -43,7 +44,7 @@ def plan_copies(option: str, folder: Path, results: Results) -> list[Planned]:
     return plan
 
 
-def _name(hit: Hit, digits: int) -> str:
+def _name(hit: Hit | FoundImage, digits: int) -> str:
     name = f"{hit.rank:0{digits}}_{hit.path.name}"
     over = len(os.fsencode(name)) - _LONGEST
     if over <= 0:

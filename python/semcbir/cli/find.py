@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,10 +14,16 @@ import typer
 from semcbir._files import display_path
 from semcbir.cli.asking import Conditions
 from semcbir.cli.console import command, note
-from semcbir.cli.options import Json, Target, Threads, integer_option, usage
+from semcbir.cli.copies import make_copies, plan_copies
+from semcbir.cli.hits import write_paths
+from semcbir.cli.options import Json, SameHits, Target, Threads, integer_option, usage
+from semcbir.cli.outputs import Copy, Csv, Link, Null, Open, Outputs, Paths
+from semcbir.cli.table import shown_paths
 from semcbir.cli.targets import ready_index
 from semcbir.cli.text import write_json
+from semcbir.cli.viewer import open_picture
 from semcbir.cli.words import Words, parse_words
+from semcbir.errors import SemcbirError
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.runtime import DEVICES
 
@@ -34,10 +44,17 @@ def find(
         ),
     ],
     k: Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many photos on a page.")] = 20,
+    top: SameHits = None,
     page: Annotated[int, integer_option("--page", 1, 2**31 - 1, "Which page.")] = 1,
     where: Conditions = None,
     threads: Threads = None,
+    paths: Paths = False,
+    null: Null = False,
+    as_csv: Csv = False,
     as_json: Json = False,
+    copy: Copy = None,
+    link: Link = None,
+    show: Open = False,
 ) -> int:
     """Find photos by what they show, in words.
 
@@ -45,29 +62,43 @@ def find(
     classes is largest. A photo has to show at least 2 % of each, and at most 1 % of what is left out.
     """
     asked = usage(lambda _: parse_words(words))(words)
+    outputs = Outputs(as_json, paths, null, as_csv, copy=copy, link=link, show=show)
+    outputs.check()
     from semcbir.finding import find as found_in
 
     opened, _, code = ready_index(target, None, None, None, None, DEVICES[0], threads, MAX_PIXELS)
     found = found_in(
-        opened,
-        asked.only,
-        asked.without,
-        asked.shares,
-        k,
-        page,
-        where=where,
-        threads=threads,
+        opened, asked.only, asked.without, asked.shares, top or k, page, where=where, threads=threads
     )
-    if as_json:
-        write_json(found_values(found, asked))
-    elif len(found):
-        print(found_text(found))
+    option, folder = ("--link", link) if link else ("--copy", copy)
+    plan = plan_copies(option, folder, found) if folder else ()
+    _write(found, asked, outputs, opened.roots)
     if not found.total:
         place = display_path(target)
         note(f"no photo in {place} shows that" if len(opened) else f"there are no photos in {place}")
     else:
         note(f"page {found.page} of {found.pages}, {found.total} of {len(opened)} photos")
+    if folder:
+        code = make_copies(folder, plan, link=folder == link) or code
+    if show:
+        if not found:
+            raise SemcbirError("--open: there is no photo to open")
+        open_picture(found[0].path)
     return code
+
+
+def _write(found: FoundImages, asked: Words, outputs: Outputs, roots: Sequence[Path]) -> None:
+    if outputs.as_json:
+        write_json(found_values(found, asked))
+    elif outputs.as_csv:
+        names = [*asked.only, *asked.shares]
+        rows = csv.writer(sys.stdout, lineterminator="\n")
+        rows.writerow(["rank", "id", "path", *names])
+        rows.writerows([one.rank, one.id, one.path, *(one.shares[name] for name in names)] for one in found)
+    elif outputs.paths or outputs.null:
+        write_paths(found, outputs)
+    elif found:
+        print(found_text(found, roots))
 
 
 def found_values(found: FoundImages, asked: Words) -> dict[str, Any]:
@@ -85,15 +116,16 @@ def found_values(found: FoundImages, asked: Words) -> dict[str, Any]:
     }
 
 
-def found_text(found: FoundImages) -> str:
-    """Return a line for each found photo: rank, how much of it each class is, id, path."""
-    names = list(found[0].shares) if len(found) else []
+def found_text(found: FoundImages, roots: Sequence[Path]) -> str:
+    """Return a line for each found photo: rank, id, how much of it each class is, path."""
+    names = list(found[0].shares)
     widths = [max(len(name), 4) for name in names]
+    said, paths = shown_paths([one.path for one in found], roots)
+    wide = max([5, *(len(str(one.id)) for one in found)])
     head = "".join(f"  {name:>{width}}" for name, width in zip(names, widths, strict=True))
-    lines = [f"rank{head}  {'id':>7}  path"]
-    for one in found:
-        shares = "".join(
-            f"  {one.shares[name]:>{width}.0%}" for name, width in zip(names, widths, strict=True)
-        )
-        lines.append(f"{one.rank:>4}{shares}  {one.id:>7}  {display_path(one.path)}")
+    lines = [f"{'rank':>4}  {'id':>{wide}}{head}  path{said}"]
+    for one, path in zip(found, paths, strict=True):
+        parts = zip(one.shares.values(), widths, strict=True)
+        shares = "".join(f"  {share:>{width}.0%}" for share, width in parts)
+        lines.append(f"{one.rank:>4}  {one.id:>{wide}}{shares}  {path}")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from semcbir.cli.viewer import open_picture
 from semcbir.errors import SemcbirError
 
 if TYPE_CHECKING:
+    from semcbir.finding import FoundImage
     from semcbir.results import Hit, Results
 
 
@@ -97,7 +98,7 @@ class Answers:
         elif outputs.as_csv:
             self._write_rows(query, results)
         elif outputs.paths or outputs.null:
-            _write_paths(results, b"\0" if outputs.null else b"\n")
+            write_paths(results, outputs)
         else:
             if self._many:
                 blank = "\n" if self._written else ""
@@ -116,8 +117,9 @@ class Answers:
             rows.writerow([*asked, *(values[column] for column in _COLUMNS)])
 
 
-def _write_paths(results: Results, end: bytes) -> None:
+def write_paths(hits: Iterable[Hit | FoundImage], outputs: Outputs) -> None:
     """Write paths as the bytes that they are on disk, whatever the encoding of stdout."""
+    end = b"\0" if outputs.null else b"\n"
     sys.stdout.flush()
-    sys.stdout.buffer.write(b"".join(os.fsencode(hit.path) + end for hit in results))
+    sys.stdout.buffer.write(b"".join(os.fsencode(hit.path) + end for hit in hits))
     sys.stdout.buffer.flush()
