@@ -49,7 +49,7 @@ def precision(index: Index, dataset: Dataset, sheets: Path | None) -> None:
     """Print p@20 of a class alone and of the whole photo."""
     label_of = dict(zip(dataset.paths, dataset.labels, strict=True))
     kind_of = {record.id: dataset.class_names[label_of[record.path]] for record in index}
-    signatures, classes = index.signatures(), index.recipe.classes
+    signatures, classes, searcher = index.signatures(), index.recipe.classes, index.searcher()
     rows = []
     for kind, name in KINDS.items():
         if name not in classes or kind not in dataset.class_names:
@@ -59,26 +59,21 @@ def precision(index: Index, dataset: Dataset, sheets: Path | None) -> None:
         own = [i for i, key in enumerate(signatures.ids.tolist()) if kind_of[key] == kind]
         able = [i for i in own if shares[i] >= LEAST]
         chosen = able[:: max(1, len(able) // QUERIES)][:QUERIES]
-        found = {}
-        for way, asked in (("only", {"only": f"={name}"}), ("whole", {})):
+        label = classes.index(name)
+        means = []
+        for terms in (Terms(only=(label,), unit_rows=True), Terms(only=(label,)), None):
             right = []
             for i in chosen:
-                (hits,) = search(signatures[i], index, HITS + 1, None, **asked)
-                others = [hit.id for hit in hits if hit.id != signatures.ids[i]][:HITS]
+                ids = searcher.search(signatures[i], HITS + 1, None, terms=terms).ids[0].tolist()
+                others = [key for key in ids if key != signatures.ids[i]][:HITS]
                 right.append(np.mean([kind_of[key] == kind for key in others]))
-            found[way] = float(np.mean(right))
+            means.append(f"{np.mean(right):.3f}")
         held = np.count_nonzero(shares >= LEAST)
-        means = [f"{found[way]:.3f}" for way in ("only", "whole")]
         rows.append([kind, name, f"{len(able)} / {held}", *means])
         if sheets:
             picture(index, index[int(signatures.ids[chosen[0]])].path, name, sheets)
-    titles = [
-        "kind",
-        "class",
-        "of the kind / all that hold 2 % of it",
-        "p@20, the class alone",
-        "whole photo",
-    ]
+    held_by = "of the kind / all that hold 2 % of it"
+    titles = ["kind", "class", held_by, "p@20: only it", "the same, rows as stored", "the whole photo"]
     print(table(titles, rows))
 
 
