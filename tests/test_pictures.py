@@ -127,7 +127,7 @@ def test_an_explanation_shows_each_class_in_its_colour(index: Index, photo_folde
     picture = explanation_picture(why)
     present = {row.label for row in why.rows}
     assert len(present) > 1
-    colours = picture_colours(row.label for row in why.rows)
+    colours = picture_colours((row.label for row in why.rows), why.recipe.classes)
     for label in present:
         assert has_colour(picture, colours[label])
     for colour in map(tuple, class_colours().tolist()):
@@ -179,7 +179,8 @@ def test_a_class_has_its_colour_in_both_label_maps_and_void_is_grey(index: Index
         hit_analysis=Analysis(black, other, {}),
     )
     picture = np.asarray(explanation_picture(changed)).astype(int)
-    colours = picture_colours([*(row.label for row in why.rows), 1, 200, 255]) | {255: VOID}
+    labels = [*(row.label for row in why.rows), 1, 200, 255]
+    colours = picture_colours(labels, why.recipe.classes) | {255: VOID}
     y = MARGIN + 28 + 330 + GAP + 20
     for left, labels in ((MARGIN, (1, 200)), (MARGIN + 440 + GAP, (255, 1))):
         for x, label in zip((left + 20, left + 420), labels, strict=True):

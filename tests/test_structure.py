@@ -33,7 +33,7 @@ ROOMS = (
     ("searcher", "grouping", "smoothing"),
     ("extractor",),
     ("index",),
-    ("pictures.colours", "pictures.draw"),
+    ("pictures.colours", "pictures.draw", "pictures.families"),
     ("results",),
     ("several", "regions"),
     ("expansion",),

@@ -4,6 +4,6 @@
 - ``sheet``: a query and its hits
 - ``explanation``: why two photos are near or far
 - ``duplicates``: groups of near-duplicate photos
-- ``colours``: those of classes
+- ``colours``: those of classes; ``families``: the classes of which people expect one
 - ``draw``: what all are drawn with
 """

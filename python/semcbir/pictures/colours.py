@@ -1,42 +1,108 @@
 # SPDX-License-Identifier: MIT
-"""Colours for classes: the same in every picture where that can be, and clearly different within one."""
+"""Colours for classes: those that people expect, the same in every picture, clearly different within one."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from semcbir.pictures.families import FAMILIES, Family, family_of
 
 Colour = tuple[int, int, int]
 
 VOID: Colour = (128, 128, 128)
 CLEAR = 0.13
 """How far two colours of one picture are apart, at least, where a dozen classes are on it."""
+NEAR = 0.085
+"""How near to others a colour may be that people expect, a green of a plant, say: they still differ."""
+NAMED = 512
+"""The most classes of a network that have colours by their names."""
+_APART = 0.02
+"""How far two colours of a network are apart, at least, as long as there is room."""
 _LIGHTNESS = 0.7
 """What lightness counts for in that: a photo shines through, so hue tells classes apart better."""
 
+_Rgb = npt.NDArray[np.uint8]
 
-def picture_colours(labels: Iterable[int]) -> dict[int, Colour]:
+
+def picture_colours(labels: Iterable[int], classes: Sequence[str] = ()) -> dict[int, Colour]:
     """Return a colour for each of the classes of one picture, each far from the others and from VOID.
 
-    A class has the colour that it has in every picture, ``class_colours()[label % 256]``, unless that is
-    nearer than CLEAR to VOID or the colour of a class before it in ``labels``; then it has, of all the
-    colours, the one farthest from those (of several, the first). The same labels give the same colours.
+    ``classes`` are the names of the network's classes. A class has the colour that it has in every picture,
+    that of ``network_colours`` (without a name ``class_colours()[label % 256]``), unless that is nearer than
+    CLEAR to VOID or the colour of a class before it in ``labels``. Then it has the colour farthest from
+    those (of several, the first), of those that no family has, or of all if that is too near as well. A
+    class of a family, such as plants, needs only NEAR, and takes one of the family's shades first. The same
+    labels give the same colours.
     """
-    palette = class_colours()
-    places = _places(palette)
-    nearest = np.linalg.norm(places - _places(np.array([VOID])), axis=1)
+    palette, own = class_colours(), network_colours(tuple(classes[:NAMED]))
+    taken = _Taken()
     chosen: dict[int, Colour] = {}
     for label in dict.fromkeys(labels):
-        own = label % len(palette)
-        at = own if nearest[own] >= CLEAR else int(nearest.argmax())
-        red, green, blue = palette[at].tolist()
-        chosen[label] = (red, green, blue)
-        nearest = np.minimum(nearest, np.linalg.norm(places - places[at], axis=1))
+        known = family_of(classes[label]) if label < len(own) else None
+        clear = NEAR if known else CLEAR
+        if label < len(own):
+            tries = [own[label][None], _shades(known[0]) if known else _unfamiliar()]
+        else:
+            tries = [palette[label % len(palette)][None]]
+        far = (found for colours in tries if (found := taken.farthest(colours))[1] >= clear)
+        chosen[label], _ = next(far, None) or taken.farthest(palette)
+        taken.add(chosen[label])
     return chosen
+
+
+@functools.lru_cache(maxsize=16)
+def network_colours(classes: tuple[str, ...]) -> _Rgb:
+    """Return a colour for each of at most NAMED classes of a network, by name: uint8 (n, 3), no two the same.
+
+    The usual classes of a family (see ``families``) have colours of their own, its others are shades of it,
+    and what is in no family has colours that no family has, as long as there are any.
+    """
+    known = [family_of(name) for name in classes]
+    found: dict[int, Colour] = {}
+    taken = _Taken()
+    for label, family in enumerate(known):
+        if family and family[1] and family[1] not in found.values():
+            found[label] = family[1]
+            taken.add(family[1])
+    rest = [label for label in range(len(classes)) if label not in found]
+    for label in sorted(rest, key=lambda label: (known[label] is None, label)):
+        family = known[label]
+        for candidates in (_shades(family[0]) if family else _unfamiliar(), _grid(24), _grid(8)):
+            found[label], distance = taken.farthest(candidates)
+            if distance > _APART:
+                break
+        taken.add(found[label])
+    return np.array([found[label] for label in range(len(classes))], np.uint8).reshape(-1, 3)
+
+
+class _Taken:
+    """Colours that are in use; VOID is, from the beginning."""
+
+    def __init__(self) -> None:
+        self._places = _places(np.array([VOID]))
+        self._known: dict[int, tuple[_Rgb, npt.NDArray[np.float64], npt.NDArray[np.float64], int]] = {}
+        """By id: candidates, their places, and how far they are from the first so many colours."""
+
+    def add(self, colour: Colour) -> None:
+        self._places = np.concatenate([self._places, _places(np.array([colour]))])
+
+    def farthest(self, candidates: _Rgb) -> tuple[Colour, float]:
+        """Return the candidate (of several, the first) that is farthest from all, and how far it is."""
+        known = self._known.get(id(candidates))
+        if known is None:
+            known = candidates, _places(candidates), np.full(len(candidates), np.inf), 0
+        _, places, apart, count = known
+        for place in self._places[count:]:
+            apart = np.minimum(apart, np.linalg.norm(places - place, axis=1))
+        self._known[id(candidates)] = candidates, places, apart, len(self._places)
+        best = int(apart.argmax())
+        red, green, blue = candidates[best].tolist()
+        return (red, green, blue), float(apart[best])
 
 
 def _places(rgb: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -45,20 +111,52 @@ def _places(rgb: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
 
 
 @functools.cache
-def class_colours() -> npt.NDArray[np.uint8]:
+def class_colours() -> _Rgb:
     """Return 256 colours (256, 3) for labels: each far from those before it."""
-    levels = np.arange(8, 256, 24)
-    rgb = np.array(list(itertools.product(levels, repeat=3)))
+    rgb = _grid(24)
     lab = _oklab(rgb)
-    chroma = np.hypot(lab[:, 1], lab[:, 2])
-    usable = (lab[:, 0] > 0.35) & (lab[:, 0] < 0.9) & (chroma > 0.04)
-    rgb, lab = rgb[usable], lab[usable]
-    chosen = [int(chroma[usable].argmax())]
+    chosen = [int(np.hypot(lab[:, 1], lab[:, 2]).argmax())]
     distance = np.full(len(lab), np.inf)
     while len(chosen) < 256:
         distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
         chosen.append(int(distance.argmax()))
-    return rgb[chosen].astype(np.uint8)
+    return rgb[chosen]
+
+
+@functools.cache
+def _grid(step: int) -> _Rgb:
+    """Return colours (n, 3), ``step`` apart in red, green and blue; none is grey, dark or pale."""
+    rgb = np.array(list(itertools.product(np.arange(8, 256, step), repeat=3)), np.uint8)
+    lab = _oklab(rgb)
+    return rgb[(lab[:, 0] > 0.35) & (lab[:, 0] < 0.9) & (np.hypot(lab[:, 1], lab[:, 2]) > 0.04)]
+
+
+@functools.cache
+def _shades(name: str) -> _Rgb:
+    """Return the shades of a family (n, 3)."""
+    rgb = np.array(list(itertools.product(np.arange(0, 256, 15), repeat=3)), np.uint8)
+    return rgb[_within(FAMILIES[name], rgb)]
+
+
+@functools.cache
+def _unfamiliar() -> _Rgb:
+    """Return colours (n, 3) that are no family's."""
+    rgb = _grid(24)
+    familiar = [_within(family, rgb) for family in FAMILIES.values()]
+    return np.asarray(rgb[~np.logical_or.reduce(familiar)])
+
+
+def _within(family: Family, rgb: _Rgb) -> npt.NDArray[np.bool_]:
+    """Return which colours (n, 3) are a family's shades."""
+    lightness, a, b = _oklab(rgb).T
+    found = np.ones(len(rgb), bool)
+    for values, (low, high) in (
+        (lightness, family.lightness),
+        (np.hypot(a, b), family.chroma),
+        (np.degrees(np.arctan2(b, a)) % 360, family.hue),
+    ):
+        found &= (low <= values) & (values <= high)
+    return found
 
 
 def _oklab(rgb: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

@@ -81,7 +81,8 @@ def _colours(explanation: Explanation) -> dict[int, Colour]:
     analyses = [explanation.query_analysis, explanation.hit_analysis]
     maps = [analysis.label_map for analysis in analyses if analysis is not None]
     seen = sorted({int(label) for label_map in maps for label in np.unique(label_map)})
-    return picture_colours([*(row.label for row in explanation.rows), *seen])
+    labels = [*(row.label for row in explanation.rows), *seen]
+    return picture_colours(labels, explanation.recipe.classes)
 
 
 def _titles(explanation: Explanation) -> tuple[str, str]:
