@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from semcbir.finding import FoundImage, FoundImages, find
     from semcbir.images.decode import load_image
     from semcbir.index.check import check_index
+    from semcbir.index.contents import ClassTotal, Contents
     from semcbir.index.index import Index
     from semcbir.index.lookup import Record
     from semcbir.index.report import Progress, Report, Skipped
@@ -51,6 +52,8 @@ __all__ = [
     "SIFT",
     "SURF",
     "Analysis",
+    "ClassTotal",
+    "Contents",
     "Deep",
     "DeviceError",
     "Duplicate",
@@ -116,6 +119,7 @@ _NAMES = {
     "finding": ("FoundImage", "FoundImages", "find"),
     "images.decode": ("load_image",),
     "index.check": ("check_index",),
+    "index.contents": ("ClassTotal", "Contents"),
     "index.index": ("Index",),
     "index.lookup": ("Record",),
     "index.report": ("Progress", "Report", "Skipped"),

@@ -11,6 +11,7 @@ import typer
 from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import ERROR, SKIPPED, command, note
+from semcbir.cli.contents import contents_text, contents_values
 from semcbir.cli.options import (
     Encoder,
     FeatureNames,
@@ -26,9 +27,11 @@ from semcbir.cli.options import (
     Weighting,
     integer_option,
     parse_path,
+    parse_picture,
     usage,
 )
 from semcbir.cli.progress import RunMeter
+from semcbir.cli.saving import check_place, save_picture
 from semcbir.cli.targets import open_index, rebase
 from semcbir.cli.text import (
     index_text,
@@ -161,16 +164,41 @@ def info(
             metavar="NEW or OLD=NEW", help="First tell the index where its folder of photos is now."
         ),
     ] = None,
+    classes: Annotated[
+        bool,
+        typer.Option(
+            "--classes", help="Also show how much of the photos each class is, and how many hold 1 % of it."
+        ),
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            parser=usage(parse_picture),
+            metavar="PICTURE",
+            help="Save the classes as bars.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what an index holds and how it was made."""
+    check_place("--picture", picture)
     opened = open_index(place)
     if root is not None:
         rebase(opened, root)
+    found = opened.contents() if classes or picture else None
+    told = found if classes else None
     if as_json:
-        write_json(index_values(opened))
+        write_json(index_values(opened) | (contents_values(told) if told else {}))
     else:
-        print(index_text(opened))
+        print("\n\n".join([index_text(opened), *([contents_text(told)] if told and told.classes else [])]))
+    if found and not found.images:
+        note(f"there are no photos in {display_path(place)}")
+    if picture and found:
+        from semcbir.pictures.contents import contents_picture
+
+        save_picture(contents_picture(found, opened.recipe.classes), picture)
 
 
 @command

@@ -6,6 +6,7 @@
 - ``segments``: one immutable safetensors file for each batch of images
 - ``snapshot``: a consistent view of both
 - ``roots``: the folders that images were found in
+- ``contents``: which classes the images hold
 - ``plan``, ``run``: which files are new, changed or gone; reading them
 - ``merge``: merging small segments into fewer, larger ones
 - ``append``: signatures that were made elsewhere

@@ -45,6 +45,7 @@ from semcbir.signatures import Signatures
 from semcbir.smoothing import check_smooth
 
 if TYPE_CHECKING:
+    from semcbir.index.contents import Contents
     from semcbir.index.limits import Limits
     from semcbir.index.tasks import Plan
 
@@ -295,6 +296,16 @@ class Index:
         name = self.recipe.feature(feature).name
         wanted = None if ids is None else as_column("ids", ids, np.int64, 1)
         return self._snapshot.signatures(name, wanted)
+
+    def contents(self, min_share: float = 0.01) -> Contents:
+        """Return which classes, and which groups of them, the images hold, and how much of each.
+
+        An image holds what is at least ``min_share`` of its labelled pixels. Raises TypeError or ValueError
+        unless ``min_share`` is a number from 0 to 1, IndexStorageError for damaged values.
+        """
+        from semcbir.index.contents import contents
+
+        return contents(self._snapshot, min_share)
 
     def searcher(
         self, feature: str | None = None, *, smooth: int | None = None, where: Where | None = None

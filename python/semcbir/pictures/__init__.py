@@ -4,6 +4,7 @@
 - ``sheet``: a query and its hits
 - ``explanation``: why two photos are near or far
 - ``duplicates``: groups of near-duplicate photos
+- ``contents``: a bar for each class of an index
 - ``colours``: those of classes; ``families``: the classes of which people expect one
 - ``draw``: what all are drawn with
 """

@@ -32,27 +32,37 @@ _Rgb = npt.NDArray[np.uint8]
 def picture_colours(labels: Iterable[int], classes: Sequence[str] = ()) -> dict[int, Colour]:
     """Return a colour for each of the classes of one picture, each far from the others and from VOID.
 
-    ``classes`` are the names of the network's classes. A class has the colour that it has in every picture,
-    that of ``network_colours`` (without a name ``class_colours()[label % 256]``), unless that is nearer than
-    CLEAR to VOID or the colour of a class before it in ``labels``. Then it has the colour farthest from
-    those (of several, the first), of those that no family has, or of all if that is too near as well. A
-    class of a family, such as plants, needs only NEAR, and takes one of the family's shades first. The same
-    labels give the same colours.
+    ``classes`` are the names of the network's classes. A class has its ``class_colour``, unless that is
+    nearer than CLEAR to VOID or to the colour of a class before it in ``labels``. Then it has the colour
+    farthest from those (of several, the first), of those that no family has, or of all if that is too near
+    as well. A class of a family, such as plants, needs only NEAR, and takes one of the family's shades first.
+    The same labels give the same colours.
     """
-    palette, own = class_colours(), network_colours(tuple(classes[:NAMED]))
+    named = min(len(classes), NAMED)
     taken = _Taken()
     chosen: dict[int, Colour] = {}
     for label in dict.fromkeys(labels):
-        known = family_of(classes[label]) if label < len(own) else None
+        known = family_of(classes[label]) if label < named else None
         clear = NEAR if known else CLEAR
-        if label < len(own):
-            tries = [own[label][None], _shades(known[0]) if known else _unfamiliar()]
-        else:
-            tries = [palette[label % len(palette)][None]]
+        tries = [np.array([class_colour(label, classes)], np.uint8)]
+        if label < named:
+            tries.append(_shades(known[0]) if known else _unfamiliar())
         far = (found for colours in tries if (found := taken.farthest(colours))[1] >= clear)
-        chosen[label], _ = next(far, None) or taken.farthest(palette)
+        chosen[label], _ = next(far, None) or taken.farthest(class_colours())
         taken.add(chosen[label])
     return chosen
+
+
+def class_colour(label: int, classes: Sequence[str] = ()) -> Colour:
+    """Return the colour that a class has in every picture where that can be.
+
+    It is that of ``network_colours``; a label without a name there has ``class_colours()[label % 256]``.
+    """
+    if label < min(len(classes), NAMED):
+        red, green, blue = network_colours(tuple(classes[:NAMED]))[label].tolist()
+    else:
+        red, green, blue = class_colours()[label % 256].tolist()
+    return red, green, blue
 
 
 @functools.lru_cache(maxsize=16)
