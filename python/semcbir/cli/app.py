@@ -10,21 +10,23 @@ import typer
 from semcbir._core import __version__
 from semcbir.cli import duplicates, evaluate, find, index, models, search
 from semcbir.cli.console import one_line_errors, set_up
+from semcbir.cli.examples import ending
 from semcbir.cli.usage import Command, Commands
 
 _HELP = "Find photos by what is in them and how it looks."
 _CODES = """\b
 Exit codes:
   0    done
-  1    error; one line on stderr says what is wrong (check: the index is damaged)
+  1    error; one line on stderr says what is wrong (check: damage)
   2    wrong usage; one line on stderr says of which argument or option
   3    done, but images were skipped in this run, or folders were missing
-  130  interrupted; committed work is kept, and the same command continues from there"""
+  130  interrupted; committed work is kept, and the same command goes on
+       from there"""
 
 app = typer.Typer(
     cls=Commands,
     help=_HELP,
-    epilog=_CODES,
+    epilog=f"{_CODES}\n\n{ending('')}",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,7 +45,7 @@ for _command in (
     index.check,
     index.compact,
 ):
-    app.command(cls=Command)(_command)
+    app.command(cls=Command, epilog=ending(_command.__name__))(_command)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 

@@ -14,6 +14,7 @@ import typer
 from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import SKIPPED, command, note
+from semcbir.cli.examples import ending
 from semcbir.cli.interrupts import keep_nothing
 from semcbir.cli.options import (
     Encoder,
@@ -35,7 +36,10 @@ from semcbir.networks.cache import cache_folder
 from semcbir.networks.packaged import DEFAULT
 
 app = typer.Typer(
-    help="Measure how well searches find, on labelled photos.", no_args_is_help=True, rich_markup_mode=None
+    help="Measure how well searches find, on labelled photos.",
+    epilog=ending("evaluate"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _DATASETS = {
@@ -228,6 +232,7 @@ def _add(name: str, explained: str) -> None:
         "the semantic filter, with it, and with what it penalises left out."
         + (" Photos that cannot be read are left out." if name == "folder" else ""),
         short_help=explained,
+        epilog=ending(f"evaluate {name}"),
     )
     @command
     def evaluate(
@@ -325,7 +330,7 @@ for _name, _explained in _DATASETS.items():
 Figures = Annotated[Path, typer.Argument(help="A figures.json.", metavar="FILE", **_PATH)]
 
 
-@app.command()
+@app.command(epilog=ending("evaluate compare"))
 @command
 def compare(
     first: Figures,
@@ -369,7 +374,7 @@ def compare(
     print(comparison(one, one if second is None else read(second), way, against, measures))
 
 
-@app.command()
+@app.command(epilog=ending("evaluate copies"))
 @command
 def copies(
     folder: Annotated[Path, typer.Argument(help="Photos.", metavar="FOLDER", **_PATH)],

@@ -11,6 +11,7 @@ import typer
 
 from semcbir._files import display_path
 from semcbir.cli.console import command, note
+from semcbir.cli.examples import ending
 from semcbir.cli.options import Json, check_folder, choice_option, usage
 from semcbir.cli.progress import TransferMeter
 from semcbir.cli.text import size, write_json
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from semcbir.networks.encoder_card import EncoderCard
     from semcbir.networks.published import Published
 
-app = typer.Typer(help="Models: list them, and get one.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Models: list them, and get one.",
+    epilog=ending("models"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def parse_onnx(text: str) -> Path:
@@ -79,7 +85,7 @@ CalibrationPhotos = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog=ending("models list"))
 @command
 def list_models(as_json: Json = False) -> None:
     """List the models, and which are on this machine."""
@@ -107,7 +113,7 @@ def list_models(as_json: Json = False) -> None:
     note(f"the cache is {display_path(cache_folder())}")
 
 
-@app.command()
+@app.command(epilog=ending("models show"))
 @command
 def show(name: NameOrPath, as_json: Json = False) -> None:
     """Show what is known about a model.
@@ -145,7 +151,7 @@ def _model(name: str) -> Published:
     return model
 
 
-@app.command()
+@app.command(epilog=ending("models fetch"))
 @command
 def fetch(
     name: Name,
@@ -203,7 +209,7 @@ def _is_sound(target: Path, model: Published) -> bool:
     return True
 
 
-@app.command()
+@app.command(epilog=ending("models export"))
 @command
 def export(
     name: Name,
