@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from semcbir._core import __version__
 from semcbir.cli import duplicates, evaluate, find, index, models, search
+from semcbir.cli.completion import install, show
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.examples import ending
 from semcbir.cli.usage import Command, Commands
@@ -27,8 +29,8 @@ app = typer.Typer(
     cls=Commands,
     help=_HELP,
     epilog=f"{_CODES}\n\n{ending('')}",
-    add_completion=False,
     no_args_is_help=True,
+    add_completion=False,  # its own options take 5 ms at every start
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -56,10 +58,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _eager(flag: str, call: Callable[[bool], None], explained: str) -> Any:
+    return typer.Option(flag, callback=call, is_eager=True, help=explained)
+
+
 @app.callback()
 def _semcbir(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    version: Annotated[bool, _eager("--version", _version, "Show the version and exit.")] = False,
+    install_completion: Annotated[
+        bool,
+        _eager("--install-completion", install, "Let this shell complete commands, options and classes."),
+    ] = False,
+    show_completion: Annotated[
+        bool, _eager("--show-completion", show, "Show what --install-completion would install.")
     ] = False,
 ) -> None:
     pass

@@ -20,9 +20,18 @@ _OF = {
         "search demo/photos/beach/1.jpg demo/index --only sea --without house",
         "search demo/photos/beach/1.jpg demo/index --smooth 10 --json",
     ),
+    "find": (
+        "find demo/index sea",
+        'find demo/index "sea sky:40% -person"',
+        "find demo/photos water plant -k 5 --paths",
+    ),
     "explain": (
         "explain demo/photos/meadow/1.jpg demo/photos/beach/1.jpg demo/index",
         "explain demo/photos/town/2.jpg 0 demo/index --picture demo/why.jpg",
+    ),
+    "duplicates": (
+        "duplicates demo/index",
+        "duplicates demo/index --distance 0.2 --sheet demo/alike.jpg",
     ),
     "remove": (
         "remove demo/index demo/photos/beach",

@@ -11,7 +11,6 @@ import typer
 from semcbir._files import absolute, display_path
 from semcbir._validate import counted
 from semcbir.cli.console import ERROR, SKIPPED, command, note
-from semcbir.cli.contents import contents_text, contents_values
 from semcbir.cli.options import (
     Encoder,
     FeatureNames,
@@ -183,6 +182,8 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what an index holds and how it was made."""
+    from semcbir.cli.contents import contents_text, contents_values
+
     check_place("--picture", picture)
     opened = open_index(place)
     if root is not None:

@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
 from semcbir._files import display_path, expanded
 from semcbir._validate import listed
+from semcbir.cli.completion import completing
 from semcbir.index.database import FOLDER_INDEX
 from semcbir.inference.runtime import DEVICES
 from semcbir.threads import MAX_THREADS
@@ -25,6 +26,8 @@ def usage(parse: Callable[[str], Value]) -> Callable[[object], Value]:
     """Turn a ValueError from ``parse`` into a usage error that names the option."""
 
     def parsed(value: object) -> Value:
+        if completing():
+            return cast(Value, value)  # Nobody looks at it, and parsing imports what takes long.
         try:
             return parse(str(value))  # A default is passed as it is, not as text.
         except ValueError as error:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from semcbir.cli.completion import CompletesClasses, completing, get_ready
 from semcbir.cli.console import note
 
 USAGE = 2
@@ -26,8 +27,8 @@ class OtherCommand(typer.BadParameter):
     """Wrong usage whose message ends in the command that is likely meant."""
 
 
-class Command(TyperCommand):
-    """A command whose usage says what its arguments are."""
+class Command(CompletesClasses):
+    """A command whose usage says what its arguments are, and that completes classes."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line. QUERY is a list only so that it may be left out."""
@@ -42,11 +43,24 @@ class Commands(TyperGroup):
     ) -> Any:
         """Run the command that ``args`` (None: the process's arguments) name, and exit."""
         more["standalone_mode"] = False
+        if completing():
+            sys.exit(self._completions(args, prog_name, more))
         try:
             code = super().main(args, prog_name, **more)
         except _UsageError as error:
             _refuse(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def _completions(self, args: Sequence[str] | None, prog_name: str | None, more: dict[str, Any]) -> int:
+        """Answer a shell; it shows nothing of what goes wrong, in the middle of a line."""
+        try:
+            get_ready()
+            super().main(args, prog_name, **more)
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else 1
+        except Exception:
+            return 1
+        return 0
 
 
 def _refuse(error: Any) -> NoReturn:
