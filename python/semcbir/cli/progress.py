@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from semcbir.cli.console import note
-from semcbir.cli.text import duration, size
+from semcbir.cli.rate import Rate, images_rate
+from semcbir.cli.text import size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from semcbir.index.report import Progress
 
 
+SURE = 5
+"""After how many images there is a time left: the first ones wait for models to be opened."""
+
+
 class Meter:
     """The base of the meters; a context manager. ``seconds`` is how long the work has taken."""
 
     PLAIN_EVERY = 10.0
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = 1) -> None:
         self._bar: Bar | None = None
-        self._first: tuple[float, int] | None = None
+        self._rate = Rate(least)
         self._said = self._begun = time.monotonic()
         self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -46,30 +51,41 @@ class Meter:
         if self._bar:
             self._bar.stop()
 
-    def _show(self, done: int, bar: Callable[[], Bar], line: Callable[[float], str], **fields: Any) -> None:
-        """Update the bar that ``bar`` made, or write the line that ``line`` makes of the rate a second."""
+    def _show(self, done: int, total: int | None, bar: Callable[[], Bar], what: _Words) -> None:
+        """Update the bar that ``bar`` made, or write a line: how much is done, the rate, the time left."""
+        now = time.monotonic()
+        self._rate.add(now, done, total)
         if self._terminal:
             self._bar = self._bar or bar()
-            self._bar.update(self._bar.task_ids[0], completed=done, **fields)
-            return
-        now = time.monotonic()
-        self._first = self._first or (now, done)
-        if now - self._said >= self.PLAIN_EVERY:
+            rate, left = what.rate(self._rate.per_second), self._rate.left()
+            self._bar.update(
+                self._bar.task_ids[0], completed=done, total=total, rate=rate, left=left, note=what.note
+            )
+        elif now - self._said >= self.PLAIN_EVERY:
             self._said = now
-            note(line((done - self._first[1]) / (now - self._first[0] or 1.0)))
+            parts = [what.done + what.note, what.rate(self._rate.per_second), self._rate.left()]
+            note(", ".join(filter(None, parts)))
+
+
+class _Words(NamedTuple):
+    """What a meter says: how much is ``done``, a ``note`` after it, and the ``rate`` of so much a second."""
+
+    done: str
+    note: str
+    rate: Callable[[float | None], str]
 
 
 class RunMeter(Meter):
     """Shows the progress of an indexing run; is the ``on_progress`` of an index."""
 
+    def __init__(self) -> None:
+        super().__init__(least=SURE)
+
     def __call__(self, progress: Progress) -> None:
         """Take in how far the run has come."""
-        self._show(
-            progress.done,
-            lambda: _run_bar(progress.total),
-            lambda rate: _run_line(progress, rate),
-            skipped=_skipped(progress.skipped),
-        )
+        skipped = f", {progress.skipped} skipped" if progress.skipped else ""
+        what = _Words(f"{progress.done} of {progress.total} images", skipped, images_rate)
+        self._show(progress.done, progress.total, _run_bar, what)
 
 
 class PhotoMeter(RunMeter):
@@ -91,66 +107,43 @@ class TransferMeter(Meter):
 
     def __call__(self, transfer: Transfer) -> None:
         """Take in how far the download has come."""
-        self._show(
-            transfer.done, _transfer_bar, lambda rate: _transfer_line(transfer, rate), total=transfer.total
-        )
+        whole = f" of {size(transfer.total)}" if transfer.total is not None else ""
+        what = _Words(f"{size(transfer.done)}{whole}", "", _bytes_rate)
+        self._show(transfer.done, transfer.total, _transfer_bar, what)
 
 
-def _run_line(progress: Progress, rate: float) -> str:
-    left = f", {duration((progress.total - progress.done) / rate)} left" if rate else ""
-    return (
-        f"{progress.done} of {progress.total} images{_skipped(progress.skipped)}, {rate:.1f} images/s{left}"
-    )
+def _bytes_rate(per_second: float | None) -> str:
+    return "" if per_second is None else f"{size(round(per_second))}/s"
 
 
-def _skipped(count: int) -> str:
-    return f", {count} skipped" if count else ""
+def _run_bar() -> Bar:
+    from rich.progress import MofNCompleteColumn, TextColumn
 
-
-def _transfer_line(transfer: Transfer, rate: float) -> str:
-    """Return a line that says how far ``transfer`` is, at ``rate`` bytes a second."""
-    whole = f" of {size(transfer.total)}" if transfer.total is not None else ""
-    left = ""
-    if transfer.total is not None and rate > 0:
-        left = f", {duration((transfer.total - transfer.done) / rate)} left"
-    return f"{size(transfer.done)}{whole}, {size(round(rate))}/s{left}"
-
-
-def _run_bar(total: int) -> Bar:
-    from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
-
-    columns = MofNCompleteColumn(), TextColumn("images{task.fields[skipped]}"), Rate()
-    return _started(*columns, total=total, skipped="")
+    return _started(MofNCompleteColumn(), TextColumn("images{task.fields[note]}", markup=False))
 
 
 def _transfer_bar() -> Bar:
-    from rich.progress import DownloadColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn
 
-    return _started(DownloadColumn(), TransferSpeedColumn(), total=None)
+    return _started(DownloadColumn())
 
 
-def _started(*columns: ProgressColumn, **task: Any) -> Bar:
-    """Start a bar with ``columns`` between it and the time left; ``task`` are its first values."""
+def _started(*columns: ProgressColumn) -> Bar:
+    """Start a bar with ``columns`` between it and the rate and the time left."""
     # Loading rich takes a while, so it is loaded only when there is something to show.
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     bar = Bar(
         BarColumn(),
         *columns,
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[rate]}", style="progress.data.speed", markup=False),
+        TextColumn("{task.fields[left]}", style="progress.remaining", markup=False),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,
     )
-    bar.add_task("", **task)
+    bar.add_task("", total=None, rate="", left="", note="")
     bar.start()
     return bar
