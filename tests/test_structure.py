@@ -33,7 +33,7 @@ ROOMS = (
     ("searcher", "grouping", "smoothing"),
     ("extractor",),
     ("index",),
-    ("pictures.colours", "pictures.draw", "pictures.families"),
+    ("pictures.colours", "pictures.draw", "pictures.families", "pictures.html"),
     ("results",),
     ("several", "regions"),
     ("expansion",),

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import PathLike, display_path, expanded
+from semcbir._files import PathLike, display_path, expanded, short_name
 from semcbir._validate import check_instance, shown
 from semcbir.errors import ImageError
 from semcbir.extractor import Analysis, Extractor
@@ -23,10 +24,13 @@ from semcbir.index.lookup import Record
 from semcbir.index.ready import open_place
 from semcbir.recipe import Recipe
 from semcbir.regions import Region, check_region, part_of
-from semcbir.results import Hit
+from semcbir.results import Hit, distance_words
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
 from semcbir.terms import Names, Terms, has_directions, named_terms, names_given, require_classes
+
+if TYPE_CHECKING:
+    from semcbir.pictures.colours import Colour
 
 WHOLE_IMAGE = "whole image"
 """What the whole row is called."""
@@ -66,7 +70,7 @@ class Explanation:
     first, ties by label. ``distance`` and ``histogram_distance`` are those of ``search``. ``hit`` is the
     image's record in the index; ``hit_analysis`` is None if its file can no longer be read (the numbers come
     from the index). ``recipe`` holds the feature and the class names. ``query_path`` is None unless the
-    query is a path.
+    query is a path. A notebook shows both photos, their label maps, and a table of the classes.
     """
 
     rows: tuple[ClassShare, ...]
@@ -82,6 +86,9 @@ class Explanation:
         classes = f"{len(self.rows)} classes"
         distances = f"distance={self.distance:.4f}, histogram_distance={self.histogram_distance:.4f}"
         return f"Explanation({display_path(self.hit.path)!r}, {distances}, {classes})"
+
+    def _repr_html_(self) -> str:
+        return explanation_html(self)
 
 
 def explain(
@@ -227,3 +234,89 @@ def percent(value: float | None) -> str:
     if value is None:
         return ""
     return "<0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"
+
+
+MAX_ROWS = 30
+"""The most classes in a picture's legend or a notebook's table."""
+_VIEW = (260, 195)
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """Return both photos, their label maps, and a table of at most MAX_ROWS classes as HTML.
+
+    A class has one colour in both label maps and in the table (see ``picture_colours``).
+    """
+    from semcbir.pictures.html import row
+
+    colours, on_maps = label_colours(explanation)
+    analyses = explanation.query_analysis, explanation.hit_analysis
+    paths = explanation.query_path, explanation.hit.path
+    sides = [
+        _html_side(what, path, analysis, on_maps)
+        for what, path, analysis in zip(("query", "hit"), paths, analyses, strict=True)
+    ]
+    photos, maps = ("".join(figures) for figures in zip(*sides, strict=True))
+    distances = (
+        f"distance {distance_words(explanation.distance)} "
+        f"({html.escape(explanation.recipe.feature().name)}), "
+        f"histogram distance {explanation.histogram_distance:.4f}"
+    )
+    shown = explanation.rows[:MAX_ROWS]
+    head = "".join(
+        f'<th style="text-align:{"left" if name in ("class", "") else "right"}">{name}</th>'
+        for name in ("class", "query", "hit", "histogram", "distance^2", "share", "")
+    )
+    table = "".join(_html_row(one, colours[one.label]) for one in shown)
+    more = len(explanation.rows) - len(shown)
+    return (
+        f'<div>{row(photos)}{row(maps)}<div style="margin:4px 0">{distances}</div>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{table}</tbody></table>"
+        f"{f'<div>and {more} more</div>' if more else ''}</div>"
+    )
+
+
+def label_colours(explanation: Explanation) -> tuple[dict[int, Colour], dict[int, Colour]]:
+    """Return the colours of classes in a table and on label maps, where void pixels have one, too.
+
+    Those in the table come first, then those in the label maps alone.
+    """
+    from semcbir.pictures.colours import VOID, picture_colours
+
+    analyses = [explanation.query_analysis, explanation.hit_analysis]
+    seen = {label for one in analyses if one for label in np.unique(one.label_map).tolist()}
+    labels = [*(row.label for row in explanation.rows), *sorted(seen)]
+    colours = picture_colours(labels, explanation.recipe.classes)
+    void = explanation.recipe.void
+    return colours, colours if void is None else {**colours, void: VOID}
+
+
+def _html_side(
+    what: str, path: Path | None, analysis: Analysis | None, colours: Mapping[int, Colour]
+) -> tuple[str, str]:
+    """Return the figures of a photo and of its label map; of the second nothing if there is none."""
+    from semcbir.pictures.draw import fitted, label_overlay
+    from semcbir.pictures.html import figure
+
+    name = "" if path is None else short_name(path)
+    title = "" if path is None else display_path(path)
+    caption = f"<b>{what}</b> {html.escape(name)}"
+    if analysis is None:
+        return figure(None, caption, alt=name, title=title, box=_VIEW), ""
+    photo = fitted(analysis.image, _VIEW)
+    overlay = label_overlay(photo, analysis.label_map, colours)
+    label_map = figure(overlay, f"label map of the {what}", alt=f"label map of the {what}", box=_VIEW)
+    return figure(photo, caption, alt=name or what, title=title, box=_VIEW), label_map
+
+
+def _html_row(row: ClassShare, colour: Colour) -> str:
+    shares = [percent(share) for share in (*proportions(row), row.share)]
+    term = "" if shares[0] == "" else f"{row.histogram_term:.4f}"
+    cells = [shares[0], shares[1], term, f"{row.squared_distance:.5f}", shares[2]]
+    swatch = f'<span style="display:inline-block;width:1.2em;background:rgb{colour}">&nbsp;</span>'
+    numbers = "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in cells)
+    said = html.escape(remark(row))
+    name = html.escape(display_path(row.name))
+    return (
+        f'<tr><td style="text-align:left">{swatch} {name}</td>{numbers}'
+        f'<td style="text-align:left">{said}</td></tr>'
+    )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast, overload
@@ -196,7 +197,8 @@ def search(
         signatures = expanded(signatures, nearest.ids, lambda ids: opened.signatures(feature, ids=ids))
     size = min(k, max(1, len(opened)))
     neighbors = searcher.search(signatures, size, epsilon, penalized, terms=terms, keep=keep)
-    results = [_results(opened, neighbors, i) for i in range(len(signatures))]
+    paths = [path for one in queries for path in _paths(one)]
+    results = [_results(opened, neighbors, i, paths[i]) for i in range(len(signatures))]
     return results[0] if single or mean is not None else results
 
 
@@ -258,7 +260,14 @@ def _signatures(queries: Sequence[Query], index: Index, feature: str | None) -> 
     return Signatures.concatenate(parts, ids=np.arange(sum(map(len, parts))))
 
 
-def _results(index: Index, neighbors: Neighbors, query: int) -> Results:
+def _paths(query: Query) -> list[PathLike | None]:
+    """Return the path of a query for each of its images, None where there is none."""
+    if isinstance(query, Signatures):
+        return [None] * len(query)
+    return [query if isinstance(query, (str, os.PathLike)) else None]
+
+
+def _results(index: Index, neighbors: Neighbors, query: int, path: PathLike | None) -> Results:
     ids, epsilon = neighbors.ids[query], float(neighbors.epsilons[query])
     kept = int(neighbors.kept[query])
     hits = [
@@ -272,4 +281,4 @@ def _results(index: Index, neighbors: Neighbors, query: int) -> Results:
             )
         )
     ]
-    return Results(hits, kept, None if epsilon == np.inf else epsilon)
+    return Results(hits, kept, None if epsilon == np.inf else epsilon, query=path)

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex, overload
 
-from semcbir._files import display_path, short_name
+from semcbir._files import PathLike, absolute
 from semcbir._validate import as_integer, as_number, check_instance, check_integer, check_many, counted, shown
 
 MAX_HITS = 200
@@ -38,16 +35,27 @@ class Results(Sequence[Hit]):
     """The hits of one query, nearest first, as a sequence.
 
     ``kept`` is how many images of the whole index pass the semantic filter, whose bound is ``epsilon`` (None:
-    there was no filter). A notebook shows the hits as pictures.
+    there was no filter). ``query`` is the file that the hits are like, None if the query was no path; it is
+    shown, and not compared. A notebook shows the query and the hits as pictures.
     """
 
-    def __init__(self, hits: Iterable[Hit], kept: int, epsilon: float | None = None) -> None:
+    query: Path | None = None
+
+    def __init__(
+        self,
+        hits: Iterable[Hit],
+        kept: int,
+        epsilon: float | None = None,
+        *,
+        query: PathLike | None = None,
+    ) -> None:
         many = check_many("hits", hits, "hits")
         if wrong := [hit for hit in many if not isinstance(hit, Hit)]:
             check_instance("hits", wrong[0], Hit)
         self._hits: tuple[Hit, ...] = tuple(many)
         self.kept = check_integer("kept", kept, 0)
         self.epsilon = None if epsilon is None else _check_bound(epsilon)
+        self.query = None if query is None else absolute(query, "query")
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -58,7 +66,7 @@ class Results(Sequence[Hit]):
     def __getitem__(self, key: slice) -> Results: ...
     def __getitem__(self, key: SupportsIndex | slice) -> Hit | Results:
         if isinstance(key, slice):
-            return Results(self._hits[key], self.kept, self.epsilon)
+            return Results(self._hits[key], self.kept, self.epsilon, query=self.query)
         position = as_integer("key", key, "a position or a slice")
         if not -len(self) <= position < len(self):
             raise IndexError(f"key: expected a position below {len(self)}, got {shown(position)}")
@@ -120,33 +128,20 @@ def distance_words(distance: float) -> str:
 
 
 def results_html(results: Results) -> str:
-    """Return the hits as an HTML fragment with inline thumbnails, at most MAX_HITS of them."""
+    """Return the query, if it is a file, and at most MAX_HITS hits as HTML with inline thumbnails."""
+    from semcbir.pictures.html import photo_figure, row  # Pillow, for notebooks only
+
+    asked = "" if results.query is None else photo_figure(results.query, "<b>query</b>")
     tiles = "".join(_html_tile(hit) for hit in results[:MAX_HITS])
     said = [kept_words(results)]
     if len(results) > MAX_HITS:
         said.append(f"the first {MAX_HITS} of {len(results)} hits are shown")
-    return (
-        f'<div><div style="margin:4px 0">{"; ".join(filter(None, said))}</div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:10px">{tiles}</div></div>'
-    )
+    return f'<div><div style="margin:4px 0">{"; ".join(filter(None, said))}</div>{row(asked + tiles)}</div>'
 
 
 def _html_tile(hit: Hit) -> str:
-    from semcbir.pictures.draw import placeholder, thumbnail  # Pillow, for notebooks only
+    from semcbir.pictures.html import ALARM, photo_figure
 
-    photo = thumbnail(hit.path, (160, 120)) or placeholder((160, 120))
-    data = io.BytesIO()
-    photo.save(data, "JPEG", quality=80)
-    source = base64.b64encode(data.getvalue()).decode()
-    path = html.escape(display_path(hit.path))
-    name = html.escape(short_name(hit.path))
-    mark = ' <b style="color:#be1e2d">penalised</b>' if hit.penalized else ""
-    fade = "opacity:.45;" if hit.penalized else ""
-    return (
-        f'<figure style="margin:0;width:160px;font-size:12px" title="{path}">'
-        f'<div style="height:120px;display:flex;align-items:center;justify-content:center;{fade}">'
-        f'<img alt="{name}" src="data:image/jpeg;base64,{source}"></div>'
-        f"<figcaption><b>{hit.rank}</b>{mark} d {distance_words(hit.distance)} h {hit.histogram_distance:.3f}"
-        f'<div style="overflow:hidden;text-overflow:ellipsis;white-space:nowrap">{name}</div>'
-        f"</figcaption></figure>"
-    )
+    mark = f' <b style="color:{ALARM}">penalised</b>' if hit.penalized else ""
+    numbers = f"d {distance_words(hit.distance)} h {hit.histogram_distance:.3f}"
+    return photo_figure(hit.path, f"<b>{hit.rank}</b>{mark} {numbers}", faded=hit.penalized)

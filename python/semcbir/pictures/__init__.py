@@ -6,5 +6,6 @@
 - ``duplicates``: groups of near-duplicate photos
 - ``contents``: a bar for each class of an index
 - ``colours``: those of classes; ``families``: the classes of which people expect one
+- ``html``: photos in notebooks
 - ``draw``: what all are drawn with
 """

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from semcbir._files import short_name
-from semcbir.explanation import percent, proportions, remark
-from semcbir.pictures.colours import VOID, Colour, picture_colours
+from semcbir.explanation import MAX_ROWS, label_colours, percent, proportions, remark
+from semcbir.pictures.colours import Colour
 from semcbir.pictures.draw import (
     FAINT,
     GAP,
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from semcbir.explanation import ClassShare, Explanation
     from semcbir.extractor import Analysis
 
-MAX_ROWS = 30
-"""The most classes in an explanation's legend."""
-
 _VIEW = (440, 330)
 _ROW = 26
 
@@ -51,9 +47,7 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
     left_out = len(explanation.rows) - len(rows)
     n_classes = explanation.recipe.n_classes  # the label of the whole row, and perhaps of void pixels
     numbers = {row.label: number for number, row in enumerate(rows, 1) if row.label != n_classes}
-    colours = _colours(explanation)
-    void = explanation.recipe.void
-    on_maps = colours if void is None else {**colours, void: VOID}
+    colours, on_maps = label_colours(explanation)
     sides = [
         _views(analysis, numbers, on_maps)
         for analysis in (explanation.query_analysis, explanation.hit_analysis)
@@ -74,15 +68,6 @@ def explanation_picture(explanation: Explanation) -> Image.Image:
     if left_out:
         write(draw, (MARGIN + 50, height - MARGIN - 20), f"and {left_out} more", fill=FAINT)
     return picture
-
-
-def _colours(explanation: Explanation) -> dict[int, Colour]:
-    """Return the colour of each class in the legend, and then of those in the label maps alone."""
-    analyses = [explanation.query_analysis, explanation.hit_analysis]
-    maps = [analysis.label_map for analysis in analyses if analysis is not None]
-    seen = sorted({int(label) for label_map in maps for label in np.unique(label_map)})
-    labels = [*(row.label for row in explanation.rows), *seen]
-    return picture_colours(labels, explanation.recipe.classes)
 
 
 def _titles(explanation: Explanation) -> tuple[str, str]:
