@@ -168,7 +168,7 @@ def test_nothing_heavy_is_loaded(index: Path) -> None:
     code = (
         "import sys, semcbir.cli\n"
         "try: semcbir.cli.main()\n"
-        "finally: print(*{'numpy', 'cv2', 'PIL', 'onnxruntime', 'onnx', 'rich'} & set(sys.modules))"
+        "finally: print(*{'numpy', 'cv2', 'PIL', 'onnxruntime', 'onnx'} & set(sys.modules))"
     )
     words = f"semcbir search photo.jpg {index} --feature hog --sheet hits.jpg --only tr"
     variables = {"_SEMCBIR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "9"}
