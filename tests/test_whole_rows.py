@@ -16,6 +16,7 @@ from made_signatures import assert_same, made_signatures, with_whole_rows
 from semcbir import Searcher, Signatures, histogram_distances
 from semcbir.explanation import WHOLE_IMAGE, _rows, remark
 from semcbir.signatures import class_rows
+from semcbir.terms import Terms
 
 COLUMNS: dict[str, Any] = {
     "offsets": [0, 3, 4, 5],
@@ -213,7 +214,7 @@ def test_distances_are_those_of_the_dense_arrays(threads: int) -> None:
 
 def test_an_explanation_calls_it_the_whole_image() -> None:
     one, other = Signatures(**COLUMNS)[0], Signatures(**COLUMNS)[1]
-    rows = {row.label: row for row in _rows(one, other, ("a", "b", "c", "d", "e"))}
+    rows = {row.label: row for row in _rows(one, other, ("a", "b", "c", "d", "e"), Terms())}
     assert rows.keys() == {1, 4, 5}
     whole_row = rows[5]
     assert (whole_row.name, whole_row.query_proportion, whole_row.histogram_term) == (WHOLE_IMAGE, 0, 0)
