@@ -17,9 +17,10 @@
 namespace semcbir {
 namespace {
 
-constexpr std::size_t kImagesPerTask = 65536;
+constexpr std::size_t kImagesPerTask = 16384;
 // More than the best are kept until there are so many.
 constexpr std::size_t kRoom = 64;
+constexpr std::size_t kRowsAtOnce = 4096;
 constexpr std::uint16_t kNothing = 0xffff;
 
 /// What is asked, by class. A class that is asked for twice, or is barred, too, has members in a row.
@@ -27,41 +28,37 @@ class Table {
  public:
   /// Which of what is asked a class belongs to; those that are barred come last.
   struct Member {
-    std::uint16_t label;
     std::uint16_t asked;
     std::uint16_t next;  ///< kNothing: it is the last one
   };
 
-  explicit Table(const FindOptions& options) : first_(kMaxClasses, kNothing) {
+  explicit Table(const FindOptions& options) {
+    for (const AskedClasses& one : options.asked) fit(one.labels);
+    fit(options.barred);
+    first_.assign(beyond_ + 1, kNothing);  // the last is for all classes beyond
     for (std::size_t i = 0; i < options.asked.size(); ++i) add(i, options.asked[i].labels);
     add(options.asked.size(), options.barred);
-    // What is not asked for goes to a place of its own, so that nothing has to be decided.
-    places_.assign(kMaxClasses, static_cast<std::uint16_t>(options.asked.size() + 1));
-    for (const Member& one : members_) {
-      simple_ = simple_ && one.next == kNothing;
-      places_[one.label] = one.asked;
-    }
   }
 
-  /// Whether no class has two members.
-  bool simple() const { return simple_; }
-  /// The number in the list of what is asked; one more: barred; two more: nothing.
-  std::uint16_t place(std::uint16_t label) const { return places_[label]; }
-  std::uint16_t first(std::uint16_t label) const { return first_[label]; }
+  /// The first member of a class, or kNothing.
+  std::uint16_t first(std::uint16_t label) const { return first_[std::min<std::size_t>(label, beyond_)]; }
   const Member& member(std::uint16_t at) const { return members_[at]; }
 
  private:
+  void fit(const std::vector<std::uint16_t>& labels) {
+    if (!labels.empty()) beyond_ = std::max<std::size_t>(beyond_, labels.back() + std::size_t{1});
+  }
+
   void add(std::size_t asked, const std::vector<std::uint16_t>& labels) {
     for (const std::uint16_t label : labels) {
-      members_.push_back({label, static_cast<std::uint16_t>(asked), first_[label]});
+      members_.push_back({static_cast<std::uint16_t>(asked), first_[label]});
       first_[label] = static_cast<std::uint16_t>(members_.size() - 1);
     }
   }
 
+  std::size_t beyond_ = 0;            // a label above all that are asked for
   std::vector<std::uint16_t> first_;  // by label, in members
-  std::vector<std::uint16_t> places_;
   std::vector<Member> members_;
-  bool simple_ = true;
 };
 
 /// Looks at the shares of one image after another, and keeps the best.
@@ -70,21 +67,26 @@ class Finder {
   Finder(const FindOptions& options, const Table& table)
       : options_(options),
         table_(table),
-        most_(options.k > SIZE_MAX / 4 - options.first ? SIZE_MAX / 2 : options.first + options.k),
-        sums_(options.asked.size() + 2) {}
+        most_(options.k > SIZE_MAX / 4 - options.first ? SIZE_MAX / 4 : options.first + options.k),
+        sums_(options.asked.size(), 0.0) {
+    FoundImage none{};
+    empty_shows_ = shows(none);
+  }
 
   /// Looks at the images [first, last) of a segment.
   void scan(const SignatureView& view, std::size_t segment, std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) {
-      if (view.ids[i] < 0) continue;
-      if (!sum(view, i)) continue;
-      FoundImage image{0.0, 1.0, view.ids[i], segment, i};
-      if (!judge(image)) continue;
-      ++total_;
-      if (bounded_ && !(image < bound_)) continue;
-      found_.push_back(image);
-      if (found_.size() >= 2 * most_ + kRoom) cut();
+    const auto end = static_cast<std::size_t>(view.offsets[last]);
+    std::size_t image = first;
+    std::uint32_t hits[kRowsAtOnce];
+    for (auto row = static_cast<std::size_t>(view.offsets[first]); row < end; row += kRowsAtOnce) {
+      const std::size_t count = find_rows(view.classes + row, std::min(kRowsAtOnce, end - row), hits);
+      for (std::size_t h = 0; h < count; ++h) {
+        const std::size_t hit = row + hits[h];
+        while (static_cast<std::size_t>(view.offsets[image + 1]) <= hit) end_image(view, segment, image++);
+        add(view.classes[hit], static_cast<double>(view.proportions[hit]));
+      }
     }
+    while (image < last) end_image(view, segment, image++);
   }
 
   std::int64_t total() const { return total_; }
@@ -92,37 +94,40 @@ class Finder {
   const std::vector<FoundImage>& found() const { return found_; }
 
  private:
-  /// Sums the shares of one image; false if too much of it is barred.
-  bool sum(const SignatureView& view, std::size_t i) {
-    for (double& sum : sums_) sum = 0.0;
-    const auto first = static_cast<std::size_t>(view.offsets[i]);
-    const auto last = static_cast<std::size_t>(view.offsets[i + 1]);
-    const std::size_t barred = options_.asked.size();
-    if (!table_.simple()) return sum_each(view, first, last);
-    unsigned bad = 0;
-    for (std::size_t row = first; row < last; ++row) {
-      const std::size_t place = table_.place(view.classes[row]);
-      const auto share = static_cast<double>(view.proportions[row]);
-      sums_[place] += share;
-      bad |= static_cast<unsigned>(place == barred) & static_cast<unsigned>(share > options_.max_share);
+  /// Finds the rows of classes that are asked for, which mostly are few: without a branch, which would be
+  /// guessed wrong as often as not.
+  std::size_t find_rows(const std::uint16_t* classes, std::size_t rows, std::uint32_t* hits) const {
+    std::size_t count = 0;
+    for (std::size_t r = 0; r < rows; ++r) {
+      hits[count] = static_cast<std::uint32_t>(r);
+      count += table_.first(classes[r]) != kNothing ? 1 : 0;
     }
-    return bad == 0;
+    return count;
   }
 
-  bool sum_each(const SignatureView& view, std::size_t first, std::size_t last) {
-    for (std::size_t row = first; row < last; ++row) {
-      const auto share = static_cast<double>(view.proportions[row]);
-      for (std::uint16_t at = table_.first(view.classes[row]); at != kNothing; at = table_.member(at).next) {
-        const std::size_t asked = table_.member(at).asked;
-        if (asked == options_.asked.size() && share > options_.max_share) return false;
+  void add(std::uint16_t label, double share) {
+    touched_ = true;
+    for (std::uint16_t at = table_.first(label); at != kNothing; at = table_.member(at).next) {
+      const std::size_t asked = table_.member(at).asked;
+      if (asked < sums_.size()) {
         sums_[asked] += share;
+      } else {
+        barred_ = barred_ || share > options_.max_share;
       }
     }
-    return true;
   }
 
-  bool judge(FoundImage& image) const {
-    for (std::size_t i = 0; i < options_.asked.size(); ++i) {
+  /// Judges an image whose rows have all been added, and makes room for the next one.
+  void end_image(const SignatureView& view, std::size_t segment, std::size_t i) {
+    if (!touched_ && !empty_shows_) return;
+    FoundImage image{0.0, 1.0, view.ids[i], segment, i};
+    if (image.id >= 0 && !barred_ && shows(image)) offer(image);
+    std::fill(sums_.begin(), sums_.end(), 0.0);
+    touched_ = barred_ = false;
+  }
+
+  bool shows(FoundImage& image) const {
+    for (std::size_t i = 0; i < sums_.size(); ++i) {
       const std::optional<double>& share = options_.asked[i].share;
       if (!(sums_[i] >= std::min(options_.min_share, share.value_or(1.0)))) return false;
       if (share) {
@@ -132,6 +137,13 @@ class Finder {
       }
     }
     return true;
+  }
+
+  void offer(const FoundImage& image) {
+    ++total_;
+    if (bounded_ && !(image < bound_)) return;
+    found_.push_back(image);
+    if (found_.size() >= 2 * most_ + kRoom) cut();
   }
 
   void cut() {
@@ -147,6 +159,9 @@ class Finder {
   const Table& table_;
   const std::size_t most_;
   std::vector<double> sums_;
+  bool empty_shows_ = false;  // an image without any of the classes is found, too
+  bool touched_ = false;
+  bool barred_ = false;
   std::int64_t total_ = 0;
   bool bounded_ = false;
   FoundImage bound_{};  // the last of the best, once there was a cut
