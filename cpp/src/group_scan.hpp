@@ -24,7 +24,7 @@ struct BlockAt {
 struct Outlined {
   ScreenQuery query;
   std::vector<float> least;                 ///< by BlockAt::at
-  std::vector<std::uint8_t> passes;         ///< likewise, if the query counts: see Scanner::outline
+  std::vector<std::uint8_t> passes;         ///< likewise, if the query counts: see Outliner::outline
   std::vector<std::vector<Common>> common;  ///< by segment
 };
 

@@ -58,15 +58,6 @@ class Scanner {
   /// `counting`: it counts the bytes that it reads, which takes time.
   Scanner(const std::vector<ScreenedSegment>& segments, std::size_t k, const Kernels& kernels, bool counting);
 
-  /// Bounds the blocks of a segment: `least`, and if the query counts what passes, `passes`: whether a block
-  /// may hold such images; of its padded_blocks() each. Returns the classes that matter and the segment has,
-  /// those of the query's longest rows first.
-  std::vector<Common> outline(std::size_t segment, const ScreenQuery& query, float* least,
-                              std::uint8_t* passes);
-
-  /// Bytes that `outline` reads.
-  std::int64_t outline_bytes(std::size_t segment, const std::vector<Common>& common) const;
-
   /// Finds the classes that matter and a block has, and has memory fetch what is read first.
   void prepare(std::size_t segment, std::size_t block, const ScreenQuery& query,
                const std::vector<Common>& common, Visit& visit) const;
@@ -76,10 +67,6 @@ class Scanner {
             Found& found);
 
  private:
-  void bound_blocks(const Screen& screen, const std::vector<Common>& common, const ScreenQuery& query,
-                    float* least);
-  void judge_blocks(const Screen& screen, const std::vector<Common>& common, const ScreenQuery& query,
-                    std::uint8_t* passes);
   bool passing(const Visit& visit, const ScreenQuery& query, Wanted wanted, Found& found);
   void fetch_norms(const Visit& visit) const;
   bool estimate(const Visit& visit, const ScreenQuery& query, float bound, Found& found);
@@ -111,11 +98,8 @@ class Scanner {
   std::uint8_t places_[kBlockImages];
   // Reused, so that blocks cost no allocations.
   std::vector<const std::uint16_t*> columns_;
-  std::vector<std::uint16_t> values_;
   std::vector<float> factors_;
   std::vector<Parabola> parabolas_;
-  std::vector<std::uint16_t> minima_;
-  std::vector<float> sums_;
 };
 
 }  // namespace semcbir

@@ -11,6 +11,7 @@
 #include "exact.hpp"
 #include "group_scan.hpp"
 #include "kernels.hpp"
+#include "outline.hpp"
 #include "ranking.hpp"
 #include "rounding.hpp"
 #include "scanner.hpp"
@@ -97,14 +98,14 @@ class GroupSearch {
     query.least.resize(collection_.padded);
     query.passes.resize(counts ? collection_.padded : 0);
     query.common.resize(collection_.segments.size());
-    Scanner scanner(collection_.segments, options_.k, kernels_, counting_);
+    Outliner outliner(collection_.segments, kernels_);
     std::size_t at = 0;
     work_[q].all_blocks = static_cast<std::int64_t>(collection_.blocks.size());
     for (std::size_t s = 0; s < collection_.segments.size(); ++s) {
       std::uint8_t* passes = query.passes.data() + (counts ? at : 0);
-      query.common[s] = scanner.outline(s, query.query, query.least.data() + at, passes);
+      query.common[s] = outliner.outline(s, query.query, query.least.data() + at, passes);
       at += collection_.segments[s].screen->padded_blocks();
-      work_[q].bytes += scanner.outline_bytes(s, query.common[s]);
+      work_[q].bytes += outliner.outline_bytes(s, query.common[s]);
     }
   }
 

@@ -199,7 +199,8 @@ void test_columns(const std::string& level, std::size_t n, std::size_t count) {
     pointers.push_back(column.data());
     values.push_back(static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(32768 / count))));
     factors.push_back(random.wide());
-    parabolas.push_back({column.data(), static_cast<float>(random.below(65536)), random.wide(), random.wide()});
+    parabolas.push_back(
+        {column.data(), static_cast<float>(random.below(65536)), random.wide(), random.wide()});
   }
   std::vector<std::uint16_t> sums(n);
   std::vector<float> products(n);
