@@ -226,3 +226,13 @@ def test_what_is_found_can_be_acted_on(index: Index, run: Run, tmp_path: Path):
     code, out, err = run("find", place, word, "--where", "ids:999")
     assert (code, out) == (0, "")
     assert err == f"semcbir: no photo in {place} shows that\n"
+
+
+def test_words_that_nothing_is_called(index: Index, run: Run):
+    place, name = str(index.path), index.recipe.classes[0].replace(" ", "_")
+    for arguments in (("unicorn",), (f"{name} -unicorn",), ("unicorn:0.5",), (name, "--without", "unicorn")):
+        code, out, err = run("find", place, *arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("semcbir: error: WORDS: expected the name of a class or a group, got 'unicorn'")
+    left = run("find", place, name, "--without", name, "--json")
+    assert left == run("find", place, f"{name} -{name}", "--json")

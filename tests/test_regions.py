@@ -149,6 +149,22 @@ def test_parts_on_the_command_line(index: Index, photo_folder: Path, run: Run):
         assert message in err
 
 
+def test_a_pixel_outside_is_said_of_the_option(index: Index, photo_folder: Path, run: Run):
+    photo = sorted(photo_folder.rglob("*.jpg"))[0]
+    with Image.open(photo) as picture:
+        width, height = picture.size
+    within = f"expected it within the photo of {width} x {height} pixels, got"
+    for option, text, numbers in (
+        ("--at", "5000,1", "(5000, 1)"),
+        ("--box", "0,0,1,5000", "(0, 0, 1, 5000)"),
+    ):
+        code, out, err = run("search", str(photo), str(index.path), option, text)
+        assert (code, out, err) == (1, "", f"semcbir: error: {option}: {within} {numbers}\n")
+    code, _, err = run("search", str(photo), str(index.path), "--box", "5,5,5,5")
+    assert code == 2
+    assert "--box: expected a box with x0 < x1 and y0 < y1, got (5, 5, 5, 5)" in err
+
+
 def test_several_photos_on_the_command_line(index: Index, photo_folder: Path, run: Run):
     first, second, third, *_ = sorted(photo_folder.rglob("*.jpg"))
     found = search([(first, 1), (second, 1), (third, -0.5)], index, 5)

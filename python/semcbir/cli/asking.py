@@ -28,7 +28,10 @@ def parse_pixels(text: str, expected: str) -> tuple[int, ...]:
     if len(parts) != expected.count(",") + 1 or not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"expected {expected} in pixels, got {text!r}")
     numbers = tuple(int(part) for part in parts)
-    check_region(numbers)
+    try:
+        check_region(numbers)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("region: ")) from None
     return numbers
 
 
@@ -182,7 +185,11 @@ def asked_signature(
     from semcbir.several import at_length_one, mean_signature
 
     if at or box:
-        signatures, name = signatures_of_part(extractor, photos[0], check_region(at or box), feature)
+        try:
+            signatures, name = signatures_of_part(extractor, photos[0], check_region(at or box), feature)
+        except ValueError as error:
+            flag = "--at" if at else "--box"
+            raise ValueError(f"{flag}: {str(error).removeprefix('region: ')}") from None
         if name is not None:
             label = extractor.recipe.classes.index(name)
             share = dict(zip(signatures.classes.tolist(), signatures.proportions.tolist(), strict=True))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir._files import display_path
-from semcbir.cli.asking import Conditions
+from semcbir.cli.asking import Conditions, Without
 from semcbir.cli.console import command, note
 from semcbir.cli.copies import make_copies, plan_copies
 from semcbir.cli.hits import write_paths
@@ -22,7 +22,7 @@ from semcbir.cli.table import shown_paths
 from semcbir.cli.targets import ready_index
 from semcbir.cli.text import write_json
 from semcbir.cli.viewer import open_picture
-from semcbir.cli.words import Words, parse_words
+from semcbir.cli.words import Words, check_words, parse_words
 from semcbir.errors import SemcbirError
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.runtime import DEVICES
@@ -46,6 +46,7 @@ def find(
     k: Annotated[int, integer_option("-k", 1, 2**31 - 1, "How many photos on a page.")] = 20,
     top: SameHits = None,
     page: Annotated[int, integer_option("--page", 1, 2**31 - 1, "Which page.")] = 1,
+    without: Without = None,
     where: Conditions = None,
     threads: Threads = None,
     paths: Paths = False,
@@ -67,6 +68,8 @@ def find(
     from semcbir.finding import find as found_in
 
     opened, _, code = ready_index(target, None, None, None, None, DEVICES[0], threads, MAX_PIXELS)
+    asked.without.extend(without or ())
+    check_words(asked, opened.recipe.classes)
     found = found_in(
         opened, asked.only, asked.without, asked.shares, top or k, page, where=where, threads=threads
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 _WORD = re.compile(r"(-?)([^:]+)(?::(.*))?", re.DOTALL)
@@ -35,6 +35,14 @@ def parse_words(texts: Iterable[str]) -> Words:
     if not (words.only or words.without or words.shares):
         raise ValueError("expected names of classes, such as sea or animal, got none")
     return words
+
+
+def check_words(words: Words, classes: Sequence[str]) -> None:
+    """Raise ValueError, with the nearest names, for a word that neither a class nor a group is called."""
+    from semcbir.terms import labels_named
+
+    for name in (*words.only, *words.without, *words.shares):
+        labels_named("WORDS", name, classes)
 
 
 def _share(text: str, word: str, minus: bool) -> float:
