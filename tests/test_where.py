@@ -38,7 +38,7 @@ def photos(photo_folder: Path, tmp_path: Path) -> Path:
         exif = Image.Exif()
         exif[0x010E] = "made"  # without it Pillow writes no EXIF data into a PNG
         if number < len(DATES):
-            exif.get_ifd(0x8769)[0x9003] = DATES[number]
+            exif[0x8769] = {0x9003: DATES[number]}
         with Image.open(pictures[number]) as picture:
             picture.convert("RGB").save(file, exif=exif)
         when = time.mktime((2021, 7, 1 + number, 12, 0, 0, 0, 0, -1))

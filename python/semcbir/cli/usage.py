@@ -32,7 +32,11 @@ class Command(CompletesClasses):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line. QUERY is a list only so that it may be left out."""
-        return [piece.replace("[QUERY]...", "[QUERY]") for piece in super().collect_usage_pieces(ctx)]
+        pieces: list[str] = super().collect_usage_pieces(ctx)
+        if not any(one.nargs == -1 and one.metavar == "QUERY" for one in self.params):
+            return pieces
+        # Older versions of typer write it as if it were needed.
+        return ["[QUERY]" if piece.strip("[].") == "QUERY" else piece for piece in pieces]
 
 
 class Commands(TyperGroup):
