@@ -223,6 +223,7 @@ ACCEPTED: dict[str, dict[str, set[str]]] = {
         "measured": {"dict"},
     },
     "ModelCard": {
+        "groups": {"dict"},
         "masked": {"list"},
         "void": {"None", "3"},
         "inference": {"None"},

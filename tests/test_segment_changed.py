@@ -16,6 +16,7 @@ from made_signatures import assert_same, made_signatures
 from semcbir import KAZE, IndexStorageError, Recipe, Signatures
 from semcbir.index.segments import Memory, map_segment, write_segment
 from semcbir.index.snapshot import Snapshot
+from semcbir.networks.groups import ClassNames
 
 RECIPE = Recipe({"name": "m", "sha256": "0", "classes": [str(i) for i in range(20)]}, (KAZE(),), 512)
 
@@ -28,7 +29,7 @@ def write(folder: Path, images: int = 300) -> tuple[Path, Signatures]:
 
 def snapshot(path: Path) -> Snapshot:
     segment = map_segment(path, RECIPE)
-    return Snapshot(path.parent, RECIPE, (), (segment,), (segment.ids,))
+    return Snapshot(path.parent, RECIPE, ClassNames(RECIPE.classes), (), (segment,), (segment.ids,))
 
 
 CHANGE = """

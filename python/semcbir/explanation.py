@@ -123,7 +123,7 @@ def explain(
     opened = open_place(index, "index")
     record = _record(opened, wanted)
     recipe = opened.recipe.for_feature(feature)
-    named_terms(recipe.classes, names, None, weights)  # wrong names come before long work
+    named_terms(opened.classes, names, None, weights)  # wrong names come before long work
     stored = opened.signatures(feature, ids=[record.id])
     extractor = extractor or opened.extractor()
     query_analysis = extractor.analyse(query)
@@ -131,8 +131,8 @@ def explain(
         query_analysis, name = part_of(query_analysis, query, part, recipe, extractor.max_pixels)
         names = names if name is None else [f"={name}"]
     asked = extractor.signatures_of(query_analysis)[recipe.feature().name]
-    require_classes(asked, recipe.classes, names, weights)
-    terms = named_terms(recipe.classes, names, None, weights, unit_rows=has_directions(recipe))
+    require_classes(asked, opened.classes, names, weights)
+    terms = named_terms(opened.classes, names, None, weights, unit_rows=has_directions(recipe))
     found = Searcher(stored).search(asked, k=1, epsilon=None, threads=1, terms=terms)
     try:
         hit_analysis = extractor.analyse(record.path)

@@ -112,7 +112,7 @@ def find(
         raise ValueError(f"shares: expected names that are not in only, got {shown(twice[0])}")
     limits = Terms(min_share=min_share, max_share=max_share)
     opened = open_searched(index, (), None)
-    classes = opened.recipe.classes
+    classes = opened.classes
     asked: dict[str, tuple[tuple[int, ...], float | None]] = {
         name: (labels_named("only", name, classes), None) for name in names
     }

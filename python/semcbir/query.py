@@ -131,7 +131,7 @@ def search(
     of which they are less than ``min_share`` together are penalised, and epsilon "auto" is no filter.
     ``without`` leaves out images of which one of its classes is more than ``max_share``. ``weights`` says how
     many times the squared differences of a class count; 0 strikes it out. Names are those of the index's
-    network (``index.recipe.classes``) and of groups, such as "animal": see ``labels_named``; what ``only``
+    network (``index.classes``) and of groups, such as "animal": see ``labels_named``; what ``only``
     and ``weights`` name, every query has to have. ``keep`` goes in the place of epsilon: so many images,
     those with the nearest histograms, and others as near, pass the filter, and ``Results.epsilon`` is what
     that came to. Distances are those of ``Terms``.
@@ -174,7 +174,7 @@ def search(
     queries = _check_queries(query if pairs is None else [photo for photo, _ in pairs])
     part = None if region is None else _check_part(region, query, only)
     opened = open_searched(index, queries, feature)
-    classes = opened.recipe.classes
+    classes = opened.classes
     named_terms(classes, only, without, weights, min_share, max_share)  # wrong names come before long work
     if part is not None:
         photo = cast("ImageSource", query)

@@ -14,7 +14,7 @@ from semcbir.index.catalog import read
 from semcbir.index.place import index_place
 from semcbir.networks import groups
 from semcbir.networks.cache import parse_name
-from semcbir.networks.groups import known_groups
+from semcbir.networks.groups import ClassNames, known_groups
 from semcbir.networks.packaged import DEFAULT
 
 _CARD = Path(groups.__file__).with_name("shipped") / f"{DEFAULT}.json"
@@ -78,16 +78,17 @@ def _spelt(name: str) -> str:
     return re.sub(r"[\s-]", "_", name).lower()
 
 
-def _of_index(target: object) -> list[str]:
-    """Return the classes of an index, none if it cannot be read."""
+def _of_index(target: object) -> Sequence[str]:
+    """Return the classes of an index with its groups, none if it cannot be read."""
     try:
         with read(index_place(Path(str(target)))) as catalog:
-            return _texts(json.loads(catalog.meta("recipe"))["model"]["classes"])
+            classes = _texts(json.loads(catalog.meta("recipe"))["model"]["classes"])
+            return ClassNames(classes, json.loads(catalog.meta("groups") or "{}"))
     except Exception:  # nobody asked for it to be opened
         return []
 
 
-def _of_model(model: object) -> list[str]:
+def _of_model(model: object) -> Sequence[str]:
     """Return the classes of a published model by its name, or else those of the model that ships."""
     try:
         if model:

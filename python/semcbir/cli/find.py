@@ -69,7 +69,7 @@ def find(
 
     opened, _, code = ready_index(target, None, None, None, None, DEVICES[0], threads, MAX_PIXELS)
     asked.without.extend(without or ())
-    check_words(asked, opened.recipe.classes)
+    check_words(asked, opened.classes)
     found = found_in(
         opened, asked.only, asked.without, asked.shares, top or k, page, where=where, threads=threads
     )

@@ -160,7 +160,7 @@ def search(
     opened, extractor, code = ready_index(
         target, model, encoder, features, feature, device, threads, max_pixels
     )
-    k, classes = top or k, opened.recipe.classes
+    k, classes = top or k, opened.classes
     named_terms(classes, only, without, weights)  # a name that nothing has is no query's fault
     penalized: Penalized = "drop" if drop else "last"
     there = len(opened) if where is None else len(opened.select(where))

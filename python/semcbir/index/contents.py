@@ -62,7 +62,7 @@ def contents(snapshot: Snapshot, min_share: float) -> Contents:
     least = np.float32(
         check_share(min_share)
     )  # shares are float32 themselves: 0.01 of them is not below 0.01
-    names, count = snapshot.recipe.classes, len(snapshot)
+    names, count = snapshot.classes, len(snapshot)
     groups = known_groups(names)
     units, rest, holding = (np.zeros(len(names)) for _ in range(3))
     grouped = dict.fromkeys(groups, 0)

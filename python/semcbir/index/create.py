@@ -14,6 +14,7 @@ from semcbir._lock import PROBE
 from semcbir.errors import IndexStorageError
 from semcbir.extractor import Extractor
 from semcbir.index import catalog
+from semcbir.index.class_names import stored_groups
 from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
 from semcbir.index.files import open_folder
 from semcbir.index.model import copy_model, deep_of, stored_model
@@ -73,6 +74,7 @@ def create_index(
                 RECIPE_SHA256: recipe_sha256(text),
                 **{place.key: stored_model(name) for place, (name, _, _) in models.items()},
                 "uuid": str(uuid4()),
+                **stored_groups(extractor.card),
                 "made_with": json.dumps(_versions()),
                 BUILDING: "1",
             }

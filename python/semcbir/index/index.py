@@ -38,6 +38,7 @@ from semcbir.index.model_place import ENCODER, MODEL
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load, read_recipe
 from semcbir.index.where import Where, ids_where, parse_where
+from semcbir.networks.groups import ClassNames
 from semcbir.networks.specs import InferenceSpec
 from semcbir.recipe import Recipe
 from semcbir.searcher import Searcher
@@ -222,6 +223,11 @@ class Index:
     def recipe(self) -> Recipe:
         """How the signatures were made."""
         return self._snapshot.recipe
+
+    @property
+    def classes(self) -> ClassNames:
+        """The names of the network's classes by label, which know the groups that its card gave."""
+        return self._snapshot.classes
 
     @property
     def features(self) -> tuple[str, ...]:

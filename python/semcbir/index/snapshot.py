@@ -19,9 +19,11 @@ from semcbir._fork import Lock
 from semcbir._validate import shown
 from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, read
+from semcbir.index.class_names import read_class_names
 from semcbir.index.database import SEGMENTS
 from semcbir.index.roots import Root, read_roots
 from semcbir.index.segments import Segment, map_segments
+from semcbir.networks.groups import ClassNames
 from semcbir.recipe import FORMAT, Recipe
 from semcbir.searcher import Searcher
 from semcbir.signatures import Signatures
@@ -42,6 +44,7 @@ class Snapshot:
 
     folder: Path
     recipe: Recipe
+    classes: ClassNames
     roots: tuple[Root, ...]
     segments: tuple[Segment, ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
@@ -181,6 +184,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
     for _ in range(_ATTEMPTS):
         with read(folder) as catalog:
             recipe, roots = read_recipe(catalog), read_roots(catalog)
+            classes = read_class_names(catalog, recipe)
             files, dead = catalog.segments(), catalog.dead_rows()
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
@@ -200,7 +204,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
         )
         names = {segment.path.name for segment in segments}
         known = {key: one for key, one in before._known.items() if key[1] in names} if before else {}
-        return Snapshot(folder, recipe, roots, tuple(segments), live, known)
+        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, known)
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 

@@ -23,6 +23,8 @@ MAX_MEAN, MIN_STD, MAX_STD = 1000.0, 0.001, 1000.0
 """Bounds of ``mean`` and ``std``, so that (x / 255 - mean) / std is a sensible float32."""
 MAX_NAME, MAX_NAMES, MAX_TEXT = 200, 2**20, 2**16
 """The most characters of a name, of all class names together, and of a free text."""
+MAX_GROUPS = 2**10
+"""The most groups of classes that a card may give names."""
 MAX_MEASURED, MAX_DEPTH = 2**20, 32
 """The most characters of ``measured`` as JSON, and how deeply it may be nested."""
 

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from semcbir._validate import shown
-from semcbir.networks.bounds import check_passes, check_pixels, check_scores, check_total
+from semcbir.networks.bounds import MAX_GROUPS, check_passes, check_pixels, check_scores, check_total
 from semcbir.networks.card_file import FORMAT, Card, ModelKind
-from semcbir.networks.fields import build, instance, integer, sequence, text
+from semcbir.networks.fields import build, instance, integer, mapping, sequence, text
+from semcbir.networks.groups import plain_name
 from semcbir.networks.presets import preset
 from semcbir.networks.specs import MAX_CLASSES, InferenceSpec, InputSpec, OutputSpec, SizeSpec
 
@@ -30,8 +31,9 @@ class ModelCard(Card):
     ``masked`` are left out of the argmax, so they are never a label; only a model that gives logits can have
     masked channels. Pixels with the label ``void`` do not count; it may lie beyond the classes. ``inference``
     says how a photo goes through a model that gives logits, unless it goes through once and as it is; it may
-    also give the labels other classes. ``licence``, ``source`` and ``notes`` are free text; ``measured`` is
-    any JSON object and holds what was measured with the model.
+    also give the labels other classes. ``groups`` are names of classes by the name of what they are together,
+    in the place of a group of that name that ships. ``licence``, ``source`` and ``notes`` are free text;
+    ``measured`` is any JSON object and holds what was measured with the model.
 
     Raises ValueError if a field is not as described.
     """
@@ -48,6 +50,7 @@ class ModelCard(Card):
     masked: tuple[int, ...] = ()
     void: int | None = None
     inference: InferenceSpec | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     licence: str = ""
     source: str = ""
     notes: str = ""
@@ -58,6 +61,7 @@ class ModelCard(Card):
         instance("output", self.output, OutputSpec)
         self._check_classes()
         self._check_inference()
+        self._check_groups()
         self._check_work()
 
     def __repr__(self) -> str:
@@ -95,6 +99,26 @@ class ModelCard(Card):
         for name, parts in (self.inference.taxonomy or {}).items():
             if unknown := [part for part in parts if part not in known]:
                 raise ValueError(f"inference.taxonomy.{name}: the model has no class {unknown[0]!r}")
+
+    def _check_groups(self) -> None:
+        known = {plain_name(name) for name in (*self.classes, *self.labels)}
+        given, seen = mapping("groups", self.groups), set[str]()
+        if len(given) > MAX_GROUPS:
+            raise ValueError(f"groups: expected at most {MAX_GROUPS}, got {len(given)}")
+        groups: dict[str, tuple[str, ...]] = {}
+        for group, members in given.items():
+            plain = plain_name(text("groups", group))
+            if plain in seen:
+                raise ValueError(f"groups.{group}: expected names of groups that differ")
+            names = tuple(text(f"groups.{group}", name) for name in sequence(f"groups.{group}", members))
+            if not names:
+                raise ValueError(f"groups.{group}: expected at least one class, got none")
+            if unknown := [name for name in names if plain_name(name) not in known]:
+                raise ValueError(f"groups.{group}: the model has no class {unknown[0]!r}")
+            groups[group] = names
+            seen.add(plain)
+        check_total("groups", [name for group, names in groups.items() for name in (group, *names)])
+        object.__setattr__(self, "groups", groups)
 
     def _check_work(self) -> None:
         """Bound what the largest photo takes: the canvases, the passes over them, the scores."""
@@ -147,7 +171,7 @@ class ModelCard(Card):
     def to_dict(self) -> dict[str, Any]:
         """Return the card as JSON values: dicts, lists, text, numbers and None only."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for name in ("inference", "measured"):
+        for name in ("inference", "groups", "measured"):
             if not plain[name]:
                 del plain[name]
         return {"format": FORMAT} | plain

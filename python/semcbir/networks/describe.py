@@ -31,6 +31,10 @@ def card_facts(card: ModelCard | EncoderCard) -> list[tuple[str, str]]:
         ("sha256", card.sha256),
         *(("measured", line) for line in main_figures(card.measured)),
         ("classes", ", ".join(card.labels) if isinstance(card, ModelCard) else ""),
+        *(
+            ("groups", f"{group}: {', '.join(names)}")
+            for group, names in (card.groups.items() if isinstance(card, ModelCard) else ())
+        ),
     ]
     return [(key, value) for key, value in facts if value]
 
