@@ -33,6 +33,7 @@ from semcbir import (
 )
 from semcbir.index.segments import map_segment, write_segment
 from semcbir.index.snapshot import Snapshot
+from semcbir.networks.groups import ClassNames
 from semcbir.networks.torch_legacy import read_tensors
 
 CLASSES, IMAGES = 20, 12
@@ -84,7 +85,7 @@ def run_segment(data: bytes) -> None:
             segment = map_segment(path, RECIPE)
         except IndexStorageError:
             return
-        snapshot = Snapshot(Path(folder), RECIPE, (), (segment,), (segment.ids,))
+        snapshot = Snapshot(Path(folder), RECIPE, ClassNames(RECIPE.classes), (), (segment,), (segment.ids,))
         for feature, batch in made_batch(1).items():
             found = snapshot.searcher(feature).search(batch, 5, threads=1)
             assert not np.isnan(found.distances).any()

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from core_reference import Columns, make_columns, with_removed, with_ties
-from semcbir import FoundImages, Index, _core, find
+from semcbir import FoundImage, FoundImages, Index, _core, find
+from semcbir.pictures.found import found_sheet
+from semcbir.results import MAX_HITS
 from test_cli import Run, one_line, run
 
 __all__ = ["run"]
@@ -226,6 +230,52 @@ def test_what_is_found_can_be_acted_on(index: Index, run: Run, tmp_path: Path):
     code, out, err = run("find", place, word, "--where", "ids:999")
     assert (code, out) == (0, "")
     assert err == f"semcbir: no photo in {place} shows that\n"
+
+
+def test_a_sheet_of_what_is_found(index: Index, run: Run, tmp_path: Path):
+    name = index.recipe.classes[int(np.argmax((index.signatures().histograms() >= 0.02).sum(axis=0)))]
+    word, place, picture = name.replace(" ", "_"), str(index.path), tmp_path / "found.png"
+    found = find(index, word, k=6)
+    code, _, _ = run("find", place, word, "-k", "6", "--sheet", str(picture))
+    with Image.open(picture) as saved:
+        assert (code, saved.height) == (0, found_sheet(found, "").height)
+        assert np.array_equal(saved, found_sheet(found, f"photos that show {word}"))
+    code, _, _ = run("find", place, f"{word}:30% -{word}", "--sheet", str(picture))
+    with Image.open(picture) as saved:
+        assert code == 0
+        assert saved.height < found_sheet(found, "").height, "nothing is found"
+    picture.write_bytes(b"mine")
+    code, _, err = run("find", place, word, "--sheet", str(picture))
+    assert (code, picture.read_bytes()) == (1, b"mine")
+    assert "is there already" in err
+
+
+def test_a_sheet_shows_each_photo_in_its_place(photo_folder: Path):
+    paths = sorted(photo_folder.rglob("*.*"))[:6]
+    images = [FoundImage(rank, rank, path, {"sea": 0.1 * rank}, 0.0) for rank, path in enumerate(paths, 1)]
+
+    def pixels(images: list[FoundImage], title: str = "sea", total: int = 6) -> np.ndarray:
+        return np.asarray(found_sheet(FoundImages(images, total), title))
+
+    whole = pixels(images)
+    assert pixels(images[:5]).shape[0] < whole.shape[0]
+    assert found_sheet(FoundImages(images, 6), "", columns=6).height == pixels(images[:5]).shape[0]
+    for other in (
+        pixels(images[::-1]),
+        pixels(images, title="sand"),
+        pixels(images, total=60),
+        pixels([replace(images[0], path=photo_folder / "gone.jpg"), *images[1:]]),
+        pixels([replace(images[0], shares={"sea": 0.7}), *images[1:]]),
+        pixels([replace(images[0], rank=7), *images[1:]]),
+    ):
+        assert other.shape == whole.shape
+        assert not np.array_equal(other, whole)
+    assert (
+        pixels([replace(images[0], path=Path("gone"))] * (MAX_HITS + 1)).shape
+        == pixels([replace(images[0], path=Path("gone"))] * MAX_HITS).shape
+    )
+    with pytest.raises(ValueError, match="columns: expected an integer from 1 to 50, got 0"):
+        found_sheet(FoundImages([], 0), "", columns=0)
 
 
 def test_words_that_nothing_is_called(index: Index, run: Run):

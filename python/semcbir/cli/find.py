@@ -17,7 +17,8 @@ from semcbir.cli.console import command, note
 from semcbir.cli.copies import make_copies, plan_copies
 from semcbir.cli.hits import write_paths
 from semcbir.cli.options import Json, SameHits, Target, Threads, integer_option, usage
-from semcbir.cli.outputs import Copy, Csv, Link, Null, Open, Outputs, Paths
+from semcbir.cli.outputs import Copy, Csv, FoundSheet, Link, Null, Open, Outputs, Paths
+from semcbir.cli.saving import save_picture
 from semcbir.cli.table import shown_paths
 from semcbir.cli.targets import ready_index
 from semcbir.cli.text import write_json
@@ -55,6 +56,7 @@ def find(
     as_json: Json = False,
     copy: Copy = None,
     link: Link = None,
+    sheet: FoundSheet = None,
     show: Open = False,
 ) -> int:
     """Find photos by what they show, in words.
@@ -63,7 +65,7 @@ def find(
     classes is largest. A photo has to show at least 2 % of each, and at most 1 % of what is left out.
     """
     asked = usage(lambda _: parse_words(words))(words)
-    outputs = Outputs(as_json, paths, null, as_csv, copy=copy, link=link, show=show)
+    outputs = Outputs(as_json, paths, null, as_csv, sheet=sheet, copy=copy, link=link, show=show)
     outputs.check()
     from semcbir.finding import find as found_in
 
@@ -83,11 +85,22 @@ def find(
         note(f"page {found.page} of {found.pages}, {found.total} of {len(opened)} photos")
     if folder:
         code = make_copies(folder, plan, link=folder == link) or code
+    if sheet:
+        from semcbir.pictures.found import found_sheet
+
+        save_picture(found_sheet(found, _title(asked)), sheet)
     if show:
-        if not found:
+        if not (sheet or found):
             raise SemcbirError("--open: there is no photo to open")
-        open_picture(found[0].path)
+        open_picture(sheet or found[0].path)
     return code
+
+
+def _title(asked: Words) -> str:
+    """Return what was asked for, in words."""
+    shown = [*asked.only, *(f"{name} {share:.0%}" for name, share in asked.shares.items())]
+    words = f"photos that show {', '.join(shown)}" if shown else "photos"
+    return f"{words}, without {', '.join(asked.without)}" if asked.without else words
 
 
 def _write(found: FoundImages, asked: Words, outputs: Outputs, roots: Sequence[Path]) -> None:

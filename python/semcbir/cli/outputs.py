@@ -36,6 +36,16 @@ Sheet = Annotated[
         show_default=False,
     ),
 ]
+FoundSheet = Annotated[
+    Path | None,
+    typer.Option(
+        "--sheet",
+        parser=usage(parse_picture),
+        metavar="PICTURE",
+        help="Save the photos as a contact sheet.",
+        show_default=False,
+    ),
+]
 Paths = Annotated[bool, typer.Option("--paths", help="Write the hits' paths alone, one a line.")]
 Null = Annotated[
     bool, typer.Option("-0", "--null", help="The same, each path ended by a NUL byte (for xargs -0).")

@@ -10,16 +10,14 @@ from PIL import Image, ImageDraw
 
 from semcbir._files import bytes_words, short_name
 from semcbir._validate import check_integer, counted
-from semcbir.pictures.draw import FAINT, GAP, INK, LINE, MARGIN, PAPER, place_photo, thumbnail, write
+from semcbir.pictures.draw import FAINT, INK, LINE, MARGIN, PAPER, place_photo, thumbnail, write
+from semcbir.pictures.grid import TILE, corners, height_of, width_of
 from semcbir.results import MAX_HITS, distance_words
 
 if TYPE_CHECKING:
     from semcbir.near_duplicates import Duplicate, DuplicateGroup
 
-_TILE = (208, 156)
-_CAPTION = 44
 _HEAD, _TITLE = 56, 34
-_ROW = _TILE[1] + _CAPTION + GAP
 
 
 def duplicates_sheet(groups: Sequence[DuplicateGroup], *, columns: int = 5) -> Image.Image:
@@ -32,8 +30,8 @@ def duplicates_sheet(groups: Sequence[DuplicateGroup], *, columns: int = 5) -> I
     """
     columns = check_integer("columns", columns, 1, 50)
     shown = _shown(groups)
-    heights = [_TITLE + -(-len(photos) // columns) * _ROW for photos in shown]
-    width = 2 * MARGIN + max(columns * (_TILE[0] + GAP) - GAP, _TILE[0] + 240)
+    heights = [_TITLE + height_of(len(photos), columns) for photos in shown]
+    width = width_of(columns)
     sheet = Image.new("RGB", (width, _HEAD + sum(heights) + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, MARGIN), _head_words(groups, shown), size=18, width=width - 2 * MARGIN)
@@ -41,9 +39,7 @@ def duplicates_sheet(groups: Sequence[DuplicateGroup], *, columns: int = 5) -> I
     for number, (group, photos, height) in enumerate(zip(groups, shown, heights, strict=False), 1):
         draw.line((MARGIN, top, width - MARGIN, top), fill=LINE)
         write(draw, (MARGIN, top + 9), f"group {number}: {_group_words(group, photos)}", fill=FAINT)
-        for position, photo in enumerate(photos):
-            row, column = divmod(position, columns)
-            corner = MARGIN + column * (_TILE[0] + GAP), top + _TITLE + row * _ROW
+        for photo, corner in zip(photos, corners(len(photos), columns, top + _TITLE), strict=True):
             _tile(sheet, draw, corner, photo, largest=photo is group.largest)
         top += height
     return sheet
@@ -76,12 +72,12 @@ def _tile(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, corner: tuple[int, int], photo: Duplicate, *, largest: bool
 ) -> None:
     left, top = corner
-    x, y = place_photo(sheet, thumbnail(photo.path, _TILE), corner, _TILE)
+    x, y = place_photo(sheet, thumbnail(photo.path, TILE), corner, TILE)
     if largest:
         draw.rectangle((x, y, x + 60, y + 20), fill=INK)
         write(draw, (x + 30, y + 10), "largest", size=13, fill=PAPER, anchor="mm")
-    base = top + _TILE[1] + 6
+    base = top + TILE[1] + 6
     write(draw, (left, base), f"d {distance_words(photo.distance)}", size=13)
     size = "" if photo.size is None else bytes_words(photo.size)
-    write(draw, (left + _TILE[0], base), size, size=13, anchor="ra")
-    write(draw, (left, base + 21), short_name(photo.path), size=12, fill=FAINT, width=_TILE[0])
+    write(draw, (left + TILE[0], base), size, size=13, anchor="ra")
+    write(draw, (left, base + 21), short_name(photo.path), size=12, fill=FAINT, width=TILE[0])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,12 @@ from semcbir.pictures.draw import (
     thumbnail,
     write,
 )
+from semcbir.pictures.grid import TILE, corners, height_of, width_of
 from semcbir.results import MAX_HITS, distance_words, kept_words, penalised_words
 
 if TYPE_CHECKING:
     from semcbir.results import Hit, Results
 
-_TILE = (208, 156)
-_CAPTION = 44
-_ROW = _TILE[1] + _CAPTION + GAP
 _WORDS = 30
 
 
@@ -52,18 +50,16 @@ def contact_sheet(
     hits = results[:MAX_HITS]
     first = next((place for place, hit in enumerate(hits) if hit.penalized), len(hits))
     parts = hits[:first], hits[first:]
-    rows = sum(-(-len(part) // columns) for part in parts)
-    top = MARGIN + _TILE[1] + 2 * GAP
-    # Room for the head's text, even with one or two columns.
-    width = 2 * MARGIN + max(columns * (_TILE[0] + GAP) - GAP, _TILE[0] + 240)
-    height = top + rows * _ROW + MARGIN - GAP + (_WORDS if parts[1] else 0)
+    heights = [height_of(len(part), columns) for part in parts]
+    top, width = MARGIN + TILE[1] + 2 * GAP, width_of(columns)
+    height = top + sum(heights) + MARGIN - GAP + (_WORDS if parts[1] else 0)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _sheet_head(sheet, draw, query, results)
     draw.line((MARGIN, top - GAP, width - MARGIN, top - GAP), fill=LINE)
     _tiles(sheet, draw, top, parts[0], columns)
     if parts[1]:
-        top += -(-first // columns) * _ROW
+        top += heights[0]
         said = penalised_words(results) if below is None else below
         write(draw, (MARGIN, top), said, fill=ALARM, width=width - 2 * MARGIN)
         _tiles(sheet, draw, top + _WORDS, parts[1], columns)
@@ -71,19 +67,18 @@ def contact_sheet(
 
 
 def _tiles(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, hits: Iterable[Hit], columns: int
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, hits: Sequence[Hit], columns: int
 ) -> None:
-    for position, hit in enumerate(hits):
-        row, column = divmod(position, columns)
-        _tile(sheet, draw, (MARGIN + column * (_TILE[0] + GAP), top + row * _ROW), hit)
+    for hit, corner in zip(hits, corners(len(hits), columns, top), strict=True):
+        _tile(sheet, draw, corner, hit)
 
 
 def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results) -> None:
-    left, room = MARGIN + _TILE[0] + GAP, sheet.width - 2 * MARGIN - _TILE[0] - GAP
+    left, room = MARGIN + TILE[0] + GAP, sheet.width - 2 * MARGIN - TILE[0] - GAP
     if query is None:
         left, room = MARGIN, sheet.width - 2 * MARGIN
     else:
-        place_photo(sheet, thumbnail(query, _TILE), (MARGIN, MARGIN), _TILE)
+        place_photo(sheet, thumbnail(query, TILE), (MARGIN, MARGIN), TILE)
     name = "" if query is None or isinstance(query, np.ndarray) else short_name(Path(query))
     shown = f"{len(results)} hits" if len(results) != 1 else "1 hit"
     if len(results) > MAX_HITS:
@@ -104,16 +99,16 @@ def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | No
 
 def _tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, corner: tuple[int, int], hit: Hit) -> None:
     left, top = corner
-    photo = thumbnail(hit.path, _TILE)
+    photo = thumbnail(hit.path, TILE)
     if photo is not None and hit.penalized:
         photo = Image.blend(photo, Image.new("RGB", photo.size, PAPER), 0.55)
-    x, y = place_photo(sheet, photo, corner, _TILE)
+    x, y = place_photo(sheet, photo, corner, TILE)
     if hit.penalized:
         draw.rectangle((x, y, x + 76, y + 20), fill=ALARM)
         write(draw, (x + 38, y + 10), "penalised", size=13, fill=PAPER, anchor="mm")
     colour = ALARM if hit.penalized else INK
-    base = top + _TILE[1] + 6
+    base = top + TILE[1] + 6
     write(draw, (left, base), f"{hit.rank}", size=16, fill=colour)
     numbers = f"d {distance_words(hit.distance)}   h {hit.histogram_distance:.3f}"
-    write(draw, (left + _TILE[0], base + 2), numbers, size=13, fill=colour, anchor="ra")
-    write(draw, (left, base + 21), short_name(hit.path), size=12, fill=FAINT, width=_TILE[0])
+    write(draw, (left + TILE[0], base + 2), numbers, size=13, fill=colour, anchor="ra")
+    write(draw, (left, base + 21), short_name(hit.path), size=12, fill=FAINT, width=TILE[0])
