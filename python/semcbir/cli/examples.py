@@ -23,7 +23,7 @@ _OF = {
     "find": (
         "find demo/index sea",
         'find demo/index "sea sky:40% -person"',
-        "find demo/photos water plant -k 5 --sheet demo/found.jpg",
+        "find demo/photos plant sky -k 5 --sheet demo/found.jpg",
     ),
     "explain": (
         "explain demo/photos/meadow/1.jpg demo/photos/beach/1.jpg demo/index",
