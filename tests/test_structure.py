@@ -38,11 +38,12 @@ ROOMS = (
     ("several", "regions"),
     ("expansion",),
     ("query", "explanation", "near_duplicates"),
-    ("finding",),
+    ("finding", "words"),
     ("pictures",),
     ("export",),
     ("baselines",),
     ("evaluation",),
+    ("web",),
     ("cli",),
 )
 """From the ground up: a room imports those above it in this list, and itself."""

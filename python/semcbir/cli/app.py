@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from semcbir._core import __version__
-from semcbir.cli import duplicates, evaluate, find, index, models, search
+from semcbir.cli import browse, duplicates, evaluate, find, index, models, search
 from semcbir.cli.completion import install, show
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.examples import ending
@@ -42,6 +42,7 @@ for _command in (
     find.find,
     search.explain,
     duplicates.duplicates,
+    browse.browse,
     index.remove,
     index.info,
     index.check,

@@ -33,6 +33,7 @@ _OF = {
         "duplicates demo/index",
         "duplicates demo/index --distance 0.2 --sheet demo/alike.jpg",
     ),
+    "browse": ("browse demo/photos", "browse demo/index --port 0 --no-open"),
     "remove": (
         "remove demo/index demo/photos/beach",
         "remove demo/index 9 demo/photos/town/1.jpg",

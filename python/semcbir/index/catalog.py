@@ -243,11 +243,16 @@ class Catalog:
 
         A photo that does not say counts as taken when its file was changed last, by the clock here.
         """
+        date, join = self._date()
+        query = f"SELECT id FROM images i{join} WHERE state = 'indexed' AND {date}"
+        return [key for (key,) in self._each(f"{query} BETWEEN ? AND ?", first, last)]
+
+    def _date(self) -> tuple[str, str]:
+        """Return SQL for when an image ``i`` was taken, and for what it joins."""
         join = " LEFT JOIN taken t ON t.image = i.id AND (t.size, t.mtime_ns) = (i.size, i.mtime_ns)"
         taken, join = ("t.at", join) if self._has_table("taken") else ("NULL", "")
         local = "CAST(strftime('%s', i.mtime_ns / 1000000000, 'unixepoch', 'localtime') AS INTEGER)"
-        query = f"SELECT id FROM images i{join} WHERE state = 'indexed' AND coalesce({taken}, {local})"
-        return [key for (key,) in self._each(f"{query} BETWEEN ? AND ?", first, last)]
+        return f"coalesce({taken}, {local})", join
 
     def problems(self) -> list[str]:
         """Return what is wrong with the catalogue itself, one line per problem."""
@@ -344,6 +349,12 @@ class Catalog:
         for query in FINGERPRINTS:
             self._connection.execute(query)
         self._connection.executemany("INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)", prints)
+
+    def ids_by_date(self) -> list[int]:
+        """Return the ids of the images, those taken last first, ties by id; dates are as in ``ids_dated``."""
+        date, join = self._date()
+        query = f"SELECT id FROM images i{join} WHERE state = 'indexed' ORDER BY {date} DESC, id"
+        return [key for (key,) in self._each(query)]
 
     def put_taken(self, dates: Iterable[tuple[int, int, int, int | None]]) -> None:
         """Store when photos were taken: (image, size and mtime of the file that says so, seconds or None)."""

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""The API: the page's questions, answered in JSON (``docs/api.md``, ``/api/v1/openapi.json``)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from semcbir._core import __version__
+from semcbir.images.given import read_image
+from semcbir.index.lookup import Record
+from semcbir.web import values
+from semcbir.web.asked import Asked
+from semcbir.web.asking import Desk, RefusedError, asked_of, distance_of, integer, key_of, words_of
+from semcbir.web.openapi import description
+from semcbir.web.thumbnails import Thumbnails, encoded
+
+PAGE = 500
+"""The most images of a page of the collection."""
+LARGE = 1600
+"""The most pixels of the longer side of a photo that is shown large."""
+_FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_FRESH = {"Cache-Control": "no-store"}
+
+
+class Api:
+    """The API on a collection."""
+
+    def __init__(self, desk: Desk, thumbnails: Thumbnails) -> None:
+        self._desk = desk
+        self._thumbnails = thumbnails
+        self._of = desk.collection
+
+    def routes(self) -> list[Route]:
+        """Return what is answered where."""
+        return [
+            Route("/api/v1/openapi.json", self.openapi),
+            Route("/api/v1/info", self.info),
+            Route("/api/v1/images", self.images),
+            Route("/api/v1/images/{key}", self.image),
+            Route("/api/v1/images/{key}/photo", self.photo),
+            Route("/api/v1/images/{key}/segments", self.segments),
+            Route("/api/v1/images/{key}/labels", self.labels),
+            Route("/api/v1/search", self.search, methods=["GET", "POST"]),
+            Route("/api/v1/find", self.find),
+            Route("/api/v1/explain", self.explain),
+            Route("/api/v1/contents", self.contents),
+            Route("/api/v1/duplicates", self.duplicates),
+            Route("/api/v1/skipped", self.skipped),
+            Route("/api/v1/uploads", self.upload, methods=["POST"]),
+            Route("/thumbnails/{key}/{version}.webp", self.thumbnail),
+        ]
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the API's description."""
+        return JSONResponse(description())
+
+    async def info(self, request: Request) -> Response:
+        """Return what the index is, and how far a run is that makes it."""
+        state = await self._desk.answer(lambda: self._of.state)
+        said: dict[str, Any] = {"version": __version__, "collection": self._of.where(), **vars(state)}
+        if state.ready:
+            index = await self._desk.answer(self._of.index)
+            said |= {"images": len(index), "features": list(index.features), "classes": list(index.classes)}
+        return JSONResponse(said, headers=_FRESH)
+
+    async def images(self, request: Request) -> Response:
+        """Return a part of the collection, in an order."""
+        order = request.query_params.get("order", "folder")
+        if order not in ("folder", "date", "random"):
+            raise RefusedError(400, f"order: expected folder, date or random, got {order[:60]!r}")
+        seed, offset = integer(request, "seed", 0, 0, 2**31), integer(request, "offset", 0, 0, 2**31)
+        limit = integer(request, "limit", 100, 1, PAGE)
+
+        def part() -> dict[str, Any]:
+            ids = self._of.order(order, seed)
+            records = self._of.index().records(ids[offset : offset + limit].tolist())
+            return {"total": len(ids), "offset": offset, "images": [*map(values.image_values, records)]}
+
+        return JSONResponse(await self._desk.answer(part), headers=_FRESH)
+
+    async def _record(self, request: Request) -> Record:
+        key = key_of(request.path_params["key"])
+        if isinstance(key, str):
+            raise RefusedError(404, "expected the id of a photo of the index")
+        return await self._desk.answer(self._of.record, key)
+
+    async def image(self, request: Request) -> Response:
+        """Return what is known of an image."""
+        return JSONResponse(values.image_values(await self._record(request)), headers=_FRESH)
+
+    async def photo(self, request: Request) -> Response:
+        """Return a photo, of at most LARGE pixels a side, decoded and encoded anew."""
+        key = key_of(request.path_params["key"])
+
+        def large() -> bytes:
+            return encoded(Image.fromarray(read_image(self._of.source(key), LARGE)), 88)
+
+        return Response(await self._desk.answer(large), media_type="image/webp", headers=_FRESH)
+
+    async def segments(self, request: Request) -> Response:
+        """Return which classes a photo shows, and in which colours they are drawn."""
+        key = key_of(request.path_params["key"])
+
+        def seen() -> dict[str, Any]:
+            return values.segments_values(self._of.analysis(key), self._of.index(), self._of.size(key))
+
+        return JSONResponse(await self._desk.answer(seen), headers=_FRESH)
+
+    async def labels(self, request: Request) -> Response:
+        """Return a photo's label map: a PNG whose red and green are the label's low and high byte."""
+        key = key_of(request.path_params["key"])
+
+        def drawn() -> bytes:
+            labels = self._of.analysis(key).label_map.astype(np.uint16)
+            scale = min(1.0, 512 / max(labels.shape))
+            size = max(1, round(labels.shape[1] * scale)), max(1, round(labels.shape[0] * scale))
+            small = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint16)
+            pixels = np.stack([small & 255, small >> 8, np.zeros_like(small)], axis=2).astype(np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            return buffer.getvalue()
+
+        return Response(await self._desk.answer(drawn), media_type="image/png", headers=_FRESH)
+
+    async def search(self, request: Request) -> Response:
+        """Search for photos; with POST for the photo that is sent."""
+        fields: list[tuple[str, str]] = []
+        if request.method == "POST":
+            token = await self._desk.receive_photo(request)
+            fields = [("q", token), *getattr(request.state, "fields", ())]
+        asked = asked_of(request, fields)
+
+        def found() -> dict[str, Any]:
+            results = self._of.search(asked)
+            return {"query": asked.parameters()} | values.results_values(self._of.index(), results)
+
+        return JSONResponse(await self._desk.answer(found), headers=_FRESH)
+
+    async def find(self, request: Request) -> Response:
+        """Find photos by the classes that they show."""
+        _, words, page, k = words_of(request)
+
+        def found() -> dict[str, Any]:
+            images = self._of.find(words.only, words.without, words.shares, k, page)
+            return values.found_values(self._of.index(), images)
+
+        return JSONResponse(await self._desk.answer(found), headers=_FRESH)
+
+    async def explain(self, request: Request) -> Response:
+        """Say why an image is as far from a photo as it is."""
+        hit, asked = explained(request)
+        why = await self._desk.answer(lambda: values.explanation_values(self._of.explain(asked, hit)))
+        return JSONResponse(why, headers=_FRESH)
+
+    async def contents(self, request: Request) -> Response:
+        """Return which classes the photos show."""
+        return JSONResponse(await self._desk.answer(lambda: values.contents_values(self._of.contents())))
+
+    async def duplicates(self, request: Request) -> Response:
+        """Return groups of near-duplicates."""
+        distance = distance_of(request)
+
+        def groups() -> list[Any]:
+            index = self._of.index()
+            return [values.group_values(index, group) for group in self._of.duplicates(distance)]
+
+        return JSONResponse({"groups": await self._desk.answer(groups)}, headers=_FRESH)
+
+    async def skipped(self, request: Request) -> Response:
+        """Return the files that could not be read, and why."""
+
+        def files() -> list[dict[str, str]]:
+            return [values.skipped_values(one) for one in self._of.index().skipped]
+
+        return JSONResponse({"skipped": await self._desk.answer(files)}, headers=_FRESH)
+
+    async def upload(self, request: Request) -> Response:
+        """Hold a photo that is sent; return its name."""
+        return JSONResponse({"key": await self._desk.receive_photo(request)}, 201, headers=_FRESH)
+
+    async def thumbnail(self, request: Request) -> Response:
+        """Return a small photo; its address changes with its file."""
+        record = await self._record(request)
+        if values.image_values(record)["version"] != request.path_params["version"]:
+            raise RefusedError(404, "the photo has changed")
+        data = await self._desk.wait(self._thumbnails.get(record))
+        return Response(data, media_type="image/webp", headers=_FOR_EVER)
+
+
+def explained(request: Request) -> tuple[int, Asked]:
+    """Return which hit is to be explained, and of which search."""
+    hit = integer(request, "hit", 0, 0, 2**62)
+    pairs = [(name, text) for name, text in request.query_params.multi_items() if name != "hit"]
+    try:
+        return hit, Asked.parse(pairs)
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from None

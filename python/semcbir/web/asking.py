@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""What pages and the API have in common: requests to questions, questions to answers, errors to statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from starlette.requests import ClientDisconnect, Request
+
+from semcbir._printable import printable
+from semcbir.errors import ImageError, IndexStorageError, ModelError, SemcbirError
+from semcbir.web.asked import Asked
+from semcbir.web.collection import Collection, NotThereError
+from semcbir.web.safety import TooLargeError
+from semcbir.words import Words, parse_words
+
+AT_ONCE = 4
+"""Questions that are answered at a time; others wait."""
+SLOW = 60.0
+"""Seconds in which a photo must be sent."""
+_Answer = TypeVar("_Answer")
+
+
+class RefusedError(Exception):
+    """A request that cannot be answered, with the status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def refusal(error: Exception) -> RefusedError:
+    """Return what is answered to a request that raised ``error``."""
+    if isinstance(error, RefusedError):
+        return error
+    message = printable(str(error))
+    if isinstance(error, NotThereError):
+        return RefusedError(404, message)
+    if isinstance(error, TooLargeError):
+        return RefusedError(413, message)
+    if isinstance(error, ImageError):
+        return RefusedError(422, message)
+    if isinstance(error, (IndexStorageError, ModelError, SemcbirError)):
+        return RefusedError(503, message)
+    if isinstance(error, (ValueError, TypeError)):
+        return RefusedError(400, message)
+    if isinstance(error, KeyError):
+        return RefusedError(404, "the index has no such photo any more")
+    if isinstance(error, OSError):
+        return RefusedError(503, "a file of the index cannot be read now")
+    raise error
+
+
+class Desk:
+    """Answers questions in threads, so many at a time."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self._limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def answer(self, question: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """Return what a question comes to. Raises RefusedError."""
+        try:
+            return await anyio.to_thread.run_sync(partial(question, *arguments), limiter=self._limit)
+        except Exception as error:
+            raise refusal(error) from error
+
+    async def wait(self, coming: Awaitable[_Answer]) -> _Answer:
+        """Return what comes of something that is not this desk's work. Raises RefusedError."""
+        try:
+            return await coming
+        except Exception as error:
+            raise refusal(error) from error
+
+    async def receive_photo(self, request: Request) -> str:
+        """Hold the photo of a request, its body or the only file of its form, and return its name."""
+        try:
+            async with asyncio.timeout(SLOW):
+                if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                    async with request.form(max_files=1, max_fields=50, max_part_size=2**16) as form:
+                        files = [value for value in form.values() if not isinstance(value, str)]
+                        if len(files) != 1:
+                            raise RefusedError(400, f"image: expected one file, got {len(files)}")
+                        data = await files[0].read()
+                        request.state.fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
+                else:
+                    data = await request.body()
+        except TimeoutError:
+            raise RefusedError(408, f"the photo took longer than {SLOW:g} s to come") from None
+        except TooLargeError as error:
+            raise refusal(error) from None
+        except ClientDisconnect:
+            raise RefusedError(400, "the connection was closed") from None
+        if not data:
+            raise RefusedError(400, "image: expected a photo, got nothing")
+        return await self.answer(self.collection.uploads.put, data)
+
+
+def asked_of(request: Request, fields: list[tuple[str, str]] | None = None) -> Asked:
+    """Return what the parameters of a request ask for. Raises RefusedError."""
+    try:
+        return Asked.parse([*request.query_params.multi_items(), *(fields or ())])
+    except ValueError as error:
+        raise refusal(error) from None
+
+
+def words_of(request: Request) -> tuple[str, Words, int, int]:
+    """Return the words of a request as they came and as they are meant, and its page of how many photos."""
+    text = request.query_params.get("words", "")
+    try:
+        page = integer(request, "page", 1, 1, 2**31 - 1)
+        return text, parse_words([text]), page, integer(request, "k", 60, 1, 500)
+    except ValueError as error:
+        raise RefusedError(400, f"words: {error}") from None
+
+
+def integer(request: Request, name: str, usual: int, low: int, high: int) -> int:
+    """Return a parameter that is an integer. Raises RefusedError."""
+    text = request.query_params.get(name, str(usual))
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+        raise RefusedError(400, f"{name}: expected an integer from {low} to {high}, got {text[:60]!r}")
+    return int(text)
+
+
+def distance_of(request: Request) -> float | None:
+    """Return the distance that a request names, None if it names none. Raises RefusedError."""
+    text = request.query_params.get("distance", "")
+    try:
+        distance = float(text) if text else 0.0
+    except ValueError:
+        distance = math.nan
+    if not 0 <= distance < math.inf:
+        raise RefusedError(400, f"distance: expected a number of 0 or more, got {text[:60]!r}")
+    return distance if text else None
+
+
+def key_of(text: str) -> int | str:
+    """Return an image's id, or the name of a photo that was sent. Raises RefusedError."""
+    try:
+        (photo,) = Asked.parse([("q", text)]).photos
+    except ValueError as error:
+        raise RefusedError(404, str(error)) from None
+    return photo.key

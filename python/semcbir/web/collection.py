@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""The index that pages show, opened anew when it changes, made meanwhile; and what is asked of it.
+
+All methods block; the event loop calls them in threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcbir._files import display_path
+from semcbir._fork import Lock
+from semcbir._validate import counted
+from semcbir.errors import SemcbirError
+from semcbir.explanation import Explanation, explain
+from semcbir.extractor import Analysis
+from semcbir.finding import FoundImages, find
+from semcbir.images.given import read_image
+from semcbir.index.catalog import read
+from semcbir.index.contents import Contents
+from semcbir.index.index import Index
+from semcbir.index.lookup import Record
+from semcbir.index.place import index_place, own_place
+from semcbir.index.ready import ready_index
+from semcbir.index.report import Progress
+from semcbir.index.roots import read_roots
+from semcbir.near_duplicates import DuplicateGroup, duplicates
+from semcbir.query import search
+from semcbir.results import Results
+from semcbir.web.asked import Asked
+from semcbir.web.uploads import Uploads
+
+_ANALYSES = 32
+"""Photos whose label maps are kept: the pinned photo is asked for again and again."""
+
+
+class NotThereError(Exception):
+    """What was asked for is not in the index, or not held any more."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether there is an index to search, and how far a run is that makes it or brings it up to date."""
+
+    ready: bool
+    running: bool
+    done: int = 0
+    total: int = 0
+    skipped: int = 0
+    trouble: str = ""
+
+
+class Collection:
+    """The index at ``target``: an index, or a folder of photos with its own."""
+
+    def __init__(self, target: Path, uploads: Uploads | None = None) -> None:
+        self.target = target
+        self.uploads = uploads or Uploads()
+        self._index: Index | None = None
+        self._stamp: tuple[int, ...] | None = None
+        self._opening = Lock()
+        self._model = threading.Semaphore(2)
+        self._analyses: OrderedDict[tuple[object, ...], Analysis] = OrderedDict()
+        self._kept: dict[object, Any] = {}
+        self._progress: Progress | None = None
+        self._running = self._stop = False
+        self._trouble = ""
+
+    def begin(self) -> None:
+        """Say that ``follow`` is about to run, so that nobody finds the index missing before it does."""
+        self._running = True
+
+    def follow(self) -> None:
+        """Make the folder's own index, or bring it up to date; ``stop`` ends it, and what is done stays."""
+        self._running = True
+        try:
+            ready_index(self.target, on_progress=self._note)
+        except SemcbirError as error:
+            self._trouble = str(error)
+        except _StoppedError:
+            pass
+        finally:
+            self._running = False
+
+    def stop(self) -> None:
+        """Make ``follow`` end soon."""
+        self._stop = True
+
+    def _note(self, progress: Progress) -> None:
+        self._progress = progress
+        if self._stop:
+            raise _StoppedError
+
+    @property
+    def state(self) -> State:
+        """How far the index is."""
+        try:
+            ready = len(self.index()) > 0
+        except SemcbirError as error:
+            trouble = self._trouble or ("" if self._running else str(error))
+            ready = False
+        else:
+            trouble = self._trouble
+        progress = self._progress or Progress(0, 0, 0)
+        return State(ready, self._running, progress.done, progress.total, progress.skipped, trouble)
+
+    def index(self) -> Index:
+        """Return the index as it is now. Raises IndexStorageError if it is not there, or is damaged."""
+        place = own_place(self.target) if self._running else index_place(self.target)
+        status = (place / "catalog.sqlite").stat() if (place / "catalog.sqlite").exists() else None
+        stamp = None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
+        with self._opening:
+            if self._index is None or stamp is None or stamp != self._stamp:
+                self._index, self._stamp = Index.open(place), stamp
+                self._kept = {}
+            return self._index
+
+    def record(self, key: int) -> Record:
+        """Return an image's record. Raises NotThereError if it is not in the index."""
+        index = self.index()
+        if key not in index:
+            raise NotThereError(f"the index has no photo {key} any more")
+        return index.records([key])[0]
+
+    def source(self, key: int | str) -> Path | bytes:
+        """Return the file of an image, or the bytes of a photo that was sent."""
+        if isinstance(key, int):
+            return self.record(key).path
+        try:
+            return self.uploads.get(key)
+        except KeyError:
+            raise NotThereError("the photo that was sent is not held any more; send it again") from None
+
+    def search(self, asked: Asked) -> Results:
+        """Search for one photo, or for several together."""
+        index = self.index()
+        if not asked.photos:
+            raise ValueError("q: expected a photo, got none")
+        box = asked.region is not None
+        photos = [self._query(index, photo.key, asked.feature, box) for photo in asked.photos]
+        single = len(photos) == 1 and asked.photos[0].weight == 1
+        pairs = [(photo, asked.photos[place].weight) for place, photo in enumerate(photos)]
+        options: dict[str, Any] = {
+            "only": asked.only or None,
+            "without": asked.without or None,
+            "weights": asked.weights or None,
+            "region": asked.region,
+            "where": list(asked.where) or None,
+        }
+        for name in (
+            "epsilon",
+            "keep",
+            "penalized",
+            "feature",
+            "smooth",
+            "expand",
+            "k",
+            "min_share",
+            "max_share",
+        ):
+            options[name] = getattr(asked, name)
+        if any(not isinstance(key.key, int) or box for key in asked.photos):
+            with self._model:
+                found: Any = search(photos[0] if single else pairs, index, **options)
+        else:
+            found = search(photos[0] if single else pairs, index, **options)
+        results: Results = found[0] if isinstance(found, list) else found
+        return results
+
+    def _query(self, index: Index, key: int | str, feature: str | None, box: bool) -> Any:
+        if isinstance(key, str) or box:
+            return self.source(key)
+        if key not in index:
+            raise NotThereError(f"the index has no photo {key} any more")
+        return index.signatures(feature, ids=[key])
+
+    def find(
+        self, only: Sequence[str], without: Sequence[str], shares: dict[str, float], k: int, page: int
+    ) -> FoundImages:
+        """Find photos by their classes, as ``semcbir.find`` does."""
+        return find(self.index(), only, without, shares, k, page)
+
+    def size(self, key: int | str) -> tuple[int, int]:
+        """Return the height and width of a photo as it is shown, in its own pixels."""
+        height, width = read_image(self.source(key), None).shape[:2]
+        return height, width
+
+    def analysis(self, key: int | str) -> Analysis:
+        """Return a photo as the network sees it; ImageError if it cannot be read."""
+        index, source = self.index(), self.source(key)
+        stamp = self.record(key).mtime_ns if isinstance(key, int) else None
+        name = (key, stamp, self._stamp and self._stamp[0])
+        with self._model:
+            known = self._analyses.get(name)
+            if known is None:
+                known = self._analyses[name] = index.extractor().analyse(source)
+                while len(self._analyses) > _ANALYSES:
+                    self._analyses.popitem(last=False)
+        return known
+
+    def shares(self, key: int | str) -> dict[str, float]:
+        """Return how much of a photo each class is, the largest first."""
+        index = self.index()
+        if isinstance(key, int):
+            batch = index.signatures(ids=[key])
+            pairs = zip(batch.classes.tolist(), batch.proportions.tolist(), strict=True)
+        else:
+            labels, counts = np.unique(self.analysis(key).label_map, return_counts=True)
+            counted_in = (
+                counts[labels != index.recipe.void].sum() if index.recipe.void is not None else counts.sum()
+            )
+            pairs = zip(labels.tolist(), (counts / max(1, counted_in)).tolist(), strict=True)
+        known = [
+            (share, label)
+            for label, share in pairs
+            if label < len(index.classes) and label != index.recipe.void
+        ]
+        return {
+            index.classes[label]: share for share, label in sorted(known, key=lambda one: (-one[0], one[1]))
+        }
+
+    def explain(self, asked: Asked, hit: int) -> Explanation:
+        """Say why an image is as far from a single photo as it is."""
+        if len(asked.photos) != 1:
+            raise ValueError(f"q: expected one photo to explain, got {len(asked.photos)}")
+        index, source = self.index(), self.source(asked.photos[0].key)
+        self.record(hit)
+        with self._model:
+            return explain(
+                source,
+                hit,
+                index,
+                asked.feature,
+                only=asked.only or None,
+                weights=asked.weights or None,
+                region=asked.region,
+            )
+
+    def contents(self) -> Contents:
+        """Return what is in the photos."""
+        index = self.index()
+        return self._once("contents", index.contents)  # type: ignore[no-any-return]
+
+    def duplicates(self, distance: float | None = None) -> tuple[DuplicateGroup, ...]:
+        """Return groups of near-duplicates, at most ``distance`` apart (None: the feature's default)."""
+        index = self.index()
+        return self._once(  # type: ignore[no-any-return]
+            ("duplicates", distance), lambda: tuple(duplicates(index, distance))
+        )
+
+    def order(self, by: str, seed: int = 0) -> npt.NDArray[np.int64]:
+        """Return all ids, by "folder" (path), "date" (latest first) or in a "random" order."""
+        index = self.index()
+        return self._once((by, seed), lambda: _ordered(index, by, seed))  # type: ignore[no-any-return]
+
+    def _once(self, key: object, make: Any) -> Any:
+        kept = self._kept
+        if key not in kept:
+            if len(kept) > 16:
+                kept.clear()
+            kept[key] = make()
+        return kept[key]
+
+    def where(self) -> str:
+        """Return what the collection is called."""
+        return display_path(self.target)
+
+    def words(self) -> str:
+        """Return how many photos there are."""
+        return counted(len(self.index()), "photo")
+
+
+class _StoppedError(Exception):
+    """The run was asked to end."""
+
+
+def _ordered(index: Index, by: str, seed: int) -> npt.NDArray[np.int64]:
+    ids = np.array(index._snapshot.ids(), np.int64)
+    if by == "random":
+        return np.random.default_rng(seed).permutation(ids)
+    with read(index.path) as catalog:
+        if by == "date":
+            ordered = catalog.ids_by_date()
+        else:
+            folders = {root.id: os.fsencode(root.folder) for root in read_roots(catalog)}
+            rows = sorted((folders.get(root, b""), path, key) for key, root, path in catalog.named())
+            ordered = [key for _, _, key in rows]
+    found = np.array(ordered, np.int64)
+    return found[np.isin(found, ids)]

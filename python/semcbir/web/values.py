@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""What the API and the pages say of photos, hits and explanations, as values that JSON can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from semcbir._printable import printable
+from semcbir.explanation import Explanation
+from semcbir.extractor import Analysis
+from semcbir.finding import FoundImages
+from semcbir.index.contents import ClassTotal, Contents
+from semcbir.index.index import Index
+from semcbir.index.lookup import Record
+from semcbir.index.report import Skipped
+from semcbir.near_duplicates import DuplicateGroup
+from semcbir.networks.groups import ClassNames, known_groups, plain_name
+from semcbir.pictures.colours import picture_colours
+from semcbir.results import Results
+
+
+def image_values(record: Record) -> dict[str, Any]:
+    """Return what is said of an image: ``version`` changes with its file."""
+    version = f"{record.mtime_ns or 0:x}-{record.size or 0:x}"
+    return {
+        "id": record.id,
+        "path": printable(str(record.path)),
+        "name": printable(record.path.name),
+        "size": record.size,
+        "version": version,
+        "thumbnail": f"/thumbnails/{record.id}/{version}.webp",
+    }
+
+
+def results_values(index: Index, results: Results) -> dict[str, Any]:
+    """Return the hits of a search."""
+    records = index.records([hit.id for hit in results])
+    hits = [
+        image_values(record)
+        | {
+            "rank": hit.rank,
+            "distance": hit.distance,
+            "histogram_distance": hit.histogram_distance,
+            "penalized": hit.penalized,
+        }
+        for hit, record in zip(results, records, strict=True)
+    ]
+    return {"kept": results.kept, "epsilon": results.epsilon, "images": len(index), "hits": hits}
+
+
+def found_values(index: Index, found: FoundImages) -> dict[str, Any]:
+    """Return a page of photos that were found by their classes."""
+    records = index.records([image.id for image in found])
+    images = [
+        image_values(record) | {"rank": image.rank, "shares": dict(image.shares)}
+        for image, record in zip(found, records, strict=True)
+    ]
+    return {"total": found.total, "page": found.page, "pages": found.pages, "images": images}
+
+
+def class_term(name: str, classes: ClassNames) -> str:
+    """Return what a search calls a class alone: "=NAME" where a group has its name too."""
+    return f"={name}" if plain_name(name) in known_groups(classes) else name
+
+
+def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the classes of a photo of this height and width, the largest first, with colours."""
+    labels, counts = np.unique(analysis.label_map, return_counts=True)
+    recipe = index.recipe
+    chosen = [
+        (int(n), int(label)) for label, n in zip(labels, counts, strict=True) if int(label) != recipe.void
+    ]
+    total = sum(n for n, _ in chosen) or 1
+    shown = sorted(chosen, key=lambda one: (-one[0], one[1]))
+    colours = picture_colours([label for _, label in shown], recipe.classes)
+    height, width = size
+    return {
+        "width": width,
+        "height": height,
+        "classes": [
+            {
+                "label": label,
+                "name": recipe.classes[label],
+                "term": class_term(recipe.classes[label], index.classes),
+                "share": n / total,
+                "colour": "#{:02x}{:02x}{:02x}".format(*colours[label]),
+            }
+            for n, label in shown
+            if label < len(recipe.classes)
+        ],
+    }
+
+
+def explanation_values(why: Explanation) -> dict[str, Any]:
+    """Return an explanation: what each class adds to the distance, the most first."""
+    return {
+        "distance": why.distance,
+        "histogram_distance": why.histogram_distance,
+        "rows": [
+            {
+                "label": row.label,
+                "name": row.name,
+                "query_share": row.query_proportion,
+                "hit_share": row.hit_proportion,
+                "squared_distance": row.squared_distance,
+                "share": row.share,
+                "weight": row.weight,
+                "shared": row.shared,
+            }
+            for row in why.rows
+        ],
+    }
+
+
+def skipped_values(skipped: Skipped) -> dict[str, str]:
+    """Return which file was skipped, and why."""
+    return {"path": printable(str(skipped.path)), "reason": printable(skipped.reason)}
+
+
+def contents_values(contents: Contents) -> dict[str, Any]:
+    """Return which classes and groups the photos hold."""
+    return {
+        "images": contents.images,
+        "classes": [_total_values(one) for one in contents.classes],
+        "groups": [_total_values(one) for one in contents.groups],
+    }
+
+
+def _total_values(total: ClassTotal) -> dict[str, Any]:
+    return {"name": total.name, "share": total.share, "images": total.images}
+
+
+def group_values(index: Index, group: DuplicateGroup) -> list[dict[str, Any]]:
+    """Return the photos of a group of near-duplicates, the largest file first."""
+    records = index.records(group.ids)
+    return [
+        image_values(record) | {"distance": photo.distance, "changed": photo.changed}
+        for photo, record in zip(group.photos, records, strict=True)
+    ]
