@@ -200,7 +200,7 @@ def test_more_photos_like_and_unlike(page: Any, index: Index) -> None:
     page.wait_for_selector(".several li >> nth=2")
     assert page.locator(".several li span").all_inner_texts()[2].startswith("unlike")
     assert names(page)[-1] == "green-green" or "green" in names(page)[-1]
-    page.get_by_label("without green-green.png").click()
+    page.get_by_label("remove green-green.png").click()
     page.wait_for_function("document.querySelectorAll('.several li').length === 2")
 
 
@@ -373,6 +373,35 @@ def test_a_folder_is_indexed_while_it_is_looked_at(browser: Any, photos: Path, t
         page.reload()
         assert page.locator("h1").inner_text() == "17 photos"
         page.close()
+
+
+AXE = os.environ.get("SEMCBIR_AXE", "")
+
+
+@pytest.mark.skipif(not AXE, reason="needs axe-core: SEMCBIR_AXE=.../axe.min.js")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_fault_of_accessibility(browser: Any, served: Served, scheme: Any) -> None:
+    context = browser.new_context(base_url=served.place, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    found = []
+    for path in (
+        "/",
+        "/search?q=1",
+        "/search?q=1&q=2&without=red&keep=3",
+        "/find?words=blue",
+        "/explain?q=1&hit=2",
+        "/collection",
+        "/duplicates?distance=9",
+        "/nothing",
+    ):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        page.evaluate(Path(AXE).read_text("utf-8"))
+        found += [
+            (path, one["id"], one["nodes"][0]["html"]) for one in page.evaluate("axe.run()")["violations"]
+        ]
+    context.close()
+    assert found == []
 
 
 def test_our_own_files_are_small() -> None:

@@ -81,8 +81,10 @@ class Api:
 
         def part() -> dict[str, Any]:
             ids = self._of.order(order, seed)
-            records = self._of.index().records(ids[offset : offset + limit].tolist())
-            return {"total": len(ids), "offset": offset, "images": [*map(values.image_values, records)]}
+            index = self._of.index()
+            records = index.records(ids[offset : offset + limit].tolist())
+            images = [values.image_values(record, index) for record in records]
+            return {"total": len(ids), "offset": offset, "images": images}
 
         return JSONResponse(await self._desk.answer(part), headers=_FRESH)
 
@@ -94,7 +96,9 @@ class Api:
 
     async def image(self, request: Request) -> Response:
         """Return what is known of an image."""
-        return JSONResponse(values.image_values(await self._record(request)), headers=_FRESH)
+        record = await self._record(request)
+        said = await self._desk.answer(lambda: values.image_values(record, self._of.index()))
+        return JSONResponse(said, headers=_FRESH)
 
     async def photo(self, request: Request) -> Response:
         """Return a photo, of at most LARGE pixels a side, decoded and encoded anew."""
@@ -189,7 +193,7 @@ class Api:
     async def thumbnail(self, request: Request) -> Response:
         """Return a small photo; its address changes with its file."""
         record = await self._record(request)
-        if values.image_values(record)["version"] != request.path_params["version"]:
+        if values.version_of(record) != request.path_params["version"]:
             raise RefusedError(404, "the photo has changed")
         data = await self._desk.wait(self._thumbnails.get(record))
         return Response(data, media_type="image/webp", headers=_FOR_EVER)

@@ -73,8 +73,9 @@ class Pages:
 
         def first() -> dict[str, Any]:
             ids = self._of.order(order, seed)
-            records = self._of.index().records(ids[offset : offset + FIRST].tolist())
-            return {"total": len(ids), "images": [*map(values.image_values, records)]}
+            index = self._of.index()
+            records = index.records(ids[offset : offset + FIRST].tolist())
+            return {"total": len(ids), "images": [values.image_values(record, index) for record in records]}
 
         found = await self._desk.answer(first)
         found |= {"order": order, "seed": seed, "offset": offset, "first": FIRST, "orders": ORDERS}
@@ -100,7 +101,7 @@ class Pages:
 
     def _photo(self, photo: Photo) -> dict[str, Any]:
         if isinstance(photo.key, int):
-            known = values.image_values(self._of.record(photo.key))
+            known = values.image_values(self._of.record(photo.key), self._of.index())
         else:
             known = {
                 "name": "the photo that you chose",

@@ -21,24 +21,33 @@ from semcbir.pictures.colours import picture_colours
 from semcbir.results import Results
 
 
-def image_values(record: Record) -> dict[str, Any]:
-    """Return what is said of an image: ``version`` changes with its file."""
-    version = f"{record.mtime_ns or 0:x}-{record.size or 0:x}"
+def image_values(record: Record, index: Index) -> dict[str, Any]:
+    """Return what is said of an image.
+
+    ``version`` changes with its file; ``name`` is its path in the folder of the index that it is in.
+    """
+    root = next((root for root in index.roots if record.path.is_relative_to(root)), record.path.parent)
+    version = version_of(record)
     return {
         "id": record.id,
         "path": printable(str(record.path)),
-        "name": printable(record.path.name),
+        "name": printable(record.path.relative_to(root).as_posix()),
         "size": record.size,
         "version": version,
         "thumbnail": f"/thumbnails/{record.id}/{version}.webp",
     }
 
 
+def version_of(record: Record) -> str:
+    """Return what changes when an image's file does, as far as the index knows."""
+    return f"{record.mtime_ns or 0:x}-{record.size or 0:x}"
+
+
 def results_values(index: Index, results: Results) -> dict[str, Any]:
     """Return the hits of a search."""
     records = index.records([hit.id for hit in results])
     hits = [
-        image_values(record)
+        image_values(record, index)
         | {
             "rank": hit.rank,
             "distance": hit.distance,
@@ -54,7 +63,7 @@ def found_values(index: Index, found: FoundImages) -> dict[str, Any]:
     """Return a page of photos that were found by their classes."""
     records = index.records([image.id for image in found])
     images = [
-        image_values(record) | {"rank": image.rank, "shares": dict(image.shares)}
+        image_values(record, index) | {"rank": image.rank, "shares": dict(image.shares)}
         for image, record in zip(found, records, strict=True)
     ]
     return {"total": found.total, "page": found.page, "pages": found.pages, "images": images}
@@ -136,6 +145,6 @@ def group_values(index: Index, group: DuplicateGroup) -> list[dict[str, Any]]:
     """Return the photos of a group of near-duplicates, the largest file first."""
     records = index.records(group.ids)
     return [
-        image_values(record) | {"distance": photo.distance, "changed": photo.changed}
+        image_values(record, index) | {"distance": photo.distance, "changed": photo.changed}
         for photo, record in zip(group.photos, records, strict=True)
     ]
