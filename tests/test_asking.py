@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from semcbir import Index, explain, search
+from semcbir.cli.asking import asked_lines
 from semcbir.explanation import remark
 from semcbir.terms import Terms
 from test_cli import Run, one_line, run
@@ -109,7 +110,7 @@ def test_the_command_asks_for_classes(run: Run, index: Index, photo_folder: Path
         (["--weights", first], 2, "--weights: expected CLASS=NUMBER (horse=2), or some joined by commas"),
         (["--weights", f"{first}=-1"], 2, "--weights: expected CLASS=NUMBER"),
         (["--keep", "0"], 2, "--keep: expected an integer from 1"),
-        (["--keep", "3", "--epsilon", "0.5"], 1, "--keep: expected it, or an epsilon, not both"),
+        (["--keep", "3", "--epsilon", "0.5"], 2, "--keep: expected --keep or --epsilon, not both"),
     ):
         ran = run(*command, *options)
         assert (ran.code, ran.out, one_line(ran.err)) == (code, "", True), options
@@ -145,3 +146,30 @@ def test_an_explanation_splits_what_a_search_asked_for(index: Index):
     assert box.distance == next(hit.distance for hit in hits if hit.id == record.id)
     with pytest.raises(ValueError, match="only: expected the name of a class"):
         explain(query, record.id, index, "hog", only="unicorn")
+
+
+def test_options_that_are_given_again_count_together(index: Index, run: Run) -> None:
+    several = next(image for image in range(len(index)) if len(most(index, image)) > 1)
+    query, place, held = index[several].path, index.path, most(index, several)[:2]
+    together = run("search", query, place, "--only", ",".join(held), "--json").json
+    assert run("search", query, place, "--only", held[0], "--only", held[1], "--json").json == together
+    assert together["only"] == held
+    weights = [f"{name}={number}" for number, name in enumerate(held, 2)]
+    together = run("search", query, place, "--weights", ",".join(weights), "--json").json
+    assert run("search", query, place, *(f"--weights={one}" for one in weights), "--json").json == together
+    assert together["weights"] == dict(zip(held, (2, 3), strict=True))
+    apart = run("search", query, place, "--without", held[0], "--without", held[1], "--json").json
+    assert apart == run("search", query, place, "--without", ",".join(held), "--json").json
+    assert apart["without"] == held
+
+
+def test_the_sheet_says_what_was_asked_for() -> None:
+    also, unlike = [Path("a/b.jpg"), Path("c.jpg")], [Path("d.jpg")]
+    assert asked_lines(None, None, None, None, None, None, None, None) == ""
+    only, without, weights, box = ("bus", "road"), ("person",), {"sky": 0.5}, (0, 1, 20, 30)
+    assert (
+        asked_lines(only, without, weights, None, box, also, unlike, ["date:2019"])
+        == "the part 0,1,20,30; only bus, road; without person; weights sky 0.5; also like b.jpg, c.jpg; "
+        "unlike d.jpg; among date:2019"
+    )
+    assert asked_lines(("=bus",), None, None, (3, 4), None, None, None, None) == "the class at 3,4"

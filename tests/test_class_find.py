@@ -232,6 +232,28 @@ def test_what_is_found_can_be_acted_on(index: Index, run: Run, tmp_path: Path):
     assert err == f"semcbir: no photo in {place} shows that\n"
 
 
+def test_what_is_easily_got_wrong_is_said(index: Index, run: Run, photo_folder: Path):
+    place, name = str(index.path), index.recipe.classes[0].replace(" ", "_")
+    for arguments, code, message in (
+        (
+            [place, "sea", "-person"],
+            2,
+            'no such option: -p; what is left out follows another word in the same quotes ("sea -person"), '
+            "or --without; see `semcbir find -h`",
+        ),
+        ([place, f"{name} {name}:40%"], 2, f"WORDS: expected each class once, got '{name}' twice"),
+        ([place, f"{name} -{name}"], 2, f"WORDS: expected each class once, got '{name}' twice"),
+        ([place, "sky:140%"], 2, "WORDS: expected a share from 0 to 1 or from 0% to 100% (sky:40%)"),
+        ([place, "qqqq"], 1, "got 'qqqq'; `semcbir info --classes` lists what photos show"),
+        ([place, name, "--page", "99"], 2, "--page: expected an integer from 1 to 1, got 99"),
+        (["sea", str(photo_folder)], 2, "expected words, got a folder; did you mean: semcbir find "),
+    ):
+        got, out, err = run("find", *arguments)
+        assert (got, out) == (code, ""), arguments
+        assert message in err
+        assert one_line(err)
+
+
 def test_a_sheet_of_what_is_found(index: Index, run: Run, tmp_path: Path):
     name = index.recipe.classes[int(np.argmax((index.signatures().histograms() >= 0.02).sum(axis=0)))]
     word, place, picture = name.replace(" ", "_"), str(index.path), tmp_path / "found.png"
@@ -240,7 +262,7 @@ def test_a_sheet_of_what_is_found(index: Index, run: Run, tmp_path: Path):
     with Image.open(picture) as saved:
         assert (code, saved.height) == (0, found_sheet(found, "").height)
         assert np.array_equal(saved, found_sheet(found, f"photos that show {word}"))
-    code, _, _ = run("find", place, f"{word}:30% -{word}", "--sheet", str(picture))
+    code, _, _ = run("find", place, word, "--where", "ids:999", "--sheet", str(picture))
     with Image.open(picture) as saved:
         assert code == 0
         assert saved.height < found_sheet(found, "").height, "nothing is found"
@@ -284,5 +306,6 @@ def test_words_that_nothing_is_called(index: Index, run: Run):
         code, out, err = run("find", place, *arguments)
         assert (code, out) == (1, "")
         assert err.startswith("semcbir: error: WORDS: expected the name of a class or a group, got 'unicorn'")
-    left = run("find", place, name, "--without", name, "--json")
-    assert left == run("find", place, f"{name} -{name}", "--json")
+    other = index.recipe.classes[1].replace(" ", "_")
+    left = run("find", place, name, "--without", other, "--json")
+    assert left == run("find", place, f"{name} -{other}", "--json")

@@ -760,7 +760,7 @@ def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> N
         ("search a b --feature surfing", "--feature: expected 'deep', 'kaze', 'surf', 'sift' or 'hog'"),
         ("index a b", "-o / --output: needed for several folders"),
         ("search a", "INDEX-or-FOLDER is missing"),
-        ("search a b c", "QUERY: expected one photo and one index, got c too; --queries takes many"),
+        ("search a b c", "QUERY: expected one photo and one index, got c too; --also takes another"),
         ("search a b -k", "-k' requires an argument"),
         ("serch a b", "no such command 'serch'"),
         ("search a b --thread 1", "no such option: --thread"),

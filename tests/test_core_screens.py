@@ -213,6 +213,7 @@ def test_many_classes_and_long_descriptors(n_classes: int, dim: int):
         assert_screens_change_nothing([images], queries, 20, epsilon, False)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ten_million_short_rows():
     rng = np.random.default_rng(1)

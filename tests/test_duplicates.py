@@ -403,7 +403,7 @@ def test_nothing_is_indexed_without_a_distance_that_will_be_needed(
 
 
 def test_the_help_names_the_default(run: Run) -> None:
-    assert f"(default: {DISTANCE:g} for deep)" in " ".join(run("duplicates", "--help").out.split())
+    assert f"(default: {DISTANCE:g} for deep, " in " ".join(run("duplicates", "--help").out.split())
 
 
 # --- the sheet ----------------------------------------------------------------------------------------------

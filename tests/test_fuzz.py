@@ -78,6 +78,7 @@ def test_damaged_indexes(index: Path, tmp_path: Path):
 
 
 @needs_fork
+@pytest.mark.long
 @pytest.mark.slow
 def test_five_thousand_damaged_indexes(index: Path, tmp_path: Path):
     photo = index.parent / "photos" / "beach" / "0.jpg"

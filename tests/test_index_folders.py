@@ -448,6 +448,7 @@ def test_any_sequence_of_changes_leaves_what_a_plain_model_says(machine: type[Fo
     run(machine, examples=40, steps=20)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_many_sequences_of_changes(machine: type[Folders]):
     run(machine, examples=500, steps=40)

@@ -258,7 +258,8 @@ def test_broken_forms_are_refused(page: Served, kind: str) -> None:
         b"nonsense",
         b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n",
     ):
-        assert page.ask("/api/v1/search", "POST", body, {"Content-Type": kind}).status == 400
+        for path in ("/api/v1/search", "/api/v1/uploads", "/search", "/download"):
+            assert page.ask(path, "POST", body, {"Content-Type": kind}).status == 400, path
 
 
 def test_methods_that_there_are_not(page: Served) -> None:

@@ -32,6 +32,9 @@ def parse_words(texts: Iterable[str]) -> Words:
                 words.shares[name] = _share(share, word, bool(minus))
             else:
                 (words.without if minus else words.only).append(name)
+    names = [*words.only, *words.without, *words.shares]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"expected each class once, got {twice[0]!r} twice")
     if not (words.only or words.without or words.shares):
         raise ValueError("expected names of classes, such as sea or animal, got none")
     return words
@@ -42,7 +45,11 @@ def check_words(words: Words, classes: Sequence[str]) -> None:
     from semcbir.terms import labels_named
 
     for name in (*words.only, *words.without, *words.shares):
-        labels_named("WORDS", name, classes)
+        try:
+            labels_named("WORDS", name, classes)
+        except ValueError as error:
+            more = "" if "did you mean" in str(error) else "; `semcbir info --classes` lists what photos show"
+            raise ValueError(f"{error}{more}") from None
 
 
 def _share(text: str, word: str, minus: bool) -> float:

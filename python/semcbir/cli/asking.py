@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,17 +57,17 @@ def parse_condition(text: str) -> str:
 
 
 Only = Annotated[
-    Any,
+    list[str] | None,
     names_option(
         "--only",
         "CLASSES",
-        "Compare these classes alone, joined by commas (bus,road; animal: all animals). Photos that "
-        "hold less than 2 % of them are ranked last.",
+        "Compare these classes alone, joined by commas (bus,road; animal: all animals; =animal: the class "
+        "of that name alone). Photos that hold less than 2 % of them are ranked last.",
         show_default=False,
     ),
 ]
 Without = Annotated[
-    Any,
+    list[str] | None,
     names_option(
         "--without",
         "CLASSES",
@@ -76,7 +76,7 @@ Without = Annotated[
     ),
 ]
 Weights = Annotated[
-    Any,
+    list[str] | None,
     typer.Option(
         "--weights",
         parser=usage(parse_weights),
@@ -151,10 +151,45 @@ Conditions = Annotated[
         parser=usage(parse_condition),
         metavar="CONDITION",
         show_default=False,
-        help="Search among some photos alone: folder:2019/summer, name:*.png, date:2019-05..2019-08 (when "
-        "taken), ids:1,5-9. May be given several times: of each kind one must be met.",
+        help="Search among some photos alone: folder:2019/summer (in the indexed folder), name:*.png, "
+        "date:2019-05..2019-08 (when taken; of photos that do not say, when their file was changed), "
+        "ids:1,5-9. May be given several times: of each kind one must be met.",
     ),
 ]
+
+
+def joined(given: Sequence[Any] | None) -> tuple[str, ...] | None:
+    """Return the names of an option that may be given several times; None if it was not."""
+    return tuple(name for names in given for name in names) if given else None
+
+
+def merged(given: Sequence[Any] | None) -> dict[str, float] | None:
+    """Return the weights of an option that may be given several times; None if it was not."""
+    return {name: weight for weights in given for name, weight in weights.items()} if given else None
+
+
+def asked_lines(
+    only: Sequence[str] | None,
+    without: Sequence[str] | None,
+    weights: Mapping[str, float] | None,
+    at: Any,
+    box: Any,
+    also: Sequence[Path] | None,
+    unlike: Sequence[Path] | None,
+    where: Sequence[str] | None,
+) -> str:
+    """Return what is asked for beside the query, on one line for the sheet."""
+    said = {
+        "the class at ": ",".join(map(str, at or ())),
+        "the part ": ",".join(map(str, box or ())),
+        "only ": "" if at else ", ".join(only or ()),
+        "without ": ", ".join(without or ()),
+        "weights ": ", ".join(f"{name} {weight:g}" for name, weight in (weights or {}).items()),
+        "also like ": ", ".join(path.name for path in also or ()),
+        "unlike ": ", ".join(path.name for path in unlike or ()),
+        "among ": ", ".join(where or ()),
+    }
+    return "; ".join(begin + rest for begin, rest in said.items() if rest)
 
 
 def check_asked(at: Any, box: Any, only: Any, several: bool, listed: bool = False) -> None:

@@ -61,7 +61,8 @@ def duplicates(
             parser=usage(parse_distance),
             metavar="NUMBER",
             # DISTANCE of semcbir.near_duplicates, which loads NumPy
-            help="Photos that are at most this far apart are near-duplicates (default: 0.35 for deep).",
+            help="Photos at most this far apart are near-duplicates (default: 0.35 for deep, which takes in "
+            "shots of one scene; 0.05 finds little but the same picture).",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +74,11 @@ def duplicates(
         ),
     ] = None,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Write all files but the largest of each group, one a line.")
+        bool,
+        typer.Option(
+            "--paths",
+            help="Write all files but the largest, in bytes, of each group, one a line: look at them first.",
+        ),
     ] = False,
     null: Annotated[
         bool, typer.Option("-0", "--null", help="As --paths, with NUL after each: for xargs -0.")
@@ -117,6 +122,8 @@ def duplicates(
     elif groups:
         print(groups_text(groups))
     _note_groups(groups, bound, opened, target)
+    if groups and (paths or null) and not sheet:
+        note("look before you delete: shots of one scene may be among them; --sheet shows the groups")
     if sheet:
         from semcbir.pictures.duplicates import duplicates_sheet
 

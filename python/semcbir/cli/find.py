@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcbir._files import display_path
-from semcbir.cli.asking import Conditions, Without
+from semcbir.cli.asking import Conditions, Without, joined
 from semcbir.cli.console import command, note
 from semcbir.cli.copies import make_copies, plan_copies
 from semcbir.cli.hits import write_paths
-from semcbir.cli.options import Json, SameHits, Target, Threads, integer_option, usage
+from semcbir.cli.options import Json, SameHits, Target, Threads, integer_option
 from semcbir.cli.outputs import Copy, Csv, FoundSheet, Link, Null, Open, Outputs, Paths
 from semcbir.cli.saving import save_picture
 from semcbir.cli.table import shown_paths
 from semcbir.cli.targets import ready_index
 from semcbir.cli.text import write_json
+from semcbir.cli.usage import OtherCommand
 from semcbir.cli.viewer import open_picture
 from semcbir.errors import SemcbirError
 from semcbir.images.limits import MAX_PIXELS
@@ -64,17 +66,21 @@ def find(
     Best first: those nearest to the shares that are asked for, then those of which the least of the other
     classes is largest. A photo has to show at least 2 % of each, and at most 1 % of what is left out.
     """
-    asked = usage(lambda _: parse_words(words))(words)
+    asked = _parsed(words, target)
     outputs = Outputs(as_json, paths, null, as_csv, sheet=sheet, copy=copy, link=link, show=show)
     outputs.check()
     from semcbir.finding import find as found_in
 
     opened, _, code = ready_index(target, None, None, None, None, DEVICES[0], threads, MAX_PIXELS)
-    asked.without.extend(without or ())
+    asked.without.extend(joined(without) or ())
     check_words(asked, opened.classes)
     found = found_in(
         opened, asked.only, asked.without, asked.shares, top or k, page, where=where, threads=threads
     )
+    if page > found.pages:
+        raise typer.BadParameter(
+            f"expected an integer from 1 to {found.pages}, got {page}", param_hint="--page"
+        )
     option, folder = ("--link", link) if link else ("--copy", copy)
     plan = plan_copies(option, folder, found) if folder else ()
     _write(found, asked, outputs, opened.roots)
@@ -94,6 +100,19 @@ def find(
             raise SemcbirError("--open: there is no photo to open")
         open_picture(sheet or found[0].path)
     return code
+
+
+def _parsed(words: Sequence[str], target: Path) -> Words:
+    """Parse the words. Raises a usage error, too if they and the index are the wrong way round."""
+    try:
+        asked = parse_words(words)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="WORDS") from None
+    if not target.exists() and Path(words[-1]).is_dir():
+        line = shlex.join(["semcbir", "find", words[-1], " ".join([str(target), *words[:-1]])])
+        what = f"expected words, got a folder; did you mean: {display_path(line)}?"
+        raise OtherCommand(what, param_hint="WORDS")
+    return asked
 
 
 def _title(asked: Words) -> str:

@@ -33,11 +33,13 @@ class Answers:
     """Writes what a command found, query by query.
 
     ``roots`` are the folders of the index. With ``many``, each answer says which query it is for: a heading
-    in text, a column in CSV, and JSON is a list.
+    in text, a column in CSV, and JSON is a list. ``asked`` is what the sheet says was asked for beside it.
     """
 
-    def __init__(self, outputs: Outputs, roots: Sequence[Path], *, many: bool = False) -> None:
-        self._outputs, self._roots, self._many = outputs, roots, many
+    def __init__(
+        self, outputs: Outputs, roots: Sequence[Path], *, many: bool = False, asked: str = ""
+    ) -> None:
+        self._outputs, self._roots, self._many, self._asked = outputs, roots, many, asked
         self._values: list[Mapping[str, Any]] = []
         self._written = 0
 
@@ -68,7 +70,7 @@ class Answers:
         if outputs.sheet:
             from semcbir.pictures.sheet import contact_sheet
 
-            save_picture(contact_sheet(query, results, below=below), outputs.sheet)
+            save_picture(contact_sheet(query, results, below=below, asked=self._asked), outputs.sheet)
         if outputs.show:
             if not outputs.sheet and not results:
                 raise SemcbirError("--open: there is no hit to open")

@@ -76,7 +76,8 @@ Link = Annotated[
     ),
 ]
 Open = Annotated[
-    bool, typer.Option("--open", help="Open the sheet, or else the first hit, in the system's viewer.")
+    bool,
+    typer.Option("--open", help="Open the sheet, or else the first photo found, in the system's viewer."),
 ]
 
 

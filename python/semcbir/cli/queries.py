@@ -59,7 +59,10 @@ def given_photos(given: Sequence[Path], target: Path, queries: Path | None) -> l
         missing = "QUERY" if _is_place(target) else "INDEX-or-FOLDER"
         raise MissingParameter("", param_hint=missing)
     if len(given) > 1:
-        what = f"expected one photo and one index, got {display_path(target)} too; --queries takes many"
+        what = (
+            f"expected one photo and one index, got {display_path(target)} too; --also takes another photo "
+        )
+        what += "that hits should be like, --queries a list of photos to search for each"
         raise typer.BadParameter(what, param_hint="QUERY")
     (photo,) = given
     if _is_place(photo) and Path(expanded(target)).is_file():

@@ -22,8 +22,11 @@ from semcbir.cli.asking import (
     Unlike,
     Weights,
     Without,
+    asked_lines,
     asked_signature,
     check_asked,
+    joined,
+    merged,
 )
 from semcbir.cli.console import ERROR, command, note
 from semcbir.cli.filtered import asked_words, epsilon_note, keep_note, kept_note
@@ -85,7 +88,7 @@ def search(
             parser=usage(parse_epsilon),
             metavar="NUMBER",
             help="Photos with a larger histogram distance are penalised (ranked last); none: no filter; "
-            "auto: 0.9 for local features.",
+            "auto: 0.9 for local features, none for deep.",
         ),
     ] = "auto",
     only: Only = None,
@@ -138,9 +141,12 @@ def search(
 
     Hits are ranked by the distance between signatures, nearest first.
     """
+    names, left_out, counts = joined(only), joined(without), merged(weights)
+    if keep is not None and epsilon != "auto":
+        raise typer.BadParameter("expected --keep or --epsilon, not both", param_hint="--keep")
     photos = given_photos(query or (), target, queries)
     beside = [*(also or ()), *(unlike or ())]
-    check_asked(at, box, only, bool(beside), queries is not None)
+    check_asked(at, box, names, bool(beside), queries is not None)
     outputs = Outputs(as_json, paths, null, as_csv, terminal, sheet, copy, link, show)
     outputs.check(len(photos))
     open_models_ahead(target, model, encoder, device, threads)
@@ -161,14 +167,14 @@ def search(
         target, model, encoder, features, feature, device, threads, max_pixels
     )
     k, classes = top or k, opened.classes
-    named_terms(classes, only, without, weights)  # a name that nothing has is no query's fault
+    named_terms(classes, names, left_out, counts)  # a name that nothing has is no query's fault
     penalized: Penalized = "drop" if drop else "last"
     there = len(opened) if where is None else len(opened.select(where))
     each = extracted(extractor, photos, feature)
     if at or box or beside:
         many = [photos[0], *beside]
         signature, name = asked_signature(extractor, many, len(unlike or ()), at, box, feature)
-        only = only if name is None else (f"={name}",)
+        names = names if name is None else (f"={name}",)
         each = iter([(photos[0], signature)])
 
     def searched(signatures: Signatures, keep: int | None = keep, epsilon: Epsilon = epsilon) -> Results:
@@ -180,22 +186,23 @@ def search(
             penalized,
             feature,
             smooth,
-            only=only,
-            without=without,
-            weights=weights,
+            only=names,
+            without=left_out,
+            weights=counts,
             keep=keep,
             expand=expand,
             where=where,
         )
         return results
 
-    answers = Answers(outputs, opened.roots, many=queries is not None)
+    beside_it = asked_lines(names, left_out, counts, at, box, also, unlike, where)
+    answers = Answers(outputs, opened.roots, many=queries is not None, asked=beside_it)
     for photo, found in each:
         try:
             if isinstance(found, ImageError):
                 raise found
             if queries:
-                require_classes(found, classes, only, weights)
+                require_classes(found, classes, names, counts)
         except (ImageError, ValueError) as error:
             answers.fail(photo, error)
             code = ERROR
@@ -203,15 +210,17 @@ def search(
         results = searched(found)
         asked = {"query": photo, "index": opened.path, "feature": opened.recipe.feature(feature).name}
         asked |= {"k": k, "epsilon": results.epsilon, "penalized": penalized, "smooth": smooth}
-        asked |= {"only": only, "without": without, "weights": weights, "keep": keep}
+        asked |= {"only": names, "without": left_out, "weights": counts, "keep": keep}
         asked |= {"at": at, "box": box, "also": also, "not": unlike, "expand": expand, "where": where}
         asked |= {"images": len(opened)}
         more = None if keep else keep_note(results, there, k, partial(searched, found, epsilon="auto"))
-        said = kept_note(results, there, only, keep, drop)
+        said = kept_note(results, there, names, keep, drop)
         if not there:
             meet = f" that meet {' and '.join(where)}" if where and len(opened) else ""
             said = f"there are no photos in {display_path(target)}{meet}"
-        below = penalised_words(results, None if without else there - results.kept, asked_words(only))
+            if any(one.startswith("folder:") for one in where or ()):
+                said += "; a folder is named by its path in the indexed one, or from the root"
+        below = penalised_words(results, None if left_out else there - results.kept, asked_words(names))
         added = answers.add(photo, results, asked, below, filter(None, (said, more)))
         code = code or added
     answers.finish()
@@ -244,7 +253,8 @@ def explain(
 
     For each class in either photo: how much of each photo it covers, and its part of their distance.
     """
-    check_asked(at, box, only, several=False)
+    names, counts = joined(only), merged(weights)
+    check_asked(at, box, names, several=False)
     open_models_ahead(target, model, encoder, device, threads)
     from semcbir.explanation import explain as take_apart
 
@@ -256,7 +266,7 @@ def explain(
     # Image files have a suffix, so digits alone are an id.
     image = int(hit) if hit.isascii() and hit.isdigit() else hit
     explanation = take_apart(
-        query, image, opened, feature, only=only, weights=weights, region=at or box, extractor=extractor
+        query, image, opened, feature, only=names, weights=counts, region=at or box, extractor=extractor
     )
     if explanation.hit_analysis is None:
         note(f"{display_path(explanation.hit.path)} cannot be read any more; the numbers are the index's")

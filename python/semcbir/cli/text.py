@@ -166,7 +166,14 @@ def explanation_text(explanation: Explanation) -> str:
     ]
     wide = max([len("class"), *(len(display_path(row.name)) for row in explanation.rows)])
     title = f"{'class':<{wide}}  {'query':>7}  {'hit':>7}  {'histogram':>9}  {'distance^2':>10}  {'share':>7}"
-    return "\n".join([*head, title, *(_class_line(row, wide) for row in explanation.rows)])
+    words = [
+        "",
+        "query, hit: the class's share of the photo; histogram: its part of the histogram distance",
+        "distance^2: its part of the squared distance, share: that as a share of the whole",
+    ]
+    if any(row.query_proportion == row.hit_proportion == 0 for row in explanation.rows):
+        words.append("whole image: how the photo looks as a whole, whatever is in it")
+    return "\n".join([*head, title, *(_class_line(row, wide) for row in explanation.rows), *words])
 
 
 def _class_line(row: ClassShare, wide: int) -> str:

@@ -88,6 +88,8 @@ def _words(error: Any) -> str:
     """Say what is wrong with an argument or option, and which it is."""
     if not isinstance(error, typer.BadParameter):
         said = error.format_message().rstrip(".")
+        if type(error).__name__ == "NoSuchOption" and error.ctx and error.ctx.info_name == "find":
+            said += '; what is left out follows another word in the same quotes ("sea -person"), or --without'
         return f"{said[:1].lower()}{said[1:]}"
     name = error.param_hint or (_name(error.param) if error.param else "usage")
     name = (name if isinstance(name, str) else " / ".join(name)).replace("'", "")

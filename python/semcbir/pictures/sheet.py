@@ -35,14 +35,15 @@ _WORDS = 30
 
 
 def contact_sheet(
-    query: Photo | None, results: Results, *, columns: int = 5, below: str | None = None
+    query: Photo | None, results: Results, *, columns: int = 5, below: str | None = None, asked: str = ""
 ) -> Image.Image:
     """Return the query and its hits as one RGB picture, ``columns`` hits to a row.
 
     Each hit shows its rank, distance, histogram distance and file name; penalised ones are faded and
     labelled, and begin on a row of their own, under the text ``below`` (None: what the filter was). A photo
     that cannot be read is replaced by a placeholder. ``query`` is a path, an RGB uint8 array (H, W, 3), or
-    None if there is no photo. At most MAX_HITS hits are shown.
+    None if there is no photo; ``asked`` is what was asked for beside it, in words. At most MAX_HITS hits are
+    shown.
 
     Raises TypeError or ValueError unless ``columns`` is an integer from 1 to 50.
     """
@@ -55,7 +56,7 @@ def contact_sheet(
     height = top + sum(heights) + MARGIN - GAP + (_WORDS if parts[1] else 0)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _sheet_head(sheet, draw, query, results)
+    _sheet_head(sheet, draw, query, results, asked)
     draw.line((MARGIN, top - GAP, width - MARGIN, top - GAP), fill=LINE)
     _tiles(sheet, draw, top, parts[0], columns)
     if parts[1]:
@@ -73,7 +74,9 @@ def _tiles(
         _tile(sheet, draw, corner, hit)
 
 
-def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results) -> None:
+def _sheet_head(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | None, results: Results, asked: str
+) -> None:
     left, room = MARGIN + TILE[0] + GAP, sheet.width - 2 * MARGIN - TILE[0] - GAP
     if query is None:
         left, room = MARGIN, sheet.width - 2 * MARGIN
@@ -86,6 +89,7 @@ def _sheet_head(sheet: Image.Image, draw: ImageDraw.ImageDraw, query: Photo | No
     lines = [
         ("query", 22, INK),
         (name, 15, INK),
+        (asked, 14, INK),
         (shown, 14, FAINT),
         (kept_words(results), 14, FAINT),
         ("d: distance, h: histogram distance", 14, FAINT),

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from python_multipart.exceptions import FormParserError
 from starlette.requests import ClientDisconnect, Request
 
 from semcbir._printable import printable
@@ -80,26 +82,35 @@ class Desk:
 
     async def receive_photo(self, request: Request) -> str:
         """Hold the photo of a request, its body or the only file of its form, and return its name."""
-        try:
-            async with asyncio.timeout(SLOW):
-                if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                    async with request.form(max_files=1, max_fields=50, max_part_size=2**16) as form:
-                        files = [value for value in form.values() if not isinstance(value, str)]
-                        if len(files) != 1:
-                            raise RefusedError(400, f"image: expected one file, got {len(files)}")
-                        data = await files[0].read()
-                        request.state.fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
-                else:
-                    data = await request.body()
-        except TimeoutError:
-            raise RefusedError(408, f"the photo took longer than {SLOW:g} s to come") from None
-        except TooLargeError as error:
-            raise refusal(error) from None
-        except ClientDisconnect:
-            raise RefusedError(400, "the connection was closed") from None
+        async with arriving():
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                async with request.form(max_files=1, max_fields=50, max_part_size=2**16) as form:
+                    files = [value for value in form.values() if not isinstance(value, str)]
+                    if len(files) != 1:
+                        raise RefusedError(400, f"image: expected one file, got {len(files)}")
+                    data = await files[0].read()
+                    request.state.fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
+            else:
+                data = await request.body()
         if not data:
             raise RefusedError(400, "image: expected a photo, got nothing")
         return await self.answer(self.collection.uploads.put, data)
+
+
+@asynccontextmanager
+async def arriving() -> AsyncIterator[None]:
+    """Receive what a request sends, within SLOW seconds. Raises RefusedError for what is damaged."""
+    try:
+        async with asyncio.timeout(SLOW):
+            yield
+    except TimeoutError:
+        raise RefusedError(408, f"what was sent took longer than {SLOW:g} s to come") from None
+    except TooLargeError as error:
+        raise refusal(error) from None
+    except FormParserError as error:  # older versions of Starlette let it through
+        raise RefusedError(400, f"the form is damaged: {error}") from None
+    except ClientDisconnect:
+        raise RefusedError(400, "the connection was closed") from None
 
 
 def asked_of(request: Request, fields: list[tuple[str, str]] | None = None) -> Asked:

@@ -21,7 +21,7 @@ from semcbir.near_duplicates import chosen_distance
 from semcbir.web import values
 from semcbir.web.api import explained
 from semcbir.web.asked import Asked, Photo
-from semcbir.web.asking import Desk, RefusedError, asked_of, distance_of, integer, words_of
+from semcbir.web.asking import Desk, RefusedError, arriving, asked_of, distance_of, integer, words_of
 from semcbir.web.values import class_term
 
 FIRST = 60
@@ -195,7 +195,7 @@ class Pages:
 
     async def download(self, request: Request) -> Response:
         """Give the chosen photos as a ZIP file, or the list of their paths."""
-        async with request.form(max_files=0, max_fields=MAX_CHOSEN + 2) as form:
+        async with arriving(), request.form(max_files=0, max_fields=MAX_CHOSEN + 2) as form:
             texts = [text for text in form.getlist("id") if isinstance(text, str)]
             kind = form.get("as", "list")
         if not 1 <= len(texts) <= MAX_CHOSEN or not all(
