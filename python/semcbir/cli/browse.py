@@ -39,10 +39,17 @@ def browse(
     try:
         from semcbir.web.serve import NEW, is_loopback, serve
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "anyio", "multipart"):
+        lacking = (error.name or "").split(".")[0]
+        if lacking not in (
+            "starlette",
+            "uvicorn",
+            "jinja2",
+            "anyio",
+            "python_multipart",
+        ):
             raise
         raise SemcbirError(
-            f'the page needs the extra web: pip install "semcbir[web]" ({error.name} is missing)'
+            f'the page needs the extra web: pip install "semcbir[web]" ({lacking} is missing)'
         ) from None
     if token is not None and token != NEW and len(token) < MIN_TOKEN:
         raise typer.BadParameter(f"expected {MIN_TOKEN} characters or more", param_hint="--token")

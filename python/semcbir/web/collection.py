@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,13 @@ from semcbir.results import Results
 from semcbir.web.asked import Asked
 from semcbir.web.uploads import Uploads
 
+_KEPT = 16
+"""Orders and the like that are kept until the index changes."""
 _ANALYSES = 32
 """Photos whose label maps are kept: the pinned photo is asked for again and again."""
+
+
+_Made = TypeVar("_Made")
 
 
 class NotThereError(Exception):
@@ -70,7 +75,7 @@ class Collection:
         self._opening = Lock()
         self._model = threading.Semaphore(2)
         self._analyses: OrderedDict[tuple[object, ...], Analysis] = OrderedDict()
-        self._kept: dict[object, Any] = {}
+        self._kept: dict[object, tuple[Lock, list[Any]]] = {}
         self._progress: Progress | None = None
         self._running = self._stop = False
         self._trouble = ""
@@ -248,27 +253,31 @@ class Collection:
     def contents(self) -> Contents:
         """Return what is in the photos."""
         index = self.index()
-        return self._once("contents", index.contents)  # type: ignore[no-any-return]
+        return self._once("contents", index.contents)
 
     def duplicates(self, distance: float | None = None) -> tuple[DuplicateGroup, ...]:
         """Return groups of near-duplicates, at most ``distance`` apart (None: the feature's default)."""
         index = self.index()
-        return self._once(  # type: ignore[no-any-return]
-            ("duplicates", distance), lambda: tuple(duplicates(index, distance))
-        )
+        return self._once(("duplicates", distance), lambda: tuple(duplicates(index, distance)))
 
     def order(self, by: str, seed: int = 0) -> npt.NDArray[np.int64]:
         """Return all ids, by "folder" (path), "date" (latest first) or in a "random" order."""
         index = self.index()
-        return self._once((by, seed), lambda: _ordered(index, by, seed))  # type: ignore[no-any-return]
+        return self._once((by, seed), lambda: _ordered(index, by, seed))
 
-    def _once(self, key: object, make: Any) -> Any:
-        kept = self._kept
-        if key not in kept:
-            if len(kept) > 16:
+    def _once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """Return what ``make`` gives for the index as it is; others who ask for it meanwhile wait."""
+        with self._opening:
+            kept = self._kept
+            lock, made = kept.get(key) or (Lock(), [])
+            if key not in kept and len(kept) >= _KEPT:
                 kept.clear()
-            kept[key] = make()
-        return kept[key]
+            kept[key] = lock, made
+        with lock:
+            if not made:
+                made.append(make())
+            found: _Made = made[0]
+        return found
 
     def where(self) -> str:
         """Return what the collection is called."""

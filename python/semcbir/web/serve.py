@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -69,7 +70,8 @@ def serve(target: Path, host: str, port: int, token: str | None, on_ready: Calla
     place = f"http://{shown}:{listening.getsockname()[1]}/"
     on_ready(place + (f"?token={token}" if token else ""))
     try:
-        server.run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # that is how it ends
+            server.run(sockets=[listening])
     finally:
         collection.stop()
         if follower.is_alive():
@@ -84,6 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(128)  # Who comes before the server is up waits, and is not refused.
     except OSError as error:
         listening.close()
         raise SemcbirError(
