@@ -124,3 +124,25 @@ def test_a_folder_without_photos_says_so_on_the_page(tmp_path: Path) -> None:
     refused.value.close()
     assert ended(process) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_an_answer_that_takes_minutes_holds_up_nobody(
+    photo_folder: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    """Neither who asks for something else, nor the end."""
+    index = Index.build(photo_folder, tmp_path / "index", model=tiny_model, features="hog", device="cpu")
+    program = (
+        "import sys, time\n"
+        "from semcbir.cli.app import app\n"
+        "from semcbir.web import collection\n"
+        "collection.duplicates = lambda *_: time.sleep(600)\n"
+        f"app(['browse', {str(index.path)!r}, '--no-open', '--port', '0'], 'semcbir')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True)
+    place = place_of(process)
+    for _ in range(6):
+        with pytest.raises(TimeoutError):
+            urllib.request.urlopen(f"{place}api/v1/duplicates?distance=1", timeout=0.3)
+    assert info(place)["images"] == len(index)
+    assert ended(process) == (0, "")

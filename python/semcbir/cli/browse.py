@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,7 +32,7 @@ def browse(
         ),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
-) -> int:
+) -> NoReturn:
     """Open a page on an index, or on a folder of photos, in a browser.
 
     A folder is indexed first, and what is read already can be searched meanwhile. Nothing leaves this
@@ -70,4 +72,6 @@ def browse(
             webbrowser.open(place)
 
     serve(target, host, port, token, ready)
-    return 0
+    # A thread may still be at an answer that nobody waits for any more, and Python would wait for it.
+    sys.stderr.flush()
+    os._exit(0)

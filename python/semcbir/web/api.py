@@ -146,7 +146,8 @@ class Api:
             results = self._of.search(asked)
             return {"query": asked.parameters()} | values.results_values(self._of.index(), results)
 
-        return JSONResponse(await self._desk.answer(found), headers=_FRESH)
+        long = asked.smooth is not None  # the first such search compares every photo with every other
+        return JSONResponse(await self._desk.answer(found, is_long=long), headers=_FRESH)
 
     async def find(self, request: Request) -> Response:
         """Find photos by the classes that they show."""
@@ -176,7 +177,7 @@ class Api:
             index = self._of.index()
             return [values.group_values(index, group) for group in self._of.duplicates(distance)]
 
-        return JSONResponse({"groups": await self._desk.answer(groups)}, headers=_FRESH)
+        return JSONResponse({"groups": await self._desk.answer(groups, is_long=True)}, headers=_FRESH)
 
     async def skipped(self, request: Request) -> Response:
         """Return the files that could not be read, and why."""

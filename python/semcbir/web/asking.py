@@ -65,11 +65,21 @@ class Desk:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._limit = anyio.CapacityLimiter(AT_ONCE)
+        self._long = anyio.CapacityLimiter(1)
 
-    async def answer(self, question: Callable[..., _Answer], *arguments: Any) -> _Answer:
-        """Return what a question comes to. Raises RefusedError."""
+    async def answer(
+        self, question: Callable[..., _Answer], *arguments: Any, is_long: bool = False
+    ) -> _Answer:
+        """Return what a question comes to. Raises RefusedError.
+
+        One that ``is_long`` may take minutes: there is one at a time, which takes no other's place.
+        """
+        limit = self._long if is_long else self._limit
         try:
-            return await anyio.to_thread.run_sync(partial(question, *arguments), limiter=self._limit)
+            # When the server ends, it does not wait for an answer that takes minutes.
+            return await anyio.to_thread.run_sync(
+                partial(question, *arguments), limiter=limit, abandon_on_cancel=True
+            )
         except Exception as error:
             raise refusal(error) from error
 

@@ -86,7 +86,8 @@ class Pages:
         asked = asked_of(request)
         if not asked.photos:
             return RedirectResponse("/", 303)
-        return self._render("search.html", **await self._desk.answer(self._searched, asked))
+        long = asked.smooth is not None  # the first such search compares every photo with every other
+        return self._render("search.html", **await self._desk.answer(self._searched, asked, is_long=long))
 
     def _searched(self, asked: Asked) -> dict[str, Any]:
         results, index = self._of.search(asked), self._of.index()
@@ -191,7 +192,7 @@ class Pages:
             shown = [values.group_values(index, group) for group in groups[:MAX_GROUPS]]
             return {"groups": shown, "total": len(groups), "distance": bound}
 
-        return self._render("duplicates.html", **await self._desk.answer(known))
+        return self._render("duplicates.html", **await self._desk.answer(known, is_long=True))
 
     async def download(self, request: Request) -> Response:
         """Give the chosen photos as a ZIP file, or the list of their paths."""
