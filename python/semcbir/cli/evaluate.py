@@ -327,7 +327,7 @@ for _name, _explained in _DATASETS.items():
     _add(_name, _explained)
 
 
-Figures = Annotated[Path, typer.Argument(help="A figures.json.", metavar="FILE", **_PATH)]
+Figures = Annotated[Path, typer.Argument(help="A figures.json, or its folder.", metavar="FILE", **_PATH)]
 
 
 @app.command(epilog=ending("evaluate compare"))
@@ -369,7 +369,10 @@ def compare(
     from semcbir.evaluation.comparison import comparison, read
 
     if second is None and (way is None or against is None):
-        raise ValueError("way: expected --way and --against with a single file, got none")
+        lacking = " and ".join(
+            option for option, name in (("--way", way), ("--against", against)) if name is None
+        )
+        raise ValueError(f"way: expected --way and --against, of the one file or of two, got no {lacking}")
     one = read(first)
     print(comparison(one, one if second is None else read(second), way, against, measures))
 

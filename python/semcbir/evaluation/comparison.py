@@ -60,7 +60,9 @@ class Run:
 
 
 def read(path: Path) -> Run:
-    """Read a ``figures.json``; SemcbirError if it is something else."""
+    """Read a ``figures.json``, or that in a folder of results; SemcbirError if it is something else."""
+    if path.is_dir():
+        path /= "figures.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return _run(path, data)
@@ -115,7 +117,11 @@ def comparison(
         raise ValueError(f"measures: expected some of {listed(MEASURES)}, got {shown(unknown[0])}")
     for name in ("dataset", "queries", "wanted"):
         if getattr(first, name) != getattr(second, name):
-            raise SemcbirError(f"expected two runs with the same {name}, got others")
+            counts = f"{len(first.queries)} and {len(second.queries)} queries"
+            raise SemcbirError(
+                f"expected two runs with the same {name}, got those of {display_path(first.path)} and of "
+                f"{display_path(second.path)}, with {counts}"
+            )
     lines = [["", "measure", "first", "second", "difference (95% interval)", "p"]]
     for title, ours, theirs in _pairs(first, second, way, against):
         for measure in measures:

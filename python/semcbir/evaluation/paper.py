@@ -65,7 +65,11 @@ def check(number: int, dataset: str, features: Sequence[str] = DESCRIPTORS) -> N
     if number not in TITLES:
         raise ValueError(f"table: expected 3, 4, 5 or 6, got {number}")
     if dataset not in _SIGNATURES[3] or (number == 5 and dataset != "wang"):
-        raise ValueError(f"table: expected one with figures of {dataset}, which the paper's {number} has not")
+        known = ["wang"] if number == 5 else list(_SIGNATURES[3])
+        raise ValueError(
+            f"table: the paper's table {number} has figures of {', '.join(known)}, expected one "
+            f"of these data sets, got {dataset}"
+        )
     if number in _SIGNATURES and not set(DESCRIPTORS) & set(features):
         raise ValueError(
             f"table: expected one with figures of {', '.join(features)}; the paper's {number} has those of "

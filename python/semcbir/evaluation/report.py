@@ -47,8 +47,31 @@ def text(evaluation: Evaluation, tables: tuple[int, ...] = ()) -> str:
     left = evaluation.lonely, evaluation.same, evaluation.disguised
     parts.append(size_line(queries, images, evaluation.distractors, *left))
     parts += [f"Left out: {cell_text(name)} ({why})." for name, why in evaluation.unlearnt.items()]
+    parts += _remarks(evaluation)
     parts.append(_folders(evaluation.dataset))
     return "\n\n".join(parts)
+
+
+def _remarks(evaluation: Evaluation) -> list[str]:
+    """Return what one has to know to read the figures: short classes, a single one, photos left out."""
+    relevant, names = evaluation.truth.n_relevant, evaluation.dataset.class_names
+    said = []
+    few, fewer = (int((relevant + 1 < count).sum()) for count in (100, 20))
+    if few:
+        said.append(
+            f"For {few} of the queries fewer than 100 images are of their class, for {fewer} fewer than 20: "
+            "p@100, ap@100 and p@20 then look at as many first images as there are."
+        )
+    if len(np.unique(evaluation.truth.classes)) == 1:
+        said.append("All images are of one class, so every ranking has the same figures.")
+    asked = set(evaluation.truth.wanted.tolist())
+    if evaluation.lonely and (lonely := [name for label, name in enumerate(names) if label not in asked]):
+        said.append(f"No queries of {', '.join(map(cell_text, lonely))}.")
+    if evaluation.unreadable:
+        shown = [display_path(path) for path in evaluation.unreadable][:20]
+        more = f" and {len(evaluation.unreadable) - 20} more" if len(evaluation.unreadable) > 20 else ""
+        said.append(f"Left out, since they cannot be read: {', '.join(map(cell_text, shown))}{more}.")
+    return said
 
 
 def _folders(dataset: Dataset) -> str:
