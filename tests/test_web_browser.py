@@ -25,7 +25,6 @@ from playwright import sync_api as playwright
 from semcbir import Index
 from semcbir.web.collection import Collection
 from served import Served
-from tiny_models import CLASSES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -199,7 +198,7 @@ def test_more_photos_like_and_unlike(page: Any, index: Index) -> None:
     page.get_by_label("unlike green-green.png").click()
     page.wait_for_selector(".several li >> nth=2")
     assert page.locator(".several li span").all_inner_texts()[2].startswith("unlike")
-    assert names(page)[-1] == "green-green" or "green" in names(page)[-1]
+    assert "green" in names(page)[-1]
     page.get_by_label("remove green-green.png").click()
     page.wait_for_function("document.querySelectorAll('.several li').length === 2")
 
@@ -279,10 +278,8 @@ def test_keys(page: Any, index: Index) -> None:
     page.keyboard.type("blue -red")
     page.keyboard.press("Enter")
     page.wait_for_url("**/find?words=blue**")
-    assert (
-        page.locator("h1").inner_text() == "4 photos show blue -red"
-        or "show blue -red" in page.locator("h1").inner_text()
-    )
+    assert page.locator("h1").inner_text().endswith(" photos show blue -red")
+    assert page.locator(".grid .tile").count() == int(page.locator("h1").inner_text().split()[0]) > 0
     page.go_back()
     page.wait_for_selector("#hits .tile")
     page.locator("#hits .photo").first.focus()
@@ -411,4 +408,3 @@ def test_our_own_files_are_small() -> None:
     files = [*(folder / "static").iterdir(), *(folder / "templates").iterdir()]
     assert sum(path.stat().st_size for path in files) < 60_000
     assert not any(re.search(rb"https?://(?!www\.w3\.org)", path.read_bytes()) for path in files)
-    assert "nothing" in CLASSES

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from semcbir._core import __version__
 from semcbir._printable import printable
 from semcbir.near_duplicates import chosen_distance
 from semcbir.web import values
@@ -46,7 +45,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"version": __version__, "address": address}
+        self._templates.globals |= {"address": address, "with_photo": with_photo}
 
     def routes(self) -> list[Route]:
         """Return what is shown where."""
@@ -227,6 +226,11 @@ class Pages:
 def address(asked: Asked, **changes: Any) -> str:
     """Return the address of a search."""
     return "/search?" + urlencode(asked.changed(**changes).parameters(), safe=",:=")
+
+
+def with_photo(asked: Asked, key: int, weight: float) -> str:
+    """Return the address of a search for another photo, too; a region goes, since it is one photo's."""
+    return address(asked, photos=(*asked.photos, Photo(key, weight)), region=None)
 
 
 def _toggled(names: tuple[str, ...], name: str) -> tuple[str, ...]:
