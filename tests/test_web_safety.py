@@ -41,7 +41,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     if sys.platform != "win32":
         names += ["two\r\nSet-Cookie: a=b\r\n.png", "{{7*7}}.png", os.fsdecode(b"\xff\xfe.png")]
     for number, name in enumerate(names):
-        Image.new("RGB", (60, 40), (200, 30 * number, 10)).save(os.fsencode(photos / name.replace("/", "")))
+        with (photos / name).open("wb") as file:
+            Image.new("RGB", (60, 40), (200, 30 * number, 10)).save(file, "PNG")
     (photos / "broken<b>.jpg").write_bytes(b"no image")
     model = tiny_model(folder / "tiny.onnx", classes=["nothing", SCRIPT, "green", "blue", "dark"])
     return Index.build(photos, folder / "index", model=model, features="hog", device="cpu")
