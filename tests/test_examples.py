@@ -34,10 +34,11 @@ def commands(command: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 COMMANDS = dict(commands(typer.main.get_command(app)))
 EXAMPLES = [(words, line) for words in COMMANDS for line in examples(" ".join(words))]
 ELSEWHERE = {
+    ("browse",),  # it serves until it is interrupted: test_web_browse.py does that
     *(("models", verb) for verb in ("fetch", "export")),  # they download, or need a checkpoint, and torch
     *(("evaluate", name) for name in ("wang", "msrc-v1", "msrc-v2", "linnaeus")),
 }
-"""Commands whose examples need what the demo does not have."""
+"""Commands whose examples need what the demo does not have, or do not end."""
 
 
 @pytest.mark.parametrize("words", COMMANDS)
