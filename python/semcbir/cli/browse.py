@@ -39,7 +39,8 @@ def browse(
     machine. Ctrl-C ends it.
     """
     try:
-        from semcbir.web.serve import NEW, is_loopback, serve
+        from semcbir.web.safety import is_loopback
+        from semcbir.web.serve import NEW, require_photos, serve
     except ModuleNotFoundError as error:
         lacking = (error.name or "").split(".")[0]
         if lacking not in (
@@ -60,8 +61,6 @@ def browse(
             f"{host} can be reached from other machines, so the page needs --token (--token new makes one)",
             param_hint="--host",
         )
-    from semcbir.web.serve import require_photos
-
     require_photos(target)
 
     def ready(place: str) -> None:

@@ -17,8 +17,7 @@ from semcbir._core import __version__
 from semcbir.images.given import read_image
 from semcbir.index.lookup import Record
 from semcbir.web import values
-from semcbir.web.asked import Asked
-from semcbir.web.asking import Desk, RefusedError, asked_of, distance_of, integer, key_of, words_of
+from semcbir.web.asking import Desk, RefusedError, asked_of, distance_of, explained, integer, key_of, words_of
 from semcbir.web.openapi import description
 from semcbir.web.thumbnails import Thumbnails, encoded
 
@@ -198,13 +197,3 @@ class Api:
             raise RefusedError(404, "the photo has changed")
         data = await self._desk.wait(self._thumbnails.get(record))
         return Response(data, media_type="image/webp", headers=_FOR_EVER)
-
-
-def explained(request: Request) -> tuple[int, Asked]:
-    """Return which hit is to be explained, and of which search."""
-    hit = integer(request, "hit", 0, 0, 2**62)
-    pairs = [(name, text) for name, text in request.query_params.multi_items() if name != "hit"]
-    try:
-        return hit, Asked.parse(pairs)
-    except ValueError as error:
-        raise RefusedError(400, str(error)) from None

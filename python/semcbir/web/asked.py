@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from semcbir._validate import shown
 from semcbir.expansion import MAX_EXPAND
@@ -21,7 +21,6 @@ MAX_HITS = 500
 MAX_QUERIES = 20
 """The most photos of one query."""
 _TOKEN = re.compile(r"u[0-9a-f]{32}")
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Asked:
         if self.region is not None:
             pairs.append(("region", ",".join(map(str, self.region))))
         pairs += [("where", one) for one in self.where]
-        for name in _SIMPLE:
+        for name in SIMPLE:
             value = getattr(self, name)
             if value != getattr(usual, name):
                 pairs.append(
@@ -103,7 +102,8 @@ class Asked:
         return replace(self, **values)
 
 
-_SIMPLE = ("epsilon", "keep", "penalized", "feature", "smooth", "expand", "k", "min_share", "max_share")
+SIMPLE = ("epsilon", "keep", "penalized", "feature", "smooth", "expand", "k", "min_share", "max_share")
+"""Parameters that are one value, and are called as those of ``semcbir.search``."""
 
 
 def _photos(texts: list[str]) -> tuple[Photo, ...]:

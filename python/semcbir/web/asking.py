@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.requests import ClientDisconnect, Request
 
 from semcbir._printable import printable
-from semcbir.errors import ImageError, IndexStorageError, ModelError, SemcbirError
+from semcbir.errors import ImageError, SemcbirError
 from semcbir.web.asked import Asked
 from semcbir.web.collection import Collection, NotThereError
 from semcbir.web.safety import TooLargeError
@@ -48,7 +48,7 @@ def refusal(error: Exception) -> RefusedError:
         return RefusedError(413, message)
     if isinstance(error, ImageError):
         return RefusedError(422, message)
-    if isinstance(error, (IndexStorageError, ModelError, SemcbirError)):
+    if isinstance(error, SemcbirError):
         return RefusedError(503, message)
     if isinstance(error, (ValueError, TypeError)):
         return RefusedError(400, message)
@@ -123,12 +123,22 @@ async def arriving() -> AsyncIterator[None]:
         raise RefusedError(400, "the connection was closed") from None
 
 
-def asked_of(request: Request, fields: list[tuple[str, str]] | None = None) -> Asked:
-    """Return what the parameters of a request ask for. Raises RefusedError."""
+def asked_of(request: Request, fields: Sequence[tuple[str, str]] = (), apart: Sequence[str] = ()) -> Asked:
+    """Return what the parameters of a request, but those ``apart``, and ``fields`` ask for.
+
+    Raises RefusedError.
+    """
+    given = [pair for pair in request.query_params.multi_items() if pair[0] not in apart]
     try:
-        return Asked.parse([*request.query_params.multi_items(), *(fields or ())])
+        return Asked.parse([*given, *fields])
     except ValueError as error:
         raise refusal(error) from None
+
+
+def explained(request: Request) -> tuple[int, Asked]:
+    """Return which hit is to be explained, and of which search. Raises RefusedError."""
+    hit = integer(request, "hit", 0, 0, 2**62)
+    return hit, asked_of(request, apart=("hit",))
 
 
 def words_of(request: Request) -> tuple[str, Words, int, int]:

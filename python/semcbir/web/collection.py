@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from semcbir._files import display_path
 from semcbir._fork import Lock
-from semcbir._validate import counted
 from semcbir.errors import SemcbirError
 from semcbir.explanation import Explanation, explain
 from semcbir.extractor import Analysis
@@ -27,6 +26,7 @@ from semcbir.finding import FoundImages, find
 from semcbir.images.given import read_image
 from semcbir.index.catalog import read
 from semcbir.index.contents import Contents
+from semcbir.index.database import NAME
 from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.index.place import index_place, own_place
@@ -36,7 +36,7 @@ from semcbir.index.roots import read_roots
 from semcbir.near_duplicates import DuplicateGroup, duplicates
 from semcbir.query import search
 from semcbir.results import Results
-from semcbir.web.asked import Asked
+from semcbir.web.asked import SIMPLE, Asked
 from semcbir.web.uploads import Uploads
 
 _KEPT = 16
@@ -121,7 +121,7 @@ class Collection:
     def index(self) -> Index:
         """Return the index as it is now. Raises IndexStorageError if it is not there, or is damaged."""
         place = own_place(self.target) if self._running else index_place(self.target)
-        status = (place / "catalog.sqlite").stat() if (place / "catalog.sqlite").exists() else None
+        status = (place / NAME).stat() if (place / NAME).exists() else None
         stamp = None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
         with self._opening:
             if self._index is None or stamp is None or stamp != self._stamp:
@@ -161,18 +161,7 @@ class Collection:
             "region": asked.region,
             "where": list(asked.where) or None,
         }
-        for name in (
-            "epsilon",
-            "keep",
-            "penalized",
-            "feature",
-            "smooth",
-            "expand",
-            "k",
-            "min_share",
-            "max_share",
-        ):
-            options[name] = getattr(asked, name)
+        options |= {name: getattr(asked, name) for name in SIMPLE}
         if any(not isinstance(key.key, int) or box for key in asked.photos):
             with self._model:
                 found: Any = search(photos[0] if single else pairs, index, **options)
@@ -282,10 +271,6 @@ class Collection:
     def where(self) -> str:
         """Return what the collection is called."""
         return display_path(self.target)
-
-    def words(self) -> str:
-        """Return how many photos there are."""
-        return counted(len(self.index()), "photo")
 
 
 class _StoppedError(Exception):

@@ -17,10 +17,19 @@ from starlette.routing import Route
 
 from semcbir._printable import printable
 from semcbir.near_duplicates import chosen_distance
+from semcbir.networks.groups import known_groups
 from semcbir.web import values
-from semcbir.web.api import explained
 from semcbir.web.asked import Asked, Photo
-from semcbir.web.asking import Desk, RefusedError, arriving, asked_of, distance_of, integer, words_of
+from semcbir.web.asking import (
+    Desk,
+    RefusedError,
+    arriving,
+    asked_of,
+    distance_of,
+    explained,
+    integer,
+    words_of,
+)
 from semcbir.web.values import class_term
 
 FIRST = 60
@@ -92,10 +101,7 @@ class Pages:
         results, index = self._of.search(asked), self._of.index()
         photos = [self._photo(photo) for photo in asked.photos]
         shown = {"asked": asked, "photos": photos, "features": index.features}
-        if asked.feature is None:
-            shown["feature"] = index.features[0]
-        else:
-            shown["feature"] = asked.feature
+        shown["feature"] = asked.feature or index.features[0]
         shown["chips"] = self._chips(asked)
         return shown | values.results_values(index, results)
 
@@ -113,8 +119,8 @@ class Pages:
     def _chips(self, asked: Asked) -> list[dict[str, Any]]:
         """Return the classes of the first photo, and others that are asked for, with what a click does."""
         shares = self._of.shares(asked.photos[0].key)
-        classes = self._of.index().classes
-        shares = {class_term(name, classes): share for name, share in shares.items()}
+        groups = known_groups(self._of.index().classes)
+        shares = {class_term(name, groups): share for name, share in shares.items()}
         names = dict.fromkeys([*shares, *asked.only, *asked.without, *asked.weights])
         return [
             {

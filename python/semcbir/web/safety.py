@@ -30,6 +30,14 @@ HEADERS = {
 }
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether an address, or a name of one, is of this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class TooLargeError(Exception):
     """A request has more bytes than it may have."""
 
@@ -87,12 +95,7 @@ class Safety:
 
     def _is_ours(self, host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
-        if name in self._hosts or name == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
+        return name in self._hosts or is_loopback(name)
 
     def _without_token(self, scope: Scope, headers: Headers, token: str) -> Response | None:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

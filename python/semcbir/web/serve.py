@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 import threading
@@ -23,14 +22,6 @@ MOST_AT_ONCE = 200
 """Connections that are served at a time; more are told to come again."""
 NEW = "new"
 """The token that stands for one that nobody knows yet."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address, or a name of one, is of this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def require_photos(target: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.index.report import Skipped
 from semcbir.near_duplicates import DuplicateGroup
-from semcbir.networks.groups import ClassNames, known_groups, plain_name
+from semcbir.networks.groups import known_groups, plain_name
 from semcbir.pictures.colours import picture_colours
 from semcbir.results import Results
 
@@ -69,13 +70,14 @@ def found_values(index: Index, found: FoundImages) -> dict[str, Any]:
     return {"total": found.total, "page": found.page, "pages": found.pages, "images": images}
 
 
-def class_term(name: str, classes: ClassNames) -> str:
+def class_term(name: str, groups: Container[str]) -> str:
     """Return what a search calls a class alone: "=NAME" where a group has its name too."""
-    return f"={name}" if plain_name(name) in known_groups(classes) else name
+    return f"={name}" if plain_name(name) in groups else name
 
 
 def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> dict[str, Any]:
     """Return the classes of a photo of this height and width, the largest first, with colours."""
+    groups = known_groups(index.classes)
     labels, counts = np.unique(analysis.label_map, return_counts=True)
     recipe = index.recipe
     chosen = [
@@ -92,7 +94,7 @@ def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> 
             {
                 "label": label,
                 "name": recipe.classes[label],
-                "term": class_term(recipe.classes[label], index.classes),
+                "term": class_term(recipe.classes[label], groups),
                 "share": n / total,
                 "colour": "#{:02x}{:02x}{:02x}".format(*colours[label]),
             }
