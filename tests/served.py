@@ -11,10 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import uvicorn
-
 from semcbir.web.app import make_app
 from semcbir.web.collection import Collection
+from semcbir.web.serve import make_server
 
 
 class Answer(NamedTuple):
@@ -36,16 +35,12 @@ class Answer(NamedTuple):
 class Served:
     """A collection that is served until the block ends."""
 
-    def __init__(self, collection: Collection, token: str | None = None) -> None:
+    def __init__(self, collection: Collection, token: str | None = None, is_local: bool = True) -> None:
         self.collection = collection
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.place = f"http://127.0.0.1:{self.port}"
-        app = make_app(collection, token)
-        config = uvicorn.Config(
-            app, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
+        self._server = make_server(make_app(collection, token, is_local=is_local))
         self._thread = threading.Thread(target=self._server.run, args=([self._listening],), daemon=True)
 
     def __enter__(self) -> Served:

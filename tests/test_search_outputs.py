@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import semcbir
-from semcbir import Hit, Results
-from semcbir.cli import copies, pictures, viewer
+from semcbir import Hit, Results, copying, viewer
+from semcbir.cli import copies, pictures
 from semcbir.cli.filtered import epsilon_note, keep_note, kept_note
 from semcbir.cli.table import hits_table, shown_paths
 from semcbir.pictures.draw import ALARM
@@ -321,7 +321,7 @@ def test_a_copy_that_fails_leaves_no_half(
         copy.write(source.read(10))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(copies.shutil, "copyfileobj", full)
+    monkeypatch.setattr(copying.shutil, "copyfileobj", full)
     failed = run("search", query, index, "--copy", tmp_path / "hits")
     assert (failed.code, failed.err.splitlines()[-1]) == (1, "semcbir: error: No space left on device")
     assert not [*(tmp_path / "hits").iterdir()]

@@ -43,6 +43,7 @@ ROOMS = (
     ("export",),
     ("baselines",),
     ("evaluation",),
+    ("copying", "viewer"),
     ("web",),
     ("cli",),
 )

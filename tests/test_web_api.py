@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import io
+import itertools
+import os
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -304,7 +308,7 @@ def test_what_is_not_there_is_said(page: Served) -> None:
         ("/api/v1/find?words=pink", 400, "only: expected the name of a class"),
         ("/api/v1/explain?hit=999&q=1", 404, "the index has no photo 999"),
         ("/api/v1/explain?hit=1&q=1&q=2", 400, "q: expected one photo to explain, got 2"),
-        ("/api/v1/images?order=size", 400, "order: expected folder, date or random, got 'size'"),
+        ("/api/v1/images?order=size", 400, "order: expected 'folder', 'date' or 'random', got 'size'"),
         ("/api/v1/images?limit=501", 400, "limit: expected an integer from 1 to 500, got '501'"),
         (
             "/api/v1/duplicates",
@@ -375,3 +379,104 @@ def test_many_ask_at_once(page: Served, index: Index) -> None:
     for thread in threads:
         thread.join()
     assert answers == [expected(alone)] * 60
+
+
+def form(ids: list[int]) -> tuple[bytes, dict[str, str]]:
+    body = "&".join(f"id={key}" for key in ids).encode()
+    return body, {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_photos_are_copied_into_the_folder_that_was_named(index: Index, tmp_path: Path) -> None:
+    records, place = list(index)[:3], tmp_path / "new" / "copies"
+    with Served(Collection(index.path, copies=place)) as page:
+        body, kind = form([record.id for record in records])
+        first = page.ask("/api/v1/copies", "POST", body, kind)
+        assert (first.status, first.json["copied"], first.json["already"]) == (200, 3, 0)
+        assert fits(first.json, {"$ref": "#/components/schemas/Copies"}) == []
+        assert sorted(path.name for path in place.iterdir()) == sorted(one.path.name for one in records)
+        for record in records:
+            assert (place / record.path.name).read_bytes() == record.path.read_bytes()
+        again = page.ask("/api/v1/copies", "POST", body, kind).json
+        assert (again["copied"], again["already"], len(list(place.iterdir()))) == (0, 3, 3)
+        other = place / records[0].path.name
+        other.write_bytes(b"another file of this name")
+        assert page.ask("/api/v1/copies", "POST", body, kind).json["copied"] == 1
+        assert other.read_bytes() == b"another file of this name"
+        second = place / f"{other.stem}-2{other.suffix}"
+        assert second.read_bytes() == records[0].path.read_bytes()
+        for wrong in (b"", b"id=x", b"id=1&id=-1"):
+            assert page.ask("/api/v1/copies", "POST", wrong, kind).status == 400
+        assert page.ask("/api/v1/copies", "POST", b"id=99999", kind).status == 404
+
+
+def test_copies_never_become_photos_of_the_index(index: Index, page: Served, tmp_path: Path) -> None:
+    body, kind = form([index[1].id])
+    refused = page.ask("/api/v1/copies", "POST", body, kind)
+    assert (refused.status, "--copy DIR" in refused.json["error"]) == (400, True)
+    inside = index.roots[0] / "copies"
+    with Served(Collection(index.path, copies=inside)) as one:
+        refused = one.ask("/api/v1/copies", "POST", body, kind)
+    assert (refused.status, "whose photos are indexed" in refused.json["error"]) == (400, True)
+    assert not inside.exists()
+
+
+def test_a_photo_that_cannot_be_copied_is_named(made_photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(made_photos, photos)
+    index = Index.build(photos, tmp_path / "index", model=tiny_model, features="hog", device="cpu")
+    gone, *others = list(index)[:3]
+    gone.path.unlink()
+    with Served(Collection(index.path, copies=tmp_path / "copies")) as page:
+        said = page.ask("/api/v1/copies", "POST", *form([gone.id, *(one.id for one in others)])).json
+    assert (said["copied"], [one["path"] for one in said["skipped"]]) == (2, [str(gone.path)])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system's opener is a program in the PATH")
+def test_a_folder_is_opened_for_this_machine_alone(
+    index: Index, page: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / ("open" if sys.platform == "darwin" else "xdg-open")
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/opened"\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    place = f"/api/v1/images/{index[1].id}/open"
+    assert page.ask(place).status == 405
+    assert page.ask(place, "POST", headers={"Origin": "http://evil.example"}).status == 403
+    assert not (tmp_path / "opened").exists()
+    with Served(Collection(index.path), is_local=False) as others:
+        assert others.ask(place, "POST").status == 403
+        assert "Open folder" not in others.ask("/search?q=1").text
+    assert page.ask("/api/v1/images/99999/open", "POST").status == 404
+    assert not (tmp_path / "opened").exists()
+    assert page.ask(place, "POST").status == 204
+    assert (tmp_path / "opened").read_text() == str(index[1].path.parent)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused = page.ask(place, "POST")
+    assert (refused.status, program.name in refused.json["error"]) == (503, True)
+
+
+def test_names_with_numbers_are_in_the_order_of_the_numbers(tiny_model: Path, tmp_path: Path) -> None:
+    names = ["a-1.png", "a/IMG_2.png", "a/IMG_10.png", "a/IMG_010b.png", "a/b/1.png", "b.png", "b/1.png"]
+    names.append("b/" + "9" * 200 + ".png")
+    for name in names:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40), "red").save(tmp_path / "photos" / name)
+    index = Index.build(tmp_path / "photos", tmp_path / "index", model=tiny_model, features="hog")
+    ordered = [record.path for record in index.records(Collection(index.path).order("folder").tolist())]
+    found = [path.relative_to(tmp_path / "photos").as_posix() for path in ordered]
+    assert found.index("a/IMG_2.png") < found.index("a/IMG_10.png") < found.index("a/IMG_010b.png")
+    assert [name for name in found if name.startswith("b/")] == names[-2:]
+    folders = [name.rpartition("/")[0] for name in found]
+    assert sum(a != b for a, b in itertools.pairwise(folders)) == len(set(folders)) - 1, "folder by folder"
+
+
+def test_two_photos_side_by_side_have_one_colour_for_a_class(page: Served, index: Index) -> None:
+    a, b = (record.id for record in list(index)[:2])
+    colours: dict[int, str] = {}
+    for key, beside in ((a, b), (b, a)):
+        segments = page.ask(f"/api/v1/images/{key}/segments?beside={beside}").json
+        assert fits(segments, {"$ref": "#/components/schemas/Segments"}) == []
+        for one in segments["classes"]:
+            assert colours.setdefault(one["label"], one["colour"]) == one["colour"]
+    assert page.ask(f"/api/v1/images/{a}/segments?beside=x").status == 404

@@ -53,8 +53,13 @@ def index(photos: Path, tiny_model: Path) -> Index:
 
 
 @pytest.fixture(scope="module")
-def served(index: Index) -> Iterator[Served]:
-    with Served(Collection(index.path)) as one:
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("copies")
+
+
+@pytest.fixture(scope="module")
+def served(index: Index, copies: Path) -> Iterator[Served]:
+    with Served(Collection(index.path, copies=copies)) as one:
         yield one
 
 
@@ -210,6 +215,12 @@ def test_why_a_hit_is_near(page: Any, index: Index) -> None:
     page.wait_for_selector(".pinned[data-ready=true] >> nth=1")
     rows = page.locator("tbody tr th").all_inner_texts()
     assert {"red", "blue", "dark"} <= set(rows)
+    colours = [one.get_attribute("fill") for one in page.locator("tbody .swatch").all()]
+    assert len(set(colours)) == len(colours) == len(rows), "a legend: each class has a colour of its own"
+    page.locator("[data-copy]").last.click()
+    page.wait_for_function("document.querySelector('#said').textContent === 'The path is copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == str(index.roots[0] / "red-dark.png")
+    assert page.get_by_text("Open folder").count() == 2
     page.get_by_text("Back to the hits").click()
     page.wait_for_url("**/search?q=*")
 
@@ -288,7 +299,7 @@ def test_keys(page: Any, index: Index) -> None:
     page.wait_for_url(lambda address: f"q={key(index, 'red-blue')}" not in address)
 
 
-def test_photos_are_chosen_and_taken_away(page: Any, index: Index) -> None:
+def test_photos_are_chosen_and_taken_away(page: Any, index: Index, copies: Path) -> None:
     page.goto(f"/search?q={key(index, 'red-blue')}")
     for box in page.locator(".choose input").all()[:3]:
         box.check()
@@ -300,6 +311,10 @@ def test_photos_are_chosen_and_taken_away(page: Any, index: Index) -> None:
     with page.expect_download() as download:
         page.get_by_text("Paths as a list").click()
     assert Path(download.value.path()).read_text().split() == paths
+    page.get_by_text("Copy to").click()
+    page.wait_for_selector("#problem", state="visible")
+    assert page.locator("#problem").inner_text().startswith("3 copied to ")
+    assert sorted(path.name for path in copies.iterdir()) == sorted(Path(path).name for path in paths)
     page.locator("#none").click()
     assert page.locator("#chosen").is_hidden()
 

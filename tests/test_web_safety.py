@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ pytest.importorskip("starlette", reason="the page needs the extra web")
 
 from semcbir import Index
 from semcbir.cli.app import app as command
-from semcbir.web import asking
+from semcbir.web import asking, patience
 from semcbir.web.collection import Collection
 from semcbir.web.safety import HEADERS
 from semcbir.web.uploads import MAX_BYTES
@@ -223,6 +224,25 @@ def test_a_slow_upload_is_given_up(page: Served, monkeypatch: pytest.MonkeyPatch
         )
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
     assert page.ask("/api/v1/info").status == 200, "others are not held up"
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n"])
+def test_a_connection_that_does_not_say_what_it_wants_is_closed(
+    page: Served, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(patience, "HEAD", 0.3)
+    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+        connection.sendall(said)
+        assert connection.recv(100) == b""
+    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+        whole = b"GET /api/v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for part in (whole[:9], whole[9:]):
+            connection.sendall(part)
+            time.sleep(0.1)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /")  # and then no more, on a connection that was good
+        while connection.recv(1000):
+            pass
 
 
 def bomb(side: int) -> bytes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from semcbir.cli.console import command, note
-from semcbir.cli.options import Target, integer_option
+from semcbir.cli.options import Target, integer_option, usage
+from semcbir.cli.outputs import parse_folder
 from semcbir.errors import SemcbirError
 
 MIN_TOKEN = 16
@@ -28,6 +30,15 @@ def browse(
         typer.Option(
             metavar="TEXT",
             help=f"What who opens the page has to know, {MIN_TOKEN} characters or more; new: a random one.",
+            show_default=False,
+        ),
+    ] = None,
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            parser=usage(parse_folder),
+            metavar="DIR",
+            help="A folder into which photos that are chosen on the page can be copied.",
             show_default=False,
         ),
     ] = None,
@@ -49,6 +60,7 @@ def browse(
             "jinja2",
             "anyio",
             "python_multipart",
+            "h11",
         ):
             raise
         raise SemcbirError(
@@ -70,7 +82,7 @@ def browse(
 
             webbrowser.open(place)
 
-    serve(target, host, port, token, ready)
+    serve(target, host, port, token, ready, copy)
     # A thread may still be at an answer that nobody waits for any more, and Python would wait for it.
     sys.stderr.flush()
     os._exit(0)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from semcbir._files import display_path, open_regular, reason
 from semcbir._validate import counted
 from semcbir.cli.console import SKIPPED, note
+from semcbir.copying import copy_photo, fitting
 
 if TYPE_CHECKING:
-    from semcbir.finding import FoundImage, FoundImages
-    from semcbir.results import Hit, Results
-
-_LONGEST = 255
-"""Bytes of a name on most file systems."""
+    from semcbir.finding import FoundImages
+    from semcbir.results import Results
 
 
 class Planned(NamedTuple):
@@ -34,7 +31,7 @@ def plan_copies(option: str, folder: Path, results: Results | FoundImages) -> li
     Raises ValueError, which names ``option``, if anything has one of these names already.
     """
     digits = max(3, len(str(len(results))))
-    plan = [Planned(hit.path, folder / _name(hit, digits)) for hit in results]
+    plan = [Planned(hit.path, folder / fitting(f"{hit.rank:0{digits}}_", hit.path)) for hit in results]
     for _, place in plan:
         if os.path.lexists(place):
             raise ValueError(
@@ -42,15 +39,6 @@ def plan_copies(option: str, folder: Path, results: Results | FoundImages) -> li
                 "give another folder, or empty this one first"
             )
     return plan
-
-
-def _name(hit: Hit | FoundImage, digits: int) -> str:
-    name = f"{hit.rank:0{digits}}_{hit.path.name}"
-    over = len(os.fsencode(name)) - _LONGEST
-    if over <= 0:
-        return name
-    stem = os.fsencode(name.removesuffix(hit.path.suffix))[:-over]
-    return stem.decode("utf-8", "ignore") + hit.path.suffix
 
 
 def make_copies(folder: Path, plan: Sequence[Planned], *, link: bool) -> int:
@@ -68,19 +56,10 @@ def make_copies(folder: Path, plan: Sequence[Planned], *, link: bool) -> int:
 
 def _copy(one: Planned) -> bool:
     try:
-        photo = open_regular(one.photo)
+        open_regular(one.photo).close()
     except OSError as error:
         return _skipped(one, error)
-    with photo:
-        with one.place.open("xb") as copy:
-            try:
-                shutil.copyfileobj(photo, copy)
-            except BaseException:  # half a photo is none
-                copy.close()
-                one.place.unlink()
-                raise
-        status = os.fstat(photo.fileno())
-        os.utime(one.place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    copy_photo(one.photo, one.place)
     return True
 
 

@@ -24,10 +24,10 @@ from semcbir.cli.table import shown_paths
 from semcbir.cli.targets import ready_index
 from semcbir.cli.text import write_json
 from semcbir.cli.usage import OtherCommand
-from semcbir.cli.viewer import open_picture
 from semcbir.errors import SemcbirError
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.inference.runtime import DEVICES
+from semcbir.viewer import open_picture
 from semcbir.words import Words, check_words, parse_words
 
 if TYPE_CHECKING:

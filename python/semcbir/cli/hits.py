@@ -18,8 +18,8 @@ from semcbir.cli.pictures import show_pictures
 from semcbir.cli.saving import save_picture
 from semcbir.cli.table import hits_table
 from semcbir.cli.text import hit_values, write_json
-from semcbir.cli.viewer import open_picture
 from semcbir.errors import SemcbirError
+from semcbir.viewer import open_picture
 
 if TYPE_CHECKING:
     from semcbir.finding import FoundImage

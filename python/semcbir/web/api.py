@@ -16,9 +16,22 @@ from starlette.routing import Route
 from semcbir._core import __version__
 from semcbir.images.given import read_image
 from semcbir.index.lookup import Record
+from semcbir.viewer import open_picture
 from semcbir.web import values
-from semcbir.web.asking import Desk, RefusedError, asked_of, distance_of, explained, integer, key_of, words_of
+from semcbir.web.asking import (
+    Desk,
+    RefusedError,
+    asked_of,
+    chosen_ids,
+    distance_of,
+    explained,
+    integer,
+    key_of,
+    order_of,
+    words_of,
+)
 from semcbir.web.openapi import description
+from semcbir.web.safety import is_loopback
 from semcbir.web.thumbnails import Thumbnails, encoded
 
 PAGE = 500
@@ -32,8 +45,9 @@ _FRESH = {"Cache-Control": "no-store"}
 class Api:
     """The API on a collection."""
 
-    def __init__(self, desk: Desk, thumbnails: Thumbnails) -> None:
+    def __init__(self, desk: Desk, thumbnails: Thumbnails, is_local: bool) -> None:
         self._desk = desk
+        self._is_local = is_local
         self._thumbnails = thumbnails
         self._of = desk.collection
 
@@ -54,6 +68,8 @@ class Api:
             Route("/api/v1/duplicates", self.duplicates),
             Route("/api/v1/skipped", self.skipped),
             Route("/api/v1/uploads", self.upload, methods=["POST"]),
+            Route("/api/v1/images/{key}/open", self.open_folder, methods=["POST"]),
+            Route("/api/v1/copies", self.copy, methods=["POST"]),
             Route("/thumbnails/{key}/{version}.webp", self.thumbnail),
         ]
 
@@ -72,20 +88,10 @@ class Api:
 
     async def images(self, request: Request) -> Response:
         """Return a part of the collection, in an order."""
-        order = request.query_params.get("order", "folder")
-        if order not in ("folder", "date", "random"):
-            raise RefusedError(400, f"order: expected folder, date or random, got {order[:60]!r}")
-        seed, offset = integer(request, "seed", 0, 0, 2**31), integer(request, "offset", 0, 0, 2**31)
+        order, seed, offset = order_of(request, "folder")
         limit = integer(request, "limit", 100, 1, PAGE)
-
-        def part() -> dict[str, Any]:
-            ids = self._of.order(order, seed)
-            index = self._of.index()
-            records = index.records(ids[offset : offset + limit].tolist())
-            images = [values.image_values(record, index) for record in records]
-            return {"total": len(ids), "offset": offset, "images": images}
-
-        return JSONResponse(await self._desk.answer(part), headers=_FRESH)
+        part = await self._desk.answer(values.part_values, self._of, order, seed, offset, limit)
+        return JSONResponse(part, headers=_FRESH)
 
     async def _record(self, request: Request) -> Record:
         key = key_of(request.path_params["key"])
@@ -111,9 +117,13 @@ class Api:
     async def segments(self, request: Request) -> Response:
         """Return which classes a photo shows, and in which colours they are drawn."""
         key = key_of(request.path_params["key"])
+        other = request.query_params.get("beside")
+        other_key = key_of(other) if other else None
 
         def seen() -> dict[str, Any]:
-            return values.segments_values(self._of.analysis(key), self._of.index(), self._of.size(key))
+            beside = None if other_key is None else self._of.analysis(other_key)
+            analysis, size = self._of.analysis(key), self._of.size(key)
+            return values.segments_values(analysis, self._of.index(), size, beside)
 
         return JSONResponse(await self._desk.answer(seen), headers=_FRESH)
 
@@ -185,6 +195,19 @@ class Api:
             return [values.skipped_values(one) for one in self._of.index().skipped]
 
         return JSONResponse({"skipped": await self._desk.answer(files)}, headers=_FRESH)
+
+    async def open_folder(self, request: Request) -> Response:
+        """Open the folder of a photo in the viewer of the machine that serves, for who sits before it."""
+        record = await self._record(request)
+        if not (self._is_local and request.client and is_loopback(request.client.host)):
+            raise RefusedError(403, "a folder is opened on this machine alone, for a page that it alone sees")
+        await self._desk.answer(open_picture, record.path.parent)
+        return Response(status_code=204, headers=_FRESH)
+
+    async def copy(self, request: Request) -> Response:
+        """Copy photos into the folder that the page was started with."""
+        ids = await chosen_ids(request)
+        return JSONResponse(await self._desk.answer(self._of.copy, ids, is_long=True), headers=_FRESH)
 
     async def upload(self, request: Request) -> Response:
         """Hold a photo that is sent; return its name."""

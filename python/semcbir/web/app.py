@@ -26,12 +26,18 @@ from semcbir.web.thumbnails import Thumbnails
 _STATIC = Path(__file__).with_name("static")
 
 
-def make_app(collection: Collection, token: str | None = None, hosts: Iterable[str] = ()) -> Starlette:
-    """Return the application on a collection; ``token`` and ``hosts`` are those of Safety."""
+def make_app(
+    collection: Collection, token: str | None = None, hosts: Iterable[str] = (), is_local: bool = True
+) -> Starlette:
+    """Return the application on a collection; ``token`` and ``hosts`` are those of Safety.
+
+    ``is_local``: it is served to this machine alone, where folders may be opened.
+    """
     desk = Desk(collection)
     target = collection.target
-    pages = Pages(desk)
-    api = Api(desk, Thumbnails(target if is_index(target) else own_place(target)))
+    pages = Pages(desk, is_local)
+    thumbnails = Thumbnails(target if is_index(target) else own_place(target))
+    api = Api(desk, thumbnails, is_local)
 
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status if isinstance(error, RefusedError) else getattr(error, "status_code", 500)

@@ -16,14 +16,17 @@ from python_multipart.exceptions import FormParserError
 from starlette.requests import ClientDisconnect, Request
 
 from semcbir._printable import printable
+from semcbir._validate import listed
 from semcbir.errors import ImageError, SemcbirError
 from semcbir.web.asked import Asked
-from semcbir.web.collection import Collection, NotThereError
+from semcbir.web.collection import ORDERS, Collection, NotThereError
 from semcbir.web.safety import TooLargeError
 from semcbir.words import Words, parse_words
 
 AT_ONCE = 4
 """Questions that are answered at a time; others wait."""
+MAX_CHOSEN = 2000
+"""The most photos that are chosen."""
 SLOW = 60.0
 """Seconds in which a photo must be sent."""
 _Answer = TypeVar("_Answer")
@@ -157,6 +160,29 @@ def integer(request: Request, name: str, usual: int, low: int, high: int) -> int
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
         raise RefusedError(400, f"{name}: expected an integer from {low} to {high}, got {text[:60]!r}")
     return int(text)
+
+
+def order_of(request: Request, usual: str) -> tuple[str, int, int]:
+    """Return in which order the collection is asked for, its seed, and how many come before.
+
+    Raises RefusedError.
+    """
+    order = request.query_params.get("order", usual)
+    if order not in ORDERS:
+        raise RefusedError(400, f"order: expected {listed(ORDERS)}, got {order[:60]!r}")
+    return order, integer(request, "seed", 0, 0, 2**31), integer(request, "offset", 0, 0, 2**31)
+
+
+async def chosen_ids(request: Request) -> list[int]:
+    """Return the ids of a form, each once, 1 to MAX_CHOSEN of them. Raises RefusedError."""
+    async with arriving(), request.form(max_files=0, max_fields=MAX_CHOSEN + 2) as form:
+        texts = [text for text in form.getlist("id") if isinstance(text, str)]
+        request.state.fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str) and k != "id"]
+    if not 1 <= len(texts) <= MAX_CHOSEN or not all(
+        text.isascii() and text.isdigit() and len(text) < 19 for text in texts
+    ):
+        raise RefusedError(400, f"id: expected 1 to {MAX_CHOSEN} ids, got {len(texts)}")
+    return list(dict.fromkeys(map(int, texts)))
 
 
 def distance_of(request: Request) -> float | None:

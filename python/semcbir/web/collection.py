@@ -7,6 +7,7 @@ All methods block; the event loop calls them in threads.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -17,8 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from semcbir._files import display_path
+from semcbir._files import display_path, reason
 from semcbir._fork import Lock
+from semcbir._printable import printable
+from semcbir.copying import copy_into
 from semcbir.errors import SemcbirError
 from semcbir.explanation import Explanation, explain
 from semcbir.extractor import Analysis
@@ -39,8 +42,10 @@ from semcbir.results import Results
 from semcbir.web.asked import SIMPLE, Asked
 from semcbir.web.uploads import Uploads
 
+ORDERS = ("folder", "date", "random")
 _KEPT = 16
 """Orders and the like that are kept until the index changes."""
+_DIGITS = re.compile(rb"[0-9]+")
 _ANALYSES = 32
 """Photos whose label maps are kept: the pinned photo is asked for again and again."""
 
@@ -65,10 +70,14 @@ class State:
 
 
 class Collection:
-    """The index at ``target``: an index, or a folder of photos with its own."""
+    """The index at ``target``: an index, or a folder of photos with its own.
 
-    def __init__(self, target: Path, uploads: Uploads | None = None) -> None:
+    Photos that are chosen can be copied into the folder ``copies``.
+    """
+
+    def __init__(self, target: Path, uploads: Uploads | None = None, copies: Path | None = None) -> None:
         self.target = target
+        self.copies = copies
         self.uploads = uploads or Uploads()
         self._index: Index | None = None
         self._stamp: tuple[int, ...] | None = None
@@ -206,21 +215,11 @@ class Collection:
         index = self.index()
         if isinstance(key, int):
             batch = index.signatures(ids=[key])
-            pairs = zip(batch.classes.tolist(), batch.proportions.tolist(), strict=True)
         else:
-            labels, counts = np.unique(self.analysis(key).label_map, return_counts=True)
-            counted_in = (
-                counts[labels != index.recipe.void].sum() if index.recipe.void is not None else counts.sum()
-            )
-            pairs = zip(labels.tolist(), (counts / max(1, counted_in)).tolist(), strict=True)
-        known = [
-            (share, label)
-            for label, share in pairs
-            if label < len(index.classes) and label != index.recipe.void
-        ]
-        return {
-            index.classes[label]: share for share, label in sorted(known, key=lambda one: (-one[0], one[1]))
-        }
+            batch = index.extractor().signatures_of(self.analysis(key))[index.features[0]]
+        known = zip(batch.classes.tolist(), batch.proportions.tolist(), strict=True)
+        ordered = sorted(known, key=lambda one: (-one[1], one[0]))
+        return {index.classes[label]: share for label, share in ordered if label < len(index.classes)}
 
     def explain(self, asked: Asked, hit: int) -> Explanation:
         """Say why an image is as far from a single photo as it is."""
@@ -268,6 +267,31 @@ class Collection:
             found: _Made = made[0]
         return found
 
+    def copy(self, ids: Sequence[int]) -> dict[str, Any]:
+        """Copy photos into the folder for copies; return where, how many, and which could not be read.
+
+        Raises ValueError if there is no such folder, or if it lies in one whose photos are indexed.
+        """
+        if self.copies is None:
+            raise ValueError("no folder was named for copies; `semcbir browse --copy DIR` names one")
+        folder, index = self.copies.resolve(), self.index()
+        inside = next((root for root in index.roots if folder.is_relative_to(root.resolve())), None)
+        if inside is not None:
+            raise ValueError(
+                f"{display_path(folder)} is in {display_path(inside)}, whose photos are indexed: "
+                "copies there would be photos of the index, too"
+            )
+        paths = [self.record(key).path for key in ids]
+        folder.mkdir(parents=True, exist_ok=True)
+        made, skipped = 0, []
+        for path in paths:
+            try:
+                made += copy_into(path, folder)
+            except OSError as error:
+                skipped.append({"path": printable(str(path)), "reason": reason(error)})
+        already = len(paths) - made - len(skipped)
+        return {"folder": display_path(folder), "copied": made, "already": already, "skipped": skipped}
+
     def where(self) -> str:
         """Return what the collection is called."""
         return display_path(self.target)
@@ -286,7 +310,21 @@ def _ordered(index: Index, by: str, seed: int) -> npt.NDArray[np.int64]:
             ordered = catalog.ids_by_date()
         else:
             folders = {root.id: os.fsencode(root.folder) for root in read_roots(catalog)}
-            rows = sorted((folders.get(root, b""), path, key) for key, root, path in catalog.named())
-            ordered = [key for _, _, key in rows]
+            rows = sorted(
+                (folders.get(root, b""), _natural(path), path, key) for key, root, path in catalog.named()
+            )
+            ordered = [row[-1] for row in rows]
     found = np.array(ordered, np.int64)
     return found[np.isin(found, ids)]
+
+
+def _natural(path: bytes) -> tuple[bytes, bytes]:
+    """Return what paths are sorted by: folder by folder, numbers in names by their value (2 before 10)."""
+    folder, _, name = path.rpartition(b"/")
+    # With NUL, which no name has, between them, folders come right after the one that they are in.
+    return _DIGITS.sub(_number, folder).replace(b"/", b"\0"), _DIGITS.sub(_number, name)
+
+
+def _number(digits: re.Match[bytes]) -> bytes:
+    value = digits[0].lstrip(b"0")
+    return b"0" + len(value).to_bytes(2, "big") + value

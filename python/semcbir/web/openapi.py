@@ -113,6 +113,9 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "Duplicates": _object(groups=_array(_array(_more(distance=_NUMBER, changed=_BOOLEAN)))),
     "Skipped": _object(skipped=_array(_object(path=_TEXT, reason=_TEXT))),
     "Upload": _object(key=_TEXT),
+    "Copies": _object(
+        folder=_TEXT, copied=_INTEGER, already=_INTEGER, skipped=_array(_object(path=_TEXT, reason=_TEXT))
+    ),
 }
 
 
@@ -147,10 +150,23 @@ def description() -> dict[str, Any]:
                 "get": _gives("photo", "image/webp", "A photo, decoded anew", key)
             },
             "/api/v1/images/{key}/segments": {
-                "get": _answers("segments", "Segments", "The classes that a photo shows", [key])
+                "get": _answers(
+                    "segments",
+                    "Segments",
+                    "The classes that a photo shows",
+                    [key, _parameter("beside", _TEXT, "a photo that has the same colours")],
+                )
             },
             "/api/v1/images/{key}/labels": {
                 "get": _gives("labels", "image/png", "The label map: red + 256 green is the label", key)
+            },
+            "/api/v1/images/{key}/open": {
+                "post": _operation(
+                    "openFolder",
+                    "Open the photo's folder on the machine that serves",
+                    [key],
+                    {"204": {"description": "it is opened"}},
+                )
             },
             "/api/v1/search": {
                 "get": _answers("search", "Hits", "Search for photos", search),
@@ -188,6 +204,10 @@ def description() -> dict[str, Any]:
             "/api/v1/uploads": {
                 "post": _answers("upload", "Upload", "Hold a photo to search with", status="201")
                 | {"requestBody": _body()}
+            },
+            "/api/v1/copies": {
+                "post": _answers("copy", "Copies", "Copy photos into the folder of --copy")
+                | {"requestBody": _ids()}
             },
         },
         "components": {"schemas": _SCHEMAS},
@@ -228,6 +248,11 @@ def _operation(
         "parameters": parameters,
         "responses": answers | {"4XX": refused, "503": refused},
     }
+
+
+def _ids() -> dict[str, Any]:
+    form = _object(id=_array(_INTEGER))
+    return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": form}}}
 
 
 def _body() -> dict[str, Any]:

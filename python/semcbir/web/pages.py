@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from semcbir._files import display_path
 from semcbir._printable import printable
 from semcbir.near_duplicates import chosen_distance
 from semcbir.networks.groups import known_groups
@@ -22,29 +23,26 @@ from semcbir.web import values
 from semcbir.web.asked import Asked, Photo
 from semcbir.web.asking import (
     Desk,
-    RefusedError,
-    arriving,
     asked_of,
+    chosen_ids,
     distance_of,
     explained,
-    integer,
+    order_of,
     words_of,
 )
+from semcbir.web.collection import ORDERS
 from semcbir.web.values import class_term
 
 FIRST = 60
 """Photos of a page that come with it; the script fetches more."""
-ORDERS = ("random", "folder", "date")
 MAX_GROUPS = 200
 """The most groups of near-duplicates on a page."""
-MAX_CHOSEN = 2000
-"""The most photos of a download."""
 
 
 class Pages:
     """The pages on a collection."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, is_local: bool) -> None:
         self._desk = desk
         self._of = desk.collection
         self._templates = jinja2.Environment(
@@ -54,7 +52,12 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"address": address, "with_photo": with_photo}
+        self._templates.globals |= {
+            "address": address,
+            "with_photo": with_photo,
+            "is_local": is_local,
+            "copies": "" if self._of.copies is None else display_path(self._of.copies),
+        }
 
     def routes(self) -> list[Route]:
         """Return what is shown where."""
@@ -74,19 +77,9 @@ class Pages:
         state = await self._desk.answer(lambda: self._of.state)
         if not state.ready:
             return self._render("waiting.html", 200 if state.running else 503, state=state)
-        order = request.query_params.get("order", "random")
-        if order not in ORDERS:
-            raise RefusedError(400, f"order: expected {', '.join(ORDERS)}, got {order[:60]!r}")
-        seed, offset = integer(request, "seed", 0, 0, 2**31), integer(request, "offset", 0, 0, 2**31)
-
-        def first() -> dict[str, Any]:
-            ids = self._of.order(order, seed)
-            index = self._of.index()
-            records = index.records(ids[offset : offset + FIRST].tolist())
-            return {"total": len(ids), "images": [values.image_values(record, index) for record in records]}
-
-        found = await self._desk.answer(first)
-        found |= {"order": order, "seed": seed, "offset": offset, "first": FIRST, "orders": ORDERS}
+        order, seed, offset = order_of(request, "random")
+        found = await self._desk.answer(values.part_values, self._of, order, seed, offset, FIRST)
+        found |= {"order": order, "seed": seed, "first": FIRST, "orders": ORDERS}
         return self._render("home.html", state=state, **found)
 
     async def search(self, request: Request) -> Response:
@@ -201,17 +194,9 @@ class Pages:
 
     async def download(self, request: Request) -> Response:
         """Give the chosen photos as a ZIP file, or the list of their paths."""
-        async with arriving(), request.form(max_files=0, max_fields=MAX_CHOSEN + 2) as form:
-            texts = [text for text in form.getlist("id") if isinstance(text, str)]
-            kind = form.get("as", "list")
-        if not 1 <= len(texts) <= MAX_CHOSEN or not all(
-            text.isascii() and text.isdigit() and len(text) < 19 for text in texts
-        ):
-            raise RefusedError(400, f"id: expected 1 to {MAX_CHOSEN} ids, got {len(texts)}")
-        records = await self._desk.answer(
-            lambda: [self._of.record(int(text)) for text in dict.fromkeys(texts)]
-        )
-        if kind == "list":
+        ids = await chosen_ids(request)
+        records = await self._desk.answer(lambda: [self._of.record(key) for key in ids])
+        if ("as", "zip") not in request.state.fields:
             lines = "".join(f"{printable(str(record.path))}\n" for record in records)
             return PlainTextResponse(
                 lines, headers={"Content-Disposition": 'attachment; filename="photos.txt"'}

@@ -11,12 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from semcbir.errors import SemcbirError
 from semcbir.index.database import is_index
 from semcbir.index.place import index_place
 from semcbir.web.app import make_app
 from semcbir.web.collection import Collection
+from semcbir.web.patience import PatientProtocol
+from semcbir.web.safety import is_loopback
 
 MOST_AT_ONCE = 200
 """Connections that are served at a time; more are told to come again."""
@@ -30,29 +33,24 @@ def require_photos(target: Path) -> None:
         index_place(target)
 
 
-def serve(target: Path, host: str, port: int, token: str | None, on_ready: Callable[[str], None]) -> None:
+def serve(
+    target: Path,
+    host: str,
+    port: int,
+    token: str | None,
+    on_ready: Callable[[str], None],
+    copies: Path | None = None,
+) -> None:
     """Serve the page on ``target`` until the process is interrupted.
 
-    ``on_ready`` is given the page's address when it can be opened. Port 0 is any that is free. Raises
-    SemcbirError if the address cannot be used.
+    Photos can be copied into the folder ``copies``. ``on_ready`` is given the page's address when it can be
+    opened. Port 0 is any that is free. Raises SemcbirError if the address cannot be used.
     """
     token = secrets.token_urlsafe(24) if token == NEW else token
     listening = _listen(host, port)
-    collection = Collection(target)
+    collection = Collection(target, copies=copies)
     names = [] if host in ("0.0.0.0", "::") else [host]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(collection, token, names),
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            limit_concurrency=MOST_AT_ONCE,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=3,
-            server_header=False,
-            ws="none",
-        )
-    )
+    server = make_server(make_app(collection, token, names, is_loopback(host)))
     follower = threading.Thread(target=collection.follow, daemon=True)
     if not is_index(target):
         collection.begin()
@@ -68,6 +66,23 @@ def serve(target: Path, host: str, port: int, token: str | None, on_ready: Calla
         if follower.is_alive():
             follower.join()
         listening.close()
+
+
+def make_server(app: Starlette) -> uvicorn.Server:
+    """Return what serves ``app``, within bounds."""
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+        ws="none",
+    )
+    return uvicorn.Server(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,8 +18,9 @@ from semcbir.index.lookup import Record
 from semcbir.index.report import Skipped
 from semcbir.near_duplicates import DuplicateGroup
 from semcbir.networks.groups import known_groups, plain_name
-from semcbir.pictures.colours import picture_colours
+from semcbir.pictures.colours import Colour, picture_colours
 from semcbir.results import Results
+from semcbir.web.collection import Collection
 
 
 def image_values(record: Record, index: Index) -> dict[str, Any]:
@@ -37,6 +38,14 @@ def image_values(record: Record, index: Index) -> dict[str, Any]:
         "version": version,
         "thumbnail": f"/thumbnails/{record.id}/{version}.webp",
     }
+
+
+def part_values(collection: Collection, order: str, seed: int, offset: int, limit: int) -> dict[str, Any]:
+    """Return a part of a collection, in an order."""
+    ids, index = collection.order(order, seed), collection.index()
+    records = index.records(ids[offset : offset + limit].tolist())
+    images = [image_values(record, index) for record in records]
+    return {"total": len(ids), "offset": offset, "images": images}
 
 
 def version_of(record: Record) -> str:
@@ -75,8 +84,13 @@ def class_term(name: str, groups: Container[str]) -> str:
     return f"={name}" if plain_name(name) in groups else name
 
 
-def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> dict[str, Any]:
-    """Return the classes of a photo of this height and width, the largest first, with colours."""
+def segments_values(
+    analysis: Analysis, index: Index, size: tuple[int, int], beside: Analysis | None = None
+) -> dict[str, Any]:
+    """Return the classes of a photo of this height and width, the largest first, with colours.
+
+    The colours are those of two photos that are shown together, if there is one ``beside`` it.
+    """
     groups = known_groups(index.classes)
     labels, counts = np.unique(analysis.label_map, return_counts=True)
     recipe = index.recipe
@@ -85,7 +99,7 @@ def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> 
     ]
     total = sum(n for n, _ in chosen) or 1
     shown = sorted(chosen, key=lambda one: (-one[0], one[1]))
-    colours = picture_colours([label for _, label in shown], recipe.classes)
+    colours = _colours(index, analysis) if beside is None else _colours(index, analysis, beside)
     height, width = size
     return {
         "width": width,
@@ -102,6 +116,17 @@ def segments_values(analysis: Analysis, index: Index, size: tuple[int, int]) -> 
             if label < len(recipe.classes)
         ],
     }
+
+
+def _colours(index: Index, *analyses: Analysis) -> dict[int, Colour]:
+    """Return the colours of all classes of photos that are shown together, in whichever order."""
+    counts: dict[int, int] = {}
+    for analysis in analyses:
+        for label, n in zip(*np.unique(analysis.label_map, return_counts=True), strict=True):
+            counts[int(label)] = counts.get(int(label), 0) + int(n)
+    counts.pop(-1 if index.recipe.void is None else index.recipe.void, None)
+    largest_first = sorted(counts, key=lambda label: (-counts[label], label))
+    return picture_colours(largest_first, index.recipe.classes)
 
 
 def explanation_values(why: Explanation) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 
 export const overlay = async (figure, { shown, over, click, box }) => {
   const canvas = figure.querySelector("canvas"), key = figure.dataset.key;
-  const answer = await fetch(`/api/v1/images/${key}/segments`);
+  const { beside } = figure.dataset;
+  const answer = await fetch(`/api/v1/images/${key}/segments${beside ? `?beside=${beside}` : ""}`);
   if (!answer.ok) return;
   const { classes, width, height } = await answer.json();
   const known = new Map(classes.map((one) => [one.label, one]));
+  for (const { label, colour } of classes) document.querySelectorAll(`.swatch[data-label="${label}"]`).forEach((one) => one.setAttribute("fill", colour));
   const picture = new Image();
   picture.src = `/api/v1/images/${key}/labels`;
   await picture.decode();

@@ -26,14 +26,15 @@ const send = async (file) => {
   if (answer.ok) location.href = `/search?q=${said.key}`;
   else problem(said.error);
 };
-const problem = (words) => {
+const problem = (words) => tell(words, "alert");
+const tell = (words, role = "status") => {
   say(words);
   let note = find("#problem");
   if (!note) {
     note = Object.assign(document.createElement("p"), { id: "problem", className: "below" });
-    note.setAttribute("role", "alert");
     find("main").prepend(note);
   }
+  note.setAttribute("role", role);
   note.textContent = words;
 };
 find("#file").addEventListener("change", (event) => { if (event.target.files[0]) send(event.target.files[0]); });
@@ -110,10 +111,27 @@ find("#copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText([...chosen.values()].join("\n"));
   say(`${chosen.size} paths copied`);
 });
+find("#copies")?.addEventListener("click", async () => {
+  const answer = await fetch("/api/v1/copies", { method: "POST", body: new URLSearchParams([...chosen.keys()].map((id) => ["id", id])) });
+  const said = await answer.json();
+  if (!answer.ok) return problem(said.error);
+  const missed = said.skipped.map((one) => `; ${one.path}: ${one.reason}`).join("");
+  tell(`${said.copied} copied to ${said.folder}${said.already ? `, ${said.already} there already` : ""}${missed}`);
+});
 find("#none").addEventListener("click", () => {
   every(".choose input:checked").forEach((box) => { box.checked = false; });
   chosen.clear();
   find("#chosen").hidden = true;
+});
+
+// A photo's file.
+for (const button of every("[data-copy]")) button.addEventListener("click", async () => {
+  await navigator.clipboard.writeText(button.dataset.copy);
+  tell("The path is copied");
+});
+for (const button of every("[data-open]")) button.addEventListener("click", async () => {
+  const answer = await fetch(`/api/v1/images/${button.dataset.open}/open`, { method: "POST" });
+  if (!answer.ok) problem((await answer.json()).error);
 });
 
 // The whole collection, of which only what can be seen is on the page.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Opening a picture in the system's viewer.
+"""Opening a picture, or a folder, in the system's viewer.
 
 ``typer.launch`` does not say whether a picture was opened, and lets xdg-open write between our lines.
 """
@@ -19,7 +19,7 @@ _SECONDS = 3.0
 
 
 def open_picture(picture: Path) -> None:
-    """Open ``picture``, which may be any file, in the viewer for its kind.
+    """Open ``picture``, which may be any file or folder, in the viewer for its kind.
 
     Raises SemcbirError if there is no viewer, or it fails at once.
     """
