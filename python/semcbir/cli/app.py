@@ -44,6 +44,7 @@ for _command in (
     duplicates.duplicates,
     browse.browse,
     index.remove,
+    index.merge,
     index.info,
     index.check,
     index.compact,

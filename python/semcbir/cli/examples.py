@@ -12,7 +12,7 @@ _OF = {
     "index": (
         "index demo/photos",
         "index demo/photos -o demo/index --features deep,kaze",
-        "index demo/photos/beach demo/photos/town -o demo/two --threads 2",
+        "index demo/photos -o demo/part.1 --part 1/2 --threads 2",
     ),
     "refresh": ("refresh demo/index", "refresh demo/photos --json"),
     "search": (
@@ -42,6 +42,10 @@ _OF = {
         "info demo/index",
         "info demo/index --classes",
         "info demo/photos --classes --picture demo/classes.png",
+    ),
+    "merge": (
+        "merge demo/part.1 demo/part.2 -o demo/merged",
+        "merge demo/part.1 -o demo/half --partial --json",
     ),
     "check": ("check demo/index", "check demo/photos --json"),
     "compact": ("compact demo/index", "compact demo/photos --json"),

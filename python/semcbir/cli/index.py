@@ -94,6 +94,16 @@ def index(
     device: OnDevice = DEVICES[0],
     threads: Threads = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="I/N",
+            help="Index the I-th of N parts of the photos alone, as one of N machines; `semcbir merge` makes "
+            "one index of the parts.",
+            show_default=False,
+        ),
+    ] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Bring back photos that `semcbir remove` took out.")
     ] = False,
@@ -106,6 +116,8 @@ def index(
     from semcbir.index.index import Index
 
     if output is None:
+        if part is not None:
+            raise typer.BadParameter("needed for a part", param_hint="'-o' / '--output'")
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
         output = own_place(absolute(folders[0]))
@@ -121,10 +133,40 @@ def index(
             device=device,
             threads=threads,
             max_pixels=max_pixels,
+            part=part,
             on_progress=meter,
         )
         if restore and built.report.left_out:
             built.report.added += built.add(folders, on_progress=meter).added
+    return _tell(built, built.report, meter.seconds, as_json)
+
+
+@command
+def merge(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(parser=usage(parse_path), metavar="PART...", help="Indexes, as the parts of one."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", parser=usage(parse_path), metavar="INDEX", help="Where the index goes."
+        ),
+    ],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Merge the parts that there are, though others are missing.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Make one index of several: of the parts of one, or of indexes of other folders.
+
+    It is the same as if one machine had made it at once. The parts stay. A merge that was interrupted goes on
+    if it is run again.
+    """
+    from semcbir.index.index import Index
+
+    with RunMeter() as meter:
+        built = Index.merge([index_place(part) for part in parts], output, partial=partial, on_progress=meter)
     return _tell(built, built.report, meter.seconds, as_json)
 
 

@@ -22,6 +22,7 @@ from semcbir.index.database import SEGMENTS
 from semcbir.index.merge import LARGEST, new_segment, tidy
 from semcbir.index.model import require_recipe
 from semcbir.index.moves import fingerprints, size_and_mtime
+from semcbir.index.part import require_own
 from semcbir.index.report import Report
 from semcbir.index.rows import SegmentFile
 from semcbir.index.segments import Batch, other_classes
@@ -144,6 +145,7 @@ def _tasks(catalog: Catalog, paths: Sequence[Path], found: Sequence[os.stat_resu
         relative = root.relative(file)
         known = catalog.image_at(root.id, relative)
         tasks.append(Task(root.id, relative, file, *size_and_mtime(status), known))
+    require_own(catalog, ((task.path, task.relative) for task in tasks))
     _check_once([task.path for task in tasks])  # Links can lead to one place by two names.
     return tasks
 

@@ -20,7 +20,7 @@ from semcbir._validate import shown
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index import rows
 from semcbir.index.database import NAME, SEGMENTS, overtaken, reading, require_index, writing
-from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile
+from semcbir.index.rows import ImageRow, RootRow, RowError, SegmentFile, StoredRow
 from semcbir.index.schema import FINGERPRINTS, SUPERSEDED, TAKEN, check_schema
 
 LOCK = "writer.lock"
@@ -156,6 +156,49 @@ class Catalog:
         """Return (row, id) of a segment's images that are in the index, by row."""
         query = "SELECT row, id FROM images WHERE segment = ? AND state = 'indexed' ORDER BY row"
         return self._all(query, segment)
+
+    def images_per_segment(self) -> dict[int, tuple[int, int]]:
+        """Return, per segment that holds any, how many images in the index it holds, and their least id."""
+        query = "SELECT segment, count(*), min(id) FROM images WHERE state = 'indexed' GROUP BY segment"
+        return {segment: (images, least) for segment, images, least in self._each(query)}
+
+    def stored_in_segment(self, segment: int) -> list[StoredRow]:
+        """Return what is known of a segment's images that are in the index, by row."""
+        query = (
+            "SELECT row, id, root, path, size, mtime_ns, reason FROM images"
+            " WHERE segment = ? AND state = 'indexed' ORDER BY row"
+        )
+        return [rows.stored_row(row) for row in self._each(query, segment)]
+
+    def known_of_segment(
+        self, segment: int
+    ) -> tuple[list[tuple[int, int, int, bytes]], list[tuple[int, int, int, int | None]]]:
+        """Return the fingerprints, and when the photos were taken, of a segment's images in the index.
+
+        Both are as ``put_fingerprints`` and ``put_taken`` take them.
+        """
+        found = [
+            self._all(
+                f"SELECT image, t.size, t.mtime_ns, {column} FROM {table} t JOIN images ON id = image"
+                " WHERE segment = ? AND state = 'indexed' ORDER BY row",
+                segment,
+            )
+            if self._has_table(table)
+            else []
+            for table, column in (("fingerprints", "digest"), ("taken", "at"))
+        ]
+        return found[0], found[1]
+
+    def each_listed(self, root: int) -> Iterator[tuple[int, bytes, str]]:
+        """Yield (id, path, state) of the images of a root that are not gone, by path."""
+        query = "SELECT id, path, state FROM images WHERE root = ? AND state <> 'gone' ORDER BY path"
+        for key, path, state in self._each(query, root):
+            yield *rows.image_path((key, path)), state
+
+    def unfound(self) -> list[tuple[ImageRow, str | None]]:
+        """Return the files that could not be read, with the reason, and the images removed by hand."""
+        query = f"{_IMAGE.replace(' FROM', ', reason FROM')} WHERE state IN ('skipped', 'removed')"
+        return [(rows.image_row(row[:-1]), row[-1]) for row in self._each(query)]
 
     def image(self, image: int) -> ImageRow | None:
         """Return the image with this id, whatever its state."""

@@ -14,19 +14,19 @@ from semcbir.networks.card import ModelCard
 from semcbir.networks.groups import ClassNames
 from semcbir.recipe import Recipe
 
-_KEY = "groups"
+GROUPS = "groups"
 _LONGEST = 2**24
 """Characters; a card's groups have 2^20 characters of names."""
 
 
 def stored_groups(card: ModelCard) -> Mapping[str, str]:
     """Return what the catalogue's ``meta`` keeps of a card's groups: nothing if it has none."""
-    return {_KEY: json.dumps(card.groups)} if card.groups else {}
+    return {GROUPS: json.dumps(card.groups)} if card.groups else {}
 
 
 def read_class_names(catalog: Catalog, recipe: Recipe) -> ClassNames:
     """Return the classes of an index with its groups. Raises IndexStorageError if those are malformed."""
-    stored = catalog.meta(_KEY)
+    stored = catalog.meta(GROUPS)
     if stored is None:
         return ClassNames(recipe.classes)
     try:

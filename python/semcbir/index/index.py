@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from semcbir._columns import as_column
 from semcbir._files import PathLike, absolute, display_path
-from semcbir._validate import check_call, check_instance, counted, shown
+from semcbir._validate import check_call, check_flag, check_instance, counted, shown
 from semcbir.errors import ImageError
 from semcbir.extractor import LONG_SIDE, Extractor
 from semcbir.features import Feature, parse_features
@@ -35,6 +35,7 @@ from semcbir.index.database import is_index
 from semcbir.index.lookup import Record, record_at, records
 from semcbir.index.model import as_made, deep_of, extractor_like, find_model, require_like
 from semcbir.index.model_place import ENCODER, MODEL
+from semcbir.index.part import KEY, Part, require_part
 from semcbir.index.report import Damaged, Progress, Report, Skipped
 from semcbir.index.snapshot import Snapshot, load, read_recipe
 from semcbir.index.where import Where, ids_where, parse_where
@@ -153,6 +154,7 @@ class Index:
         threads: int | None = None,
         inference: InferenceSpec | str | None = None,
         max_pixels: int | None = MAX_PIXELS,
+        part: str | None = None,
         on_progress: OnProgress = None,
     ) -> Index:
         """Index every image below ``folders`` into a new index at ``path``.
@@ -166,19 +168,24 @@ class Index:
         None, as is a ``long_side`` of "auto" (of a new index LONG_SIDE), and a feature's name means the
         feature with all the parameters that it has there.
 
+        ``part``, as in "3/16", indexes the third of 16 parts of the images alone, chosen by a hash of their
+        paths in their folders, and the index keeps to it; ``Index.merge`` makes one index of all parts.
+
         Images that cannot be read are recorded and skipped; ``report`` lists them. ``max_pixels`` is the
         limit on what is decoded (see ``load_image``; None: no limit); a higher one than in the run before
         tries images again that were skipped.
 
         Raises ImageError for a folder that is not there, IndexStorageError if ``path`` holds something else
         or cannot be written, IndexLockedError if another process writes to it, RecipeMismatchError if it was
-        made with another recipe, ValueError if no folder is given, and the errors of Extractor: ModelError,
-        DeviceError, ValueError for settings.
+        made with another recipe, ValueError if no folder is given or ``path`` is another part, and the
+        errors of Extractor: ModelError, DeviceError, ValueError for settings.
         """
         folder = absolute(path)
         check_call("on_progress", on_progress)
+        chosen_part = None if part is None else Part.parse(part)
         if is_index(folder):
             with read(folder) as catalog:
+                require_part(folder, catalog, chosen_part)
                 recipe = read_recipe(catalog)
                 model, features, inference = as_made(
                     catalog, recipe, model, features, encoder, weighting, inference
@@ -203,10 +210,44 @@ class Index:
             from semcbir.index.create import create_index
 
             extractor.load()  # An index must not be made with a model that does not work.
-            create_index(folder, roots, extractor)
+            create_index(folder, roots, extractor, {} if chosen_part is None else {KEY: str(chosen_part)})
         index = cls(folder)
         require_like(folder, index.recipe, extractor, "signatures with these settings")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)
+        return index
+
+    @classmethod
+    def merge(
+        cls,
+        parts: PathLike | Iterable[PathLike],
+        path: PathLike,
+        *,
+        partial: bool = False,
+        on_progress: OnProgress = None,
+    ) -> Index:
+        """Make one index at ``path`` of the indexes at ``parts``, which stay: see ``build``'s ``part``.
+
+        Ids are handed out anew, in the order of paths: the index has the ids, order and bits of one that was
+        made at once. Photos and models need not be there. Indexes of folders apart from one another can be
+        merged, too. A merge that was interrupted goes on where it was if it is called again; until it is
+        done the index cannot be opened. With ``partial``, some parts may be missing; a later ``refresh``
+        reads their photos.
+
+        Raises ValueError if parts are missing, hold the same file, or lie one in another's folder;
+        RecipeMismatchError if they were made differently; IndexStorageError if one is no index, was not made
+        to its end, is damaged or changes meanwhile, or if ``path`` holds something else;
+        IndexLockedError if another process writes there.
+        """
+        from semcbir.index.merging import merge
+
+        folder, chosen = absolute(path), list(check_paths("parts", parts))
+        check_flag("partial", partial)
+        check_call("on_progress", on_progress)
+        if not chosen:
+            raise ValueError("parts: expected at least one index, got none")
+        merge(chosen, folder, partial, on_progress)
+        index = cls(folder)
+        index.report = Report(added=len(index))
         return index
 
     def __len__(self) -> int:
@@ -228,6 +269,12 @@ class Index:
     def classes(self) -> ClassNames:
         """The names of the network's classes by label, which know the groups that its card gave."""
         return self._snapshot.classes
+
+    @property
+    def part(self) -> str | None:
+        """Which part of its folders' images it is of, as in "3/16"; None for all of them."""
+        held = self._snapshot.part
+        return None if held is None else str(held)
 
     @property
     def features(self) -> tuple[str, ...]:

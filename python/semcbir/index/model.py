@@ -45,6 +45,15 @@ def copy_model(folder: Path, place: ModelPlace, model_path: Path, card: Card) ->
         inside.sync()
 
 
+def copy_copied(other: Path, folder: Path, place: ModelPlace) -> None:
+    """Copy the copy of a model that the index at ``other`` has into ``folder``; errors as above."""
+    with open_folder((folder / place.file).parent, create=True) as inside:
+        for path in (other / place.file, other / place.card):
+            inside.require_regular(path.name)
+            inside.put(path.name, read_regular(path, LARGEST_MODEL))
+        inside.sync()
+
+
 def stored_model(model: PathLike) -> bytes:
     """Return a model as the catalogue stores it: a registered name as it is, a file by its absolute path."""
     return os.fsencode(model if is_name(model) else absolute(model))

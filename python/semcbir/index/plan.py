@@ -13,6 +13,7 @@ from semcbir.images.find import find_images
 from semcbir.index.catalog import Catalog
 from semcbir.index.claims import claim
 from semcbir.index.moves import recognise, size_and_mtime
+from semcbir.index.part import Part, require_own
 from semcbir.index.roots import Root, parents
 from semcbir.index.rows import ImageRow
 from semcbir.index.tasks import Plan, Task
@@ -72,18 +73,21 @@ def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
     known = catalog.images_below(root.id)
     for path in paths:
         files = _images_below(catalog, plan, path) if path.is_dir() else [path]
+        require_own(catalog, ((file, root.relative(file)) for file in files))
         for file in files:
             _look_at(plan, file, known.pop(root.relative(file), None), revive=True)
     return plan
 
 
 def _images_below(catalog: Catalog, plan: Plan, folder: Path) -> list[Path]:
-    return find_images(
+    found = find_images(
         folder,
         [catalog.folder],
         on_error=lambda place, _: plan.unreadable.append(place),
         on_unread=lambda kind: plan.ignored.update((kind,)),
     )
+    part = Part.of_index(catalog)
+    return found if part is None else [file for file in found if part.has(plan.root.relative(file))]
 
 
 def _plan_root(catalog: Catalog, root: Root, retry: bool) -> Plan:

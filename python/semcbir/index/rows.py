@@ -76,6 +76,28 @@ class ImageRow(NamedTuple):
     stored: bool
 
 
+class StoredRow(NamedTuple):
+    """An image that can be found, as a segment holds it at ``row``; ``reason`` says what is damaged."""
+
+    row: int
+    id: int
+    root: int
+    path: bytes
+    size: int | None
+    mtime_ns: int | None
+    reason: str | None
+
+
+def stored_row(row: Sequence[Any]) -> StoredRow:
+    """Return a row (row, id, root, path, size, mtime_ns, reason) of the images. Raises RowError."""
+    number, key, root, path, size, mtime_ns, reason = row
+    image_row((key, root, path, size, mtime_ns, "indexed", True))
+    what = f"image {key}"
+    _require(type(number) is int and number >= 0, what, "row", "a number that is not negative", number)
+    _require(reason is None or isinstance(reason, str), what, "reason", "text", reason)
+    return StoredRow._make(row)
+
+
 def segment_row(row: Sequence[Any]) -> tuple[int, SegmentFile]:
     """Return the number and the file of a row (id, name, images, size, sha256). Raises RowError."""
     key, name, images, size, sha256 = row

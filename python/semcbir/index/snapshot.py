@@ -21,6 +21,7 @@ from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, read
 from semcbir.index.class_names import read_class_names
 from semcbir.index.database import SEGMENTS
+from semcbir.index.part import Part
 from semcbir.index.roots import Root, read_roots
 from semcbir.index.segments import Segment, map_segments
 from semcbir.networks.groups import ClassNames
@@ -30,6 +31,8 @@ from semcbir.signatures import Signatures
 from semcbir.smoothing import SmoothedSearcher
 
 RECIPE_SHA256 = "recipe_sha256"
+MERGING = "merging"
+"""In the catalogue's ``meta``, of an index that is being merged: a hash of what it is made of."""
 _ATTEMPTS = 5
 _LARGEST_RECIPE = 2**24
 """Characters; a recipe of 65,536 classes has about a million."""
@@ -49,6 +52,8 @@ class Snapshot:
     segments: tuple[Segment, ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
     """Per segment, the ids of its images; -1 for those that are no longer in the index."""
+    part: Part | None = None
+    """Which part of its folders' images it is of; None: of all."""
 
     _known: dict[tuple[str, str], SegmentScreen] = field(default_factory=dict)
     """What searchers, earlier snapshots' too, know of segments, per feature name and name of the file.
@@ -183,9 +188,14 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
     """
     for _ in range(_ATTEMPTS):
         with read(folder) as catalog:
+            if catalog.meta(MERGING) is not None:
+                raise IndexStorageError(
+                    f"index {display_path(folder)} is only merged in part; run its `semcbir merge` to its end"
+                )
             recipe, roots = read_recipe(catalog), read_roots(catalog)
             classes = read_class_names(catalog, recipe)
             files, dead = catalog.segments(), catalog.dead_rows()
+            part = Part.of_index(catalog)
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
             segments = map_segments(folder / SEGMENTS, [file for _, file in files], recipe)
@@ -204,7 +214,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
         )
         names = {segment.path.name for segment in segments}
         known = {key: one for key, one in before._known.items() if key[1] in names} if before else {}
-        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, known)
+        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, part, known)
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Parts: an index of some of the photos of its folders, so that many machines make one index together.
+
+Which part a photo belongs to depends on nothing but its path in its folder and the number of parts: parts
+are disjoint, and each stays what it is while the folder grows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from semcbir._files import display_path
+from semcbir._validate import shown
+from semcbir.index.catalog import Catalog
+from semcbir.index.rows import RowError
+
+MOST = 2**20
+"""The most parts of an index."""
+KEY = "part"
+"""In the catalogue's ``meta``, of an index that is a part."""
+_TEXT = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """The ``number``-th of so many parts, from 1 on; as text "number/parts"."""
+
+    number: int
+    parts: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.parts}"
+
+    def has(self, relative: bytes) -> bool:
+        """Return whether the file that the catalogue calls ``relative`` belongs to this part."""
+        return part_of(relative, self.parts) == self
+
+    @classmethod
+    def of_index(cls, catalog: Catalog) -> Self | None:
+        """Return which part an index is, None for a whole one."""
+        stored = catalog.meta(KEY)
+        if stored is None:
+            return None
+        try:
+            return cls.parse(stored)
+        except (TypeError, ValueError) as error:
+            raise RowError(str(error)) from None
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Return the part that "I/N" names. Raises TypeError or ValueError for anything else."""
+        if not isinstance(text, str):
+            raise TypeError(f"part: expected I/N as text, as in '3/16', got {shown(text)}")
+        found = _TEXT.fullmatch(text)
+        number, parts = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= number <= parts <= MOST:
+            raise ValueError(f"part: expected I/N with I from 1 to N, as in '3/16', got {shown(text)}")
+        return cls(number, parts)
+
+
+def part_of(relative: bytes, parts: int) -> Part:
+    """Return the part of so many that the file ``relative`` of a folder belongs to."""
+    digest = hashlib.blake2b(relative, digest_size=8).digest()
+    return Part(1 + int.from_bytes(digest, "little") % parts, parts)
+
+
+def require_part(folder: Path, catalog: Catalog, part: Part | None) -> None:
+    """Raise ValueError unless the index at ``folder`` is this ``part``; None: whatever it is."""
+    held = Part.of_index(catalog)
+    if part is not None and part != held:
+        what = "all photos" if held is None else f"part {held}"
+        raise ValueError(
+            f"part: index {display_path(folder)} is of {what} of its folders, got {part}; "
+            "choose another place for this part"
+        )
+
+
+def require_own(catalog: Catalog, files: Iterable[tuple[Path, bytes]]) -> None:
+    """Raise ValueError unless all files, with what the catalogue calls them, belong to this index's part."""
+    held = Part.of_index(catalog)
+    if held is None:
+        return
+    for file, relative in files:
+        if held != (other := part_of(relative, held.parts)):
+            raise ValueError(
+                f"{display_path(file)} belongs to part {other} of its folder, and index "
+                f"{display_path(catalog.folder)} is part {held}; nothing was added"
+            )
