@@ -296,11 +296,11 @@ def test_uploads_are_held_within_their_bound() -> None:
 
 def test_what_is_not_there_is_said(page: Served) -> None:
     for path, status, message in (
-        ("/api/v1/images/999", 404, "the index has no photo 999 any more"),
+        ("/api/v1/images/999", 404, "the index has no photo 999"),
         ("/api/v1/images/u" + "0" * 32 + "/photo", 404, "the photo that was sent is not held any more"),
         ("/api/v1/images/..%2f..%2fetc%2fpasswd", 404, "Not Found"),
         ("/api/v1/images/etc", 404, "q: expected an id"),
-        ("/api/v1/search?q=999", 404, "the index has no photo 999 any more"),
+        ("/api/v1/search?q=999", 404, "the index has no photo 999"),
         ("/api/v1/search", 400, "q: expected a photo, got none"),
         ("/api/v1/search?q=1&only=pink", 400, "only: expected the name of a class or a group, got 'pink'"),
         ("/api/v1/search?q=1&feature=surf", 400, "feature: expected"),

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -146,23 +146,47 @@ class Snapshot:
         Raises ValueError for an id that is not in the index, IndexStorageError for damaged values.
         """
         self.require_whole()
+        places = self._places[1] if wanted is None else self._places_of(wanted)
+        # By segment, each of which is read in the order of its rows.
+        order = places.argsort()
+        starts = np.cumsum([0, *map(len, self.segments)])
+        cuts = np.searchsorted(places[order], starts)
         parts = [self._no_signatures(feature)]
         try:
-            for segment, live in zip(self.segments, self.live_ids, strict=True):
-                chosen = (live >= 0) if wanted is None else np.isin(live, wanted)
-                parts.append(segment.batch[feature][chosen])
-            joined = Signatures.concatenate(parts)
+            for segment, start, low, high in zip(self.segments, starts, cuts, cuts[1:], strict=False):
+                if low < high:
+                    parts.append(segment.batch[feature][places[order[low:high]] - start])
+            read = Signatures.concatenate(parts, ids=np.arange(len(places)))
         except ValueError as error:
             raise IndexStorageError(
                 f"a segment of index {display_path(self.folder)} is damaged: {error}; run `semcbir check`"
             ) from error
-        order = joined.ids.argsort()
-        if wanted is None:
-            return joined[order]
-        missing = wanted[~np.isin(wanted, joined.ids)]
+        ids = self._places[0] if wanted is None else wanted.copy()
+        return Signatures._unchecked(**{**vars(read[order.argsort()]), "ids": ids})
+
+    def _places_of(self, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where images are, as ``_places`` has it. Raises ValueError for an id that is not there."""
+        ids, places = self._places
+        at = np.searchsorted(ids, wanted).clip(0, max(0, len(ids) - 1))
+        missing = wanted[ids[at] != wanted] if len(ids) else wanted
         if len(missing):
             raise ValueError(f"id {missing[0]} is not in index {display_path(self.folder)}")
-        return joined[order[np.searchsorted(joined.ids, wanted, sorter=order)]]
+        found: npt.NDArray[np.int64] = places[at]
+        return found
+
+    @cached_property
+    def _places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The ids of all images, ascending, and where they are in the segments, one after another."""
+        ids = np.concatenate([np.empty(0, np.int64), *self.live_ids])
+        places = np.flatnonzero(ids >= 0)
+        places = places[ids[places].argsort()]
+        ids = ids[places]
+        if (ids[1:] == ids[:-1]).any():
+            raise IndexStorageError(
+                f"a segment of index {display_path(self.folder)} is damaged: it has an image of another one; "
+                "run `semcbir check`"
+            )
+        return ids, places
 
     def _no_signatures(self, feature: str) -> Signatures:
         recipe = self.recipe.for_feature(feature)

@@ -153,7 +153,7 @@ class Api:
 
         def found() -> dict[str, Any]:
             results = self._of.search(asked)
-            return {"query": asked.parameters()} | values.results_values(self._of.index(), results)
+            return {"query": asked.parameters()} | values.results_values(self._of, results)
 
         long = asked.smooth is not None  # the first such search compares every photo with every other
         return JSONResponse(await self._desk.answer(found, is_long=long), headers=_FRESH)
@@ -164,7 +164,7 @@ class Api:
 
         def found() -> dict[str, Any]:
             images = self._of.find(words.only, words.without, words.shares, k, page)
-            return values.found_values(self._of.index(), images)
+            return values.found_values(self._of, images)
 
         return JSONResponse(await self._desk.answer(found), headers=_FRESH)
 
@@ -183,8 +183,7 @@ class Api:
         distance = distance_of(request)
 
         def groups() -> list[Any]:
-            index = self._of.index()
-            return [values.group_values(index, group) for group in self._of.duplicates(distance)]
+            return [values.group_values(self._of, group) for group in self._of.duplicates(distance)]
 
         return JSONResponse({"groups": await self._desk.answer(groups, is_long=True)}, headers=_FRESH)
 

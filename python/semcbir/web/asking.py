@@ -56,7 +56,7 @@ def refusal(error: Exception) -> RefusedError:
     if isinstance(error, (ValueError, TypeError)):
         return RefusedError(400, message)
     if isinstance(error, KeyError):
-        return RefusedError(404, "the index has no such photo any more")
+        return RefusedError(404, "the index has no such photo")
     if isinstance(error, OSError):
         return RefusedError(503, "a file of the index cannot be read now")
     raise error

@@ -46,6 +46,8 @@ ORDERS = ("folder", "date", "random")
 _KEPT = 16
 """Orders and the like that are kept until the index changes."""
 _DIGITS = re.compile(rb"[0-9]+")
+_RECORDS = 20_000
+"""Records that are kept likewise."""
 _ANALYSES = 32
 """Photos whose label maps are kept: the pinned photo is asked for again and again."""
 
@@ -85,6 +87,7 @@ class Collection:
         self._model = threading.Semaphore(2)
         self._analyses: OrderedDict[tuple[object, ...], Analysis] = OrderedDict()
         self._kept: dict[object, tuple[Lock, list[Any]]] = {}
+        self._records: dict[int, Record] = {}
         self._progress: Progress | None = None
         self._running = self._stop = False
         self._trouble = ""
@@ -135,15 +138,28 @@ class Collection:
         with self._opening:
             if self._index is None or stamp is None or stamp != self._stamp:
                 self._index, self._stamp = Index.open(place), stamp
-                self._kept = {}
+                self._kept, self._records = {}, {}
             return self._index
 
     def record(self, key: int) -> Record:
         """Return an image's record. Raises NotThereError if it is not in the index."""
         index = self.index()
-        if key not in index:
-            raise NotThereError(f"the index has no photo {key} any more")
-        return index.records([key])[0]
+        if key not in index._snapshot:
+            raise _gone(key)
+        return self.records([key])[0]
+
+    def records(self, ids: Sequence[int]) -> list[Record]:
+        """Return the records of images: a page asks for the same ones again and again."""
+        index = self.index()
+        with self._opening:
+            known = self._records
+        found = {key: record for key in ids if (record := known.get(key))}
+        new = [key for key in ids if key not in found]
+        fetched = dict(zip(new, index.records(new), strict=True)) if new else {}
+        if len(known) > _RECORDS:
+            known.clear()
+        known.update(fetched)
+        return [found.get(key) or fetched[key] for key in ids]
 
     def source(self, key: int | str) -> Path | bytes:
         """Return the file of an image, or the bytes of a photo that was sent."""
@@ -182,8 +198,8 @@ class Collection:
     def _query(self, index: Index, key: int | str, feature: str | None, box: bool) -> Any:
         if isinstance(key, str) or box:
             return self.source(key)
-        if key not in index:
-            raise NotThereError(f"the index has no photo {key} any more")
+        if key not in index._snapshot:
+            raise _gone(key)
         return index.signatures(feature, ids=[key])
 
     def find(
@@ -295,6 +311,10 @@ class Collection:
     def where(self) -> str:
         """Return what the collection is called."""
         return display_path(self.target)
+
+
+def _gone(key: int) -> NotThereError:
+    return NotThereError(f"the index has no photo {key}")
 
 
 class _StoppedError(Exception):

@@ -30,7 +30,7 @@ from semcbir.web.asking import (
     order_of,
     words_of,
 )
-from semcbir.web.collection import ORDERS
+from semcbir.web.collection import ORDERS, State
 from semcbir.web.values import class_term
 
 FIRST = 60
@@ -74,11 +74,16 @@ class Pages:
 
     async def home(self, request: Request) -> Response:
         """Show the collection, or how far its index is."""
-        state = await self._desk.answer(lambda: self._of.state)
+        order, seed, offset = order_of(request, "random")
+
+        def known() -> tuple[State, dict[str, Any]]:
+            state = self._of.state
+            ready = state.ready
+            return state, values.part_values(self._of, order, seed, offset, FIRST) if ready else {}
+
+        state, found = await self._desk.answer(known)
         if not state.ready:
             return self._render("waiting.html", 200 if state.running else 503, state=state)
-        order, seed, offset = order_of(request, "random")
-        found = await self._desk.answer(values.part_values, self._of, order, seed, offset, FIRST)
         found |= {"order": order, "seed": seed, "first": FIRST, "orders": ORDERS}
         return self._render("home.html", state=state, **found)
 
@@ -96,7 +101,7 @@ class Pages:
         shown = {"asked": asked, "photos": photos, "features": index.features}
         shown["feature"] = asked.feature or index.features[0]
         shown["chips"] = self._chips(asked)
-        return shown | values.results_values(index, results)
+        return shown | values.results_values(self._of, results)
 
     def _photo(self, photo: Photo) -> dict[str, Any]:
         if isinstance(photo.key, int):
@@ -144,8 +149,9 @@ class Pages:
         text, words, page, k = words_of(request)
 
         def found() -> dict[str, Any]:
-            index = self._of.index()
-            return values.found_values(index, self._of.find(words.only, words.without, words.shares, k, page))
+            return values.found_values(
+                self._of, self._of.find(words.only, words.without, words.shares, k, page)
+            )
 
         return self._render("find.html", words=text, k=k, **await self._desk.answer(found))
 
@@ -187,7 +193,7 @@ class Pages:
             except ValueError:
                 return {"groups": [], "total": None, "distance": None}
             groups = self._of.duplicates(distance)
-            shown = [values.group_values(index, group) for group in groups[:MAX_GROUPS]]
+            shown = [values.group_values(self._of, group) for group in groups[:MAX_GROUPS]]
             return {"groups": shown, "total": len(groups), "distance": bound}
 
         return self._render("duplicates.html", **await self._desk.answer(known, is_long=True))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container
 from typing import Any
 
@@ -16,6 +17,7 @@ from semcbir.index.contents import ClassTotal, Contents
 from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.index.report import Skipped
+from semcbir.index.roots import path_below
 from semcbir.near_duplicates import DuplicateGroup
 from semcbir.networks.groups import known_groups, plain_name
 from semcbir.pictures.colours import Colour, picture_colours
@@ -28,12 +30,13 @@ def image_values(record: Record, index: Index) -> dict[str, Any]:
 
     ``version`` changes with its file; ``name`` is its path in the folder of the index that it is in.
     """
-    root = next((root for root in index.roots if record.path.is_relative_to(root)), record.path.parent)
-    version = version_of(record)
+    path, version = os.fspath(record.path), version_of(record)
+    names = (path_below(path, os.fspath(root)) for root in index.roots)
+    name = next(filter(None, names), record.path.name)
     return {
         "id": record.id,
-        "path": printable(str(record.path)),
-        "name": printable(record.path.relative_to(root).as_posix()),
+        "path": printable(path),
+        "name": printable(name.replace(os.sep, "/")),
         "size": record.size,
         "version": version,
         "thumbnail": f"/thumbnails/{record.id}/{version}.webp",
@@ -43,7 +46,7 @@ def image_values(record: Record, index: Index) -> dict[str, Any]:
 def part_values(collection: Collection, order: str, seed: int, offset: int, limit: int) -> dict[str, Any]:
     """Return a part of a collection, in an order."""
     ids, index = collection.order(order, seed), collection.index()
-    records = index.records(ids[offset : offset + limit].tolist())
+    records = collection.records(ids[offset : offset + limit].tolist())
     images = [image_values(record, index) for record in records]
     return {"total": len(ids), "offset": offset, "images": images}
 
@@ -53,9 +56,9 @@ def version_of(record: Record) -> str:
     return f"{record.mtime_ns or 0:x}-{record.size or 0:x}"
 
 
-def results_values(index: Index, results: Results) -> dict[str, Any]:
+def results_values(collection: Collection, results: Results) -> dict[str, Any]:
     """Return the hits of a search."""
-    records = index.records([hit.id for hit in results])
+    records, index = collection.records([hit.id for hit in results]), collection.index()
     hits = [
         image_values(record, index)
         | {
@@ -69,9 +72,9 @@ def results_values(index: Index, results: Results) -> dict[str, Any]:
     return {"kept": results.kept, "epsilon": results.epsilon, "images": len(index), "hits": hits}
 
 
-def found_values(index: Index, found: FoundImages) -> dict[str, Any]:
+def found_values(collection: Collection, found: FoundImages) -> dict[str, Any]:
     """Return a page of photos that were found by their classes."""
-    records = index.records([image.id for image in found])
+    records, index = collection.records([image.id for image in found]), collection.index()
     images = [
         image_values(record, index) | {"rank": image.rank, "shares": dict(image.shares)}
         for image, record in zip(found, records, strict=True)
@@ -168,9 +171,9 @@ def _total_values(total: ClassTotal) -> dict[str, Any]:
     return {"name": total.name, "share": total.share, "images": total.images}
 
 
-def group_values(index: Index, group: DuplicateGroup) -> list[dict[str, Any]]:
+def group_values(collection: Collection, group: DuplicateGroup) -> list[dict[str, Any]]:
     """Return the photos of a group of near-duplicates, the largest file first."""
-    records = index.records(group.ids)
+    records, index = collection.records(group.ids), collection.index()
     return [
         image_values(record, index) | {"distance": photo.distance, "changed": photo.changed}
         for photo, record in zip(group.photos, records, strict=True)
