@@ -305,7 +305,7 @@ def test_what_is_not_there_is_said(page: Served) -> None:
         ("/api/v1/search?q=1&only=pink", 400, "only: expected the name of a class or a group, got 'pink'"),
         ("/api/v1/search?q=1&feature=surf", 400, "feature: expected"),
         ("/api/v1/find?words=", 400, "words: expected names of classes"),
-        ("/api/v1/find?words=pink", 400, "only: expected the name of a class"),
+        ("/api/v1/find?words=pink", 400, "words: expected the name of a class"),
         ("/api/v1/explain?hit=999&q=1", 404, "the index has no photo 999"),
         ("/api/v1/explain?hit=1&q=1&q=2", 400, "q: expected one photo to explain, got 2"),
         ("/api/v1/images?order=size", 400, "order: expected 'folder', 'date' or 'random', got 'size'"),

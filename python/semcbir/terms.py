@@ -114,10 +114,16 @@ def named_terms(
     TypeError or ValueError for an unknown name, and as Terms does.
     """
     chosen: dict[int, float] = {}
+    alone = frozenset(_labels("only", only, classes))
     if weights is not None:
         check_instance("weights", weights, Mapping, "a mapping of names to numbers")
         for name, weight in weights.items():
-            chosen |= dict.fromkeys(labels_named("weights", name, classes), weight)
+            labels = labels_named("weights", name, classes)
+            if alone and not alone.intersection(labels):
+                raise ValueError(
+                    f"weights: expected classes of only, got {shown(name)}, which does not count"
+                )
+            chosen |= dict.fromkeys((label for label in labels if not alone or label in alone), weight)
     return Terms(
         _labels("only", only, classes),
         _labels("without", without, classes),

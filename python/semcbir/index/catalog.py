@@ -40,6 +40,7 @@ _ODD_TYPES = (
 _REMEMBER = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _MOST_COMMITS = 2**62
 _ROWS_AT_ONCE = 2**12
+_IDS_AT_ONCE = 64
 _SMALLEST_ROW = 4
 """Bytes."""
 _BURY = "INSERT INTO dead SELECT segment, row FROM images"
@@ -204,6 +205,17 @@ class Catalog:
         """Return the image with this id, whatever its state."""
         found = self._all(f"{_IMAGE} WHERE id = ?", image)
         return rows.image_row(found[0]) if found else None
+
+    def images(self, ids: Sequence[int]) -> dict[int, ImageRow]:
+        """Return the images with these ids, whatever their state, by id; without ids that never existed."""
+        found = {}
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[start : start + _IDS_AT_ONCE]
+            # As many places as there may be, so that there is one statement; an id in several is found once.
+            places = [*some, *[some[-1]] * (_IDS_AT_ONCE - len(some))] if len(some) > 1 else some
+            query = f"{_IMAGE} WHERE id IN ({','.join('?' * len(places))})"
+            found.update({row.id: row for row in map(rows.image_row, self._each(query, *places))})
+        return found
 
     def indexed_at(self, root: int, path: bytes) -> ImageRow | None:
         """Return the image of the file ``path`` of a root, if it is in the index."""

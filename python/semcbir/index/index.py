@@ -271,6 +271,11 @@ class Index:
         return self._snapshot.classes
 
     @property
+    def identity(self) -> str:
+        """What no other index has, not even one made later at the same place; ids are its own."""
+        return self._snapshot.identity
+
+    @property
     def part(self) -> str | None:
         """Which part of its folders' images it is of, as in "3/16"; None for all of them."""
         held = self._snapshot.part

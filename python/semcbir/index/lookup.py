@@ -35,8 +35,10 @@ def records(catalog: Catalog, ids: Iterable[int], found: Snapshot) -> list[Recor
     """
     roots = {root.id: root for root in read_roots(catalog, forgotten=True)}
     listed = []
-    for key in ids:
-        row = catalog.image(key) if 0 <= key <= MAX_ID else None
+    wanted = list(ids)
+    rows = catalog.images([key for key in wanted if 0 <= key <= MAX_ID])
+    for key in wanted:
+        row = rows.get(key)
         if row is None or row.root not in roots:
             # Rows of images are never deleted.
             raise _unknown(catalog.folder, key, damaged=row is not None or key in found)

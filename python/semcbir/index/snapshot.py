@@ -52,6 +52,8 @@ class Snapshot:
     segments: tuple[Segment, ...]
     live_ids: tuple[npt.NDArray[np.int64], ...]
     """Per segment, the ids of its images; -1 for those that are no longer in the index."""
+    identity: str = ""
+    """What no other index has."""
     part: Part | None = None
     """Which part of its folders' images it is of; None: of all."""
 
@@ -219,7 +221,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
             recipe, roots = read_recipe(catalog), read_roots(catalog)
             classes = read_class_names(catalog, recipe)
             files, dead = catalog.segments(), catalog.dead_rows()
-            part = Part.of_index(catalog)
+            part, uuid = Part.of_index(catalog), catalog.meta("uuid")
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
             segments = map_segments(folder / SEGMENTS, [file for _, file in files], recipe)
@@ -238,7 +240,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
         )
         names = {segment.path.name for segment in segments}
         known = {key: one for key, one in before._known.items() if key[1] in names} if before else {}
-        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, part, known)
+        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, str(uuid or ""), part, known)
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 

@@ -200,7 +200,10 @@ class Api:
         record = await self._record(request)
         if not (self._is_local and request.client and is_loopback(request.client.host)):
             raise RefusedError(403, "a folder is opened on this machine alone, for a page that it alone sees")
-        await self._desk.answer(open_picture, record.path.parent)
+        try:
+            await self._desk.answer(open_picture, record.path.parent)
+        except RefusedError as error:
+            raise RefusedError(error.status, f"{error}; its path can be copied") from None
         return Response(status_code=204, headers=_FRESH)
 
     async def copy(self, request: Request) -> Response:

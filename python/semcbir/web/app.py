@@ -48,7 +48,7 @@ def make_app(
         )
         if request.url.path.startswith(("/api/", "/thumbnails/")):
             return JSONResponse({"error": message}, status, {"Cache-Control": "no-store"})
-        return pages.refuse(status, message)
+        return pages.refuse(request, status, message)
 
     return Starlette(
         routes=[*pages.routes(), *api.routes(), Mount("/static", StaticFiles(directory=_STATIC))],

@@ -97,6 +97,15 @@ class Asked:
                 )
         return pairs
 
+    def among(self, only: tuple[str, ...], without: tuple[str, ...]) -> Asked:
+        """Return this with other classes that are compared alone, or must not be there.
+
+        Weights of classes that do not count then go, and so does a pixel, whose class was meant; a box stays.
+        """
+        weights = {name: value for name, value in self.weights.items() if not only or name in only}
+        region = self.region if self.region is not None and len(self.region) == 4 else None
+        return replace(self, only=only, without=without, weights=weights, region=region)
+
     def changed(self, **values: Any) -> Asked:
         """Return this with other values."""
         return replace(self, **values)

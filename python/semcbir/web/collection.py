@@ -38,6 +38,7 @@ from semcbir.index.report import Progress
 from semcbir.index.roots import read_roots
 from semcbir.near_duplicates import DuplicateGroup, duplicates
 from semcbir.query import search
+from semcbir.regions import check_region, part_of
 from semcbir.results import Results
 from semcbir.web.asked import SIMPLE, Asked
 from semcbir.web.uploads import Uploads
@@ -130,6 +131,11 @@ class Collection:
         progress = self._progress or Progress(0, 0, 0)
         return State(ready, self._running, progress.done, progress.total, progress.skipped, trouble)
 
+    @property
+    def name(self) -> str:
+        """What tells the index, as it was when it was asked last, from any other that was at its place."""
+        return self._index.identity if self._index else ""
+
     def index(self) -> Index:
         """Return the index as it is now. Raises IndexStorageError if it is not there, or is damaged."""
         place = own_place(self.target) if self._running else index_place(self.target)
@@ -206,7 +212,10 @@ class Collection:
         self, only: Sequence[str], without: Sequence[str], shares: dict[str, float], k: int, page: int
     ) -> FoundImages:
         """Find photos by their classes, as ``semcbir.find`` does."""
-        return find(self.index(), only, without, shares, k, page)
+        try:
+            return find(self.index(), only, without, shares, k, page)
+        except ValueError as error:  # who writes words does not know which argument they become
+            raise ValueError(re.sub(r"^(only|without|shares): ", "words: ", str(error))) from None
 
     def size(self, key: int | str) -> tuple[int, int]:
         """Return the height and width of a photo as it is shown, in its own pixels."""
@@ -226,13 +235,18 @@ class Collection:
                     self._analyses.popitem(last=False)
         return known
 
-    def shares(self, key: int | str) -> dict[str, float]:
-        """Return how much of a photo each class is, the largest first."""
+    def shares(self, key: int | str, region: Sequence[int] | None = None) -> dict[str, float]:
+        """Return how much of a photo, or of a box of it, each class is, the largest first."""
         index = self.index()
-        if isinstance(key, int):
+        box = check_region(region) if region is not None and len(region) == 4 else None
+        if isinstance(key, int) and box is None:
             batch = index.signatures(ids=[key])
         else:
-            batch = index.extractor().signatures_of(self.analysis(key))[index.features[0]]
+            extractor, analysis = index.extractor(), self.analysis(key)
+            if box is not None:
+                limit = extractor.max_pixels
+                analysis, _ = part_of(analysis, self.source(key), box, index.recipe, limit)
+            batch = extractor.signatures_of(analysis)[index.features[0]]
         known = zip(batch.classes.tolist(), batch.proportions.tolist(), strict=True)
         ordered = sorted(known, key=lambda one: (-one[1], one[0]))
         return {index.classes[label]: share for label, share in ordered if label < len(index.classes)}

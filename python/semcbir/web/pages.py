@@ -54,7 +54,8 @@ class Pages:
         )
         self._templates.globals |= {
             "address": address,
-            "with_photo": with_photo,
+            "without_photo": without_photo,
+            "of": self._of,
             "is_local": is_local,
             "copies": "" if self._of.copies is None else display_path(self._of.copies),
         }
@@ -116,7 +117,7 @@ class Pages:
 
     def _chips(self, asked: Asked) -> list[dict[str, Any]]:
         """Return the classes of the first photo, and others that are asked for, with what a click does."""
-        shares = self._of.shares(asked.photos[0].key)
+        shares = self._of.shares(asked.photos[0].key, asked.region)
         groups = known_groups(self._of.index().classes)
         shares = {class_term(name, groups): share for name, share in shares.items()}
         names = dict.fromkeys([*shares, *asked.only, *asked.without, *asked.weights])
@@ -127,13 +128,10 @@ class Pages:
                 "share": shares.get(name),
                 "must": name in asked.only,
                 "must_not": name in asked.without,
+                "counts": not asked.only or name in asked.only,
                 "weight": asked.weights.get(name, 1.0),
-                "toggle_must": asked.changed(
-                    only=_toggled(asked.only, name), without=_left(asked.without, name), region=_box(asked)
-                ),
-                "toggle_must_not": asked.changed(
-                    without=_toggled(asked.without, name), only=_left(asked.only, name), region=_box(asked)
-                ),
+                "toggle_must": asked.among(_toggled(asked.only, name), _left(asked.without, name)),
+                "toggle_must_not": asked.among(_left(asked.only, name), _toggled(asked.without, name)),
             }
             for name in names
         ]
@@ -162,7 +160,9 @@ class Pages:
         def why() -> dict[str, Any]:
             told = values.explanation_values(self._of.explain(asked, hit))
             photos = [self._photo(asked.photos[0]), self._photo(Photo(hit))]
-            return told | {"asked": asked, "photos": photos, "hit": hit}
+            shown = [row for row in told["rows"] if row["weight"] > 0 or row["share"] > 0]
+            classes = len(self._of.index().classes)
+            return told | {"asked": asked, "photos": photos, "hit": hit, "rows": shown, "classes": classes}
 
         return self._render("explain.html", **await self._desk.answer(why))
 
@@ -173,6 +173,8 @@ class Pages:
             index = self._of.index()
             return {
                 **values.contents_values(self._of.contents()),
+                "terms": {name: class_term(name, known_groups(index.classes)) for name in index.classes},
+                "damaged": [values.skipped_values(one) for one in index.damaged],
                 "where": self._of.where(),
                 "folders": [printable(str(folder)) for folder in index.roots],
                 "features": index.features,
@@ -211,9 +213,11 @@ class Pages:
         paths = [record.path for record in records]
         return StreamingResponse(_zipped(paths), media_type="application/zip", headers=names)
 
-    def refuse(self, status: int, message: str) -> Response:
-        """Show what went wrong."""
-        return self._render("error.html", status, status=status, message=message)
+    def refuse(self, request: Request, status: int, message: str) -> Response:
+        """Show what went wrong, and where to go from there."""
+        words, photo = request.query_params.get("words", ""), request.query_params.get("q", "")
+        known = {"words": words, "photo": photo if request.url.path == "/search" else ""}
+        return self._render("error.html", status, status=status, message=message, **known)
 
     def _render(self, name: str, code: int = 200, **shown: Any) -> Response:
         text = self._templates.get_template(name).render(**shown)
@@ -225,9 +229,12 @@ def address(asked: Asked, **changes: Any) -> str:
     return "/search?" + urlencode(asked.changed(**changes).parameters(), safe=",:=")
 
 
-def with_photo(asked: Asked, key: int, weight: float) -> str:
-    """Return the address of a search for another photo, too; a region goes, since it is one photo's."""
-    return address(asked, photos=(*asked.photos, Photo(key, weight)), region=None)
+def without_photo(asked: Asked, place: int) -> str:
+    """Return the address of a search without one of its photos; of the others one must be liked."""
+    left = [photo for number, photo in enumerate(asked.photos) if number != place]
+    if left and sum(photo.weight for photo in left) <= 0:
+        left[0] = Photo(left[0].key)
+    return address(asked, photos=tuple(left))
 
 
 def _toggled(names: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -236,11 +243,6 @@ def _toggled(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 def _left(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     return tuple(one for one in names if one != name)
-
-
-def _box(asked: Asked) -> tuple[int, ...] | None:
-    """Return the box of a search; a pixel, whose class is meant, goes when classes are named."""
-    return asked.region if asked.region is not None and len(asked.region) == 4 else None
 
 
 def _zipped(paths: list[Path]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from semcbir.web.uploads import MAX_BYTES
@@ -78,19 +78,19 @@ class Safety:
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or (self._token is None and not self._is_ours(host)):
-            return PlainTextResponse("this address is not one that semcbir answers", 421)
+            return _said(scope, 421, "this address is not one that semcbir answers")
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.casefold() != host.casefold()
         site = headers.get("sec-fetch-site", "none")
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         navigates = headers.get("sec-fetch-mode") == "navigate" and not changes
         if foreign or (site in ("cross-site", "same-site") and not navigates):
-            return PlainTextResponse("this request comes from another site", 403)
+            return _said(scope, 403, "this request comes from another site")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit():
-            return PlainTextResponse("Content-Length: expected a number", 400)
+            return _said(scope, 400, "Content-Length: expected a number")
         if int(length) > _MAX_BODY:
-            return PlainTextResponse(f"expected at most {_MAX_BODY} bytes", 413)
+            return _said(scope, 413, f"expected at most {_MAX_BODY} bytes")
         return None if self._token is None else self._without_token(scope, headers, self._token)
 
     def _is_ours(self, host: str) -> bool:
@@ -108,11 +108,17 @@ class Safety:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if _same(_cookie(headers), token) or (scheme.lower() == "bearer" and _same(bearer, token)):
             return None
-        return PlainTextResponse(
-            "this page needs its token: open the address that `semcbir browse` printed",
-            401,
-            {"WWW-Authenticate": "Bearer"},
-        )
+        said = "this page needs its token: open the address that `semcbir browse` printed"
+        refused = _said(scope, 401, said)
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
+
+
+def _said(scope: Scope, status: int, message: str) -> Response:
+    """Return a refusal as the API says it, or as plain text."""
+    if scope["path"].startswith("/api/"):
+        return JSONResponse({"error": message}, status)
+    return PlainTextResponse(message, status)
 
 
 def _cookie(headers: Headers) -> str:

@@ -7,6 +7,7 @@ import hashlib
 from collections import OrderedDict
 
 from semcbir._fork import Lock
+from semcbir.errors import ImageError
 from semcbir.images.given import read_image
 
 MAX_BYTES = 32 * 2**20
@@ -25,7 +26,10 @@ class Uploads:
 
     def put(self, data: bytes) -> str:
         """Hold a photo and return its name. Raises ImageError if it cannot be read as an image."""
-        read_image(data, 64)
+        try:
+            read_image(data, 64)
+        except ImageError as error:
+            raise ImageError(f"what was sent cannot be read as a photo: {error.reason}") from None
         name = "u" + hashlib.sha256(data).hexdigest()[:32]
         with self._lock:
             self._photos[name] = data

@@ -16,7 +16,7 @@ from semcbir.finding import FoundImages
 from semcbir.index.contents import ClassTotal, Contents
 from semcbir.index.index import Index
 from semcbir.index.lookup import Record
-from semcbir.index.report import Skipped
+from semcbir.index.report import Damaged, Skipped
 from semcbir.index.roots import path_below
 from semcbir.near_duplicates import DuplicateGroup
 from semcbir.networks.groups import known_groups, plain_name
@@ -153,8 +153,8 @@ def explanation_values(why: Explanation) -> dict[str, Any]:
     }
 
 
-def skipped_values(skipped: Skipped) -> dict[str, str]:
-    """Return which file was skipped, and why."""
+def skipped_values(skipped: Skipped | Damaged) -> dict[str, str]:
+    """Return which file was skipped, or is damaged, and why."""
     return {"path": printable(str(skipped.path)), "reason": printable(skipped.reason)}
 
 

@@ -30,13 +30,23 @@ export const overlay = async (figure, { shown, over, click, box }) => {
       pixels.data.set(edge ? [255, 255, 255, 255] : [colour >> 16, (colour >> 8) & 255, colour & 255, 130], 4 * i);
     }
     pen.putImageData(pixels, 0, 0);
+    frame(cut ?? asked);
+  };
+  // The part that is searched for, in the pixels of the label map.
+  const part = figure.dataset.region?.split(",").map(Number);
+  const asked = part?.length === 4 ? part.map((at, i) => (i % 2 ? (at * high) / height : (at * wide) / width)) : null;
+  const frame = (cut) => {
     if (cut) {
       pen.strokeStyle = "#fff";
       pen.lineWidth = 2;
       pen.strokeRect(cut[0], cut[1], cut[2] - cut[0], cut[3] - cut[1]);
     }
   };
-  const clear = () => (shown ? paint(null) : pen.clearRect(0, 0, wide, high));
+  const clear = () => {
+    if (shown) return paint(null);
+    pen.clearRect(0, 0, wide, high);
+    frame(asked);
+  };
   const place = (event) => {
     const area = canvas.getBoundingClientRect();
     return [Math.max(0, Math.min(wide - 1, Math.floor(((event.clientX - area.left) / area.width) * wide))), Math.max(0, Math.min(high - 1, Math.floor(((event.clientY - area.top) / area.height) * high)))];
@@ -64,6 +74,7 @@ export const overlay = async (figure, { shown, over, click, box }) => {
   });
   clear();
   figure.dataset.ready = "true";
+  return (label) => (label === null ? clear() : paint(label));
 };
 
 const dragged = (a, b) => Math.abs(a[0] - b[0]) > 6 && Math.abs(a[1] - b[1]) > 6;

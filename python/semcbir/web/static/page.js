@@ -6,7 +6,14 @@ import { tall } from "/static/tall.js";
 
 const find = (selector, within = document) => within.querySelector(selector);
 const every = (selector, within = document) => [...within.querySelectorAll(selector)];
-const say = (words) => { find("#said").textContent = words; };
+
+// What is said: at the foot of the window for a while, and to screen readers.
+const say = (words) => {
+  const said = find("#said");
+  said.textContent = words;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { said.textContent = ""; }, 8000);
+};
 
 const go = (changes) => {
   const parameters = new URLSearchParams(location.search);
@@ -24,18 +31,17 @@ const send = async (file) => {
   const answer = await fetch("/api/v1/uploads", { method: "POST", body: file });
   const said = await answer.json();
   if (answer.ok) location.href = `/search?q=${said.key}`;
-  else problem(said.error);
+  else problem(`${file.name}: ${said.error}`);
 };
-const problem = (words) => tell(words, "alert");
-const tell = (words, role = "status") => {
-  say(words);
+const problem = (words) => {
   let note = find("#problem");
   if (!note) {
     note = Object.assign(document.createElement("p"), { id: "problem", className: "below" });
+    note.setAttribute("role", "alert");
     find("main").prepend(note);
   }
-  note.setAttribute("role", role);
   note.textContent = words;
+  note.scrollIntoView({ block: "nearest" });
 };
 find("#file").addEventListener("change", (event) => { if (event.target.files[0]) send(event.target.files[0]); });
 addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
@@ -52,17 +58,25 @@ addEventListener("paste", (event) => {
 });
 
 // The query's classes, and its parts.
+const painters = [];
 for (const figure of every(".pinned")) {
+  find("img", figure).addEventListener("error", () => problem("The photo's file cannot be read any more"));
   overlay(figure, {
     shown: figure.dataset.shown === "true",
     over: (segment) => { const seen = find("#seen"); if (seen && segment) seen.textContent = `${segment.name}, ${Math.round(100 * segment.share)} %`; },
     click: figure.id !== "pinned" ? null : (segment, event) => {
       const plain = segment.term;
-      if (event.altKey) go({ without: [...names("without"), plain].join(","), region: null });
-      else go({ only: (event.shiftKey ? [...new Set([...names("only"), plain])] : [plain]).join(","), region: null });
+      if (event.altKey) return go({ without: [...names("without"), plain].join(","), region: null });
+      const only = event.shiftKey ? [...new Set([...names("only"), plain])] : [plain];
+      const weights = names("weights").filter((one) => only.includes(one.replace(/=[^=]*$/, "")));
+      go({ only: only.join(","), weights: weights.join(","), region: null });
     },
-    box: figure.id !== "pinned" ? null : (box) => go({ region: box.join(",") }),
-  });
+    box: figure.id !== "pinned" || figure.dataset.single === "false" ? null : (box) => go({ region: box.join(",") }),
+  }).then((paint) => painters.push(paint));
+}
+for (const row of every("[data-row]")) {
+  row.addEventListener("pointerenter", () => painters.forEach((paint) => paint?.(Number(row.dataset.row))));
+  row.addEventListener("pointerleave", () => painters.forEach((paint) => paint?.(null)));
 }
 for (const input of every("[data-weight]")) {
   input.addEventListener("change", () => {
@@ -70,6 +84,9 @@ for (const input of every("[data-weight]")) {
     go({ weights: weights.map((one) => `${one.dataset.weight}=${one.value}`).join(",") });
   });
 }
+
+// On a narrow screen the hits come before what is asked.
+if (matchMedia("(max-width: 720px)").matches) find(".asks")?.removeAttribute("open");
 
 // The filter: how many photos pass, while it moves.
 const epsilon = find("#epsilon");
@@ -96,17 +113,46 @@ if (filter) filter.addEventListener("submit", () => {
 });
 
 // Photos that are chosen.
+// They stay chosen from page to page, as long as it is the same index: ids are its own.
+const shelf = `chosen ${document.body.dataset.index}`;
 const chosen = new Map();
-const choose = (box) => {
-  const tile = box.closest(".tile");
-  if (box.checked) chosen.set(box.value, tile.dataset.path); else chosen.delete(box.value);
+const recall = () => {
+  chosen.clear();
+  for (const [id, path] of JSON.parse(sessionStorage.getItem(shelf) ?? "[]")) chosen.set(id, path);
+  every(".choose input").forEach((box) => { box.checked = chosen.has(box.value); });
+  count();
+};
+let last = null;
+const choose = (box, upTo) => {
+  const boxes = every(".choose input"), [a, b] = [boxes.indexOf(last), boxes.indexOf(box)];
+  const wanted = upTo && a >= 0 ? boxes.slice(Math.min(a, b), Math.max(a, b) + 1) : [box];
+  for (const one of wanted) {
+    one.checked = box.checked;
+    if (box.checked) chosen.set(one.value, one.closest(".tile").dataset.path); else chosen.delete(one.value);
+  }
+  last = box;
+  keep();
+};
+const keep = () => {
+  sessionStorage.setItem(shelf, JSON.stringify([...chosen]));
+  count();
+};
+const count = () => {
   const form = find("#chosen");
   form.hidden = chosen.size === 0;
   find("#count").textContent = `${chosen.size} chosen`;
   every("input[name=id]", form).forEach((one) => one.remove());
   for (const id of chosen.keys()) form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "id", value: id }));
 };
-addEventListener("change", (event) => { if (event.target.closest(".choose")) choose(event.target); });
+addEventListener("click", (event) => { if (event.target.matches(".choose input")) choose(event.target, event.shiftKey); });
+addEventListener("pageshow", recall);
+const take = (boxes) => {
+  for (const box of boxes) chosen.set(box.value, box.closest(".tile").dataset.path);
+  keep();
+  recall();
+};
+find("#all").addEventListener("click", () => take(every(".choose input")));
+find("#copies-of")?.addEventListener("click", () => take(every(".grid").flatMap((group) => every(".choose input", group).slice(1))));
 find("#copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText([...chosen.values()].join("\n"));
   say(`${chosen.size} paths copied`);
@@ -116,18 +162,18 @@ find("#copies")?.addEventListener("click", async () => {
   const said = await answer.json();
   if (!answer.ok) return problem(said.error);
   const missed = said.skipped.map((one) => `; ${one.path}: ${one.reason}`).join("");
-  tell(`${said.copied} copied to ${said.folder}${said.already ? `, ${said.already} there already` : ""}${missed}`);
+  say(`${said.copied} copied to ${said.folder}${said.already ? `, ${said.already} there already` : ""}${missed}`);
 });
 find("#none").addEventListener("click", () => {
-  every(".choose input:checked").forEach((box) => { box.checked = false; });
   chosen.clear();
-  find("#chosen").hidden = true;
+  keep();
+  recall();
 });
 
 // A photo's file.
 for (const button of every("[data-copy]")) button.addEventListener("click", async () => {
   await navigator.clipboard.writeText(button.dataset.copy);
-  tell("The path is copied");
+  say("The path is copied");
 });
 for (const button of every("[data-open]")) button.addEventListener("click", async () => {
   const answer = await fetch(`/api/v1/images/${button.dataset.open}/open`, { method: "POST" });
@@ -158,7 +204,7 @@ addEventListener("keydown", (event) => {
   } else if (event.key === "/") {
     event.preventDefault();
     find("#words").focus();
-  } else if (event.key === "?") find("#keys").showModal();
+  } else if (event.key === "?") help();
   else if (at >= 0 && event.key === "e") find(".why", all[at].closest(".tile"))?.click();
   else if (at >= 0 && event.key === "x") find(".choose input", all[at].closest(".tile")).click();
   else if (at >= 0 && event.key === " ") {
@@ -166,6 +212,9 @@ addEventListener("keydown", (event) => {
     compare(all[at].closest(".tile").dataset.id);
   }
 });
+const help = () => find("#keys").showModal();
+find("#help").addEventListener("click", help);
+for (const button of every(".beside")) button.addEventListener("click", () => compare(button.closest(".tile").dataset.id));
 const compare = (id) => {
   const query = find("#pinned")?.dataset.key, dialog = find("#compare");
   const pictures = [query, id].filter(Boolean).map((key) => Object.assign(new Image(), { src: `/api/v1/images/${key}/photo`, alt: key === query ? "the query" : "the hit" }));
@@ -181,8 +230,9 @@ if (find("[data-waiting], [data-running]")) {
     const bar = find("#progress");
     if (bar && state.total) Object.assign(bar, { max: state.total, value: state.done });
     if (bar) find("#progress-words").textContent = `${state.done} of ${state.total} read`;
-    if ((state.ready && find("[data-waiting]")) || !state.running) location.reload();
-    else setTimeout(look, 700);
+    if (state.running && !(state.ready && find("[data-waiting]"))) setTimeout(look, 700);
+    else if (find("[data-waiting]")) location.reload();
+    else find("[data-running] a").hidden = false;  // not a new page while someone looks at this one
   };
   if (find("#progress")) setTimeout(look, 700);
 }
