@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from core_reference import Columns, Reference, histogram_distances, make_columns, with_removed, with_ties
 from semcbir import _core
+from semcbir._columns import frozen
 
 DIMS = [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 36, 64, 128]
 LEVELS = _core.simd_levels()
@@ -318,3 +320,66 @@ def test_bad_histogram_distances():
         _core.histogram_distances(QUERY.query, QUERY.histograms, 1)
     with pytest.raises(ValueError, match="threads: "):
         _core.histogram_distances(QUERY.histograms, QUERY.histograms, 0)
+
+
+@pytest.mark.parametrize("screened", [False, True])
+def test_squared_distances_are_what_ranks(
+    library: tuple[Columns, Columns, Reference], screened: bool
+) -> None:
+    images, queries, reference = library
+    s, k = searcher(images), 40
+    squared = np.full((200, k), -1.0)
+    found = s.search(*queries.query, k, 0.9, False, 2, screened, squared=squared)
+    assert_same(found, reference.search(k, 0.9, False))
+    ids, distances, _, kept = found
+    np.testing.assert_array_equal(np.sqrt(squared).astype(np.float32), distances)
+    assert (ids >= 0).all()
+    penalized = np.arange(k) >= kept[:, None]
+    for q in range(200):
+        keys = list(zip(penalized[q], squared[q], ids[q], strict=True))
+        assert keys == sorted(keys)
+    few = np.zeros((200, 2000))
+    s.search(*queries.query, 2000, 0.9, False, 1, squared=few)
+    assert np.isinf(few[:, len(images.ids) :]).all()
+
+
+@pytest.mark.parametrize(
+    "squared",
+    [
+        np.zeros((200, 39)),
+        np.zeros((199, 40)),
+        np.zeros((200, 40), np.float32),
+        np.zeros((40, 200)).T,
+        np.zeros(8000),
+        frozen(np.zeros((200, 40))),
+    ],
+)
+def test_squared_distances_need_a_place(library: tuple[Columns, Columns, Reference], squared: Any) -> None:
+    images, queries, _ = library
+    with pytest.raises(ValueError, match=r"squared: expected a writable array, float64 \(200, 40\)"):
+        searcher(images).search(*queries.query, 40, 0.9, False, 1, squared=squared)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("barred", [[], [3, 4]])
+def test_smallest_histogram_distances(
+    library: tuple[Columns, Columns, Reference], threads: int, barred: list[int]
+) -> None:
+    images, queries, _ = library
+    terms = ([], 1.0, [], 0.02, barred, 0.3, False) if barred else None
+    s = searcher(images)
+    found = s.smallest_histogram_distances(*queries.query[:3], 2000, terms, threads)
+    assert found.shape == (200, 2000)
+    counts = np.isfinite(found).sum(axis=1)
+    assert counts.max() <= np.count_nonzero(images.ids >= 0)
+    assert (np.sort(found, axis=1) == found).all()
+    for m in (1, 2, 17, 400, 2000):
+        last = found[np.arange(200), np.minimum(m, counts) - 1]
+        np.testing.assert_array_equal(
+            s.nearest_epsilons(*queries.query[:3], m, terms, threads), np.where(counts > 0, last, 0)
+        )
+        np.testing.assert_array_equal(
+            s.smallest_histogram_distances(*queries.query[:3], m, terms, threads), found[:, :m]
+        )
+    with pytest.raises(ValueError, match="keep: expected at least 1, got 0"):
+        s.smallest_histogram_distances(*queries.query[:3], 0, terms, threads)

@@ -54,6 +54,18 @@ std::optional<semcbir::ClassTerms> class_terms(const std::optional<Terms>& terms
   return found;
 }
 
+/// The memory of an array that a search writes to. Raises ValueError unless it is float64 (rows, columns).
+double* output_array(const py::array& array, const char* name, py::ssize_t rows, py::ssize_t columns) {
+  using Doubles = py::array_t<double, py::array::c_style>;
+  const bool fits = Doubles::check_(array) && array.writeable() && array.ndim() == 2 &&
+                    array.shape(0) == rows && array.shape(1) == columns;
+  if (!fits) {
+    throw py::value_error(std::string(name) + ": expected a writable array, float64 (" +
+                          std::to_string(rows) + ", " + std::to_string(columns) + ") in C order");
+  }
+  return static_cast<double*>(py::array(array).mutable_data());
+}
+
 /// (labels, share or None)
 using Asked = std::pair<std::vector<std::uint16_t>, std::optional<double>>;
 
@@ -66,8 +78,8 @@ class PySearcher {
 
   py::tuple search(py::handle offsets, py::handle classes, py::handle proportions, py::handle centroids,
                    py::ssize_t k, std::optional<double> epsilon, bool drop, int threads,
-                   std::optional<bool> screened, py::handle epsilons,
-                   const std::optional<Terms>& terms) const {
+                   std::optional<bool> screened, py::handle epsilons, const std::optional<Terms>& terms,
+                   const std::optional<py::array>& squared) const {
     const OwnedView queries = own_queries(offsets, classes, proportions, centroids);
     semcbir::SearchOptions options = search_options(k, epsilon, drop, threads, screening(screened));
     const auto n_queries = static_cast<py::ssize_t>(queries.view.images);
@@ -82,8 +94,9 @@ class PySearcher {
     py::array_t<float> distances({n_queries, k});
     py::array_t<float> histogram_distances({n_queries, k});
     py::array_t<std::int64_t> kept(n_queries);
-    const semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
-                                       histogram_distances.mutable_data(), kept.mutable_data()};
+    semcbir::SearchOutput output{ids.mutable_data(), distances.mutable_data(),
+                                 histogram_distances.mutable_data(), kept.mutable_data()};
+    if (squared) output.squared = output_array(*squared, "squared", n_queries, k);
     without_gil([&](const semcbir::Interrupted& interrupted) {
       core_.search(queries.view, options, output, interrupted);
     });
@@ -102,6 +115,21 @@ class PySearcher {
                              out, interrupted);
     });
     return epsilons;
+  }
+
+  py::array_t<double> smallest_histogram_distances(py::handle offsets, py::handle classes,
+                                                   py::handle proportions, py::ssize_t m,
+                                                   const std::optional<Terms>& terms, int threads) const {
+    if (m < 1) throw py::value_error("keep: expected at least 1, got " + std::to_string(m));
+    const OwnedView queries = own_view(offsets, classes, proportions, "query_");
+    const std::optional<semcbir::ClassTerms> asked = class_terms(terms);
+    py::array_t<double> smallest({static_cast<py::ssize_t>(queries.view.images), m});
+    double* out = smallest.mutable_data();
+    without_gil([&](const semcbir::Interrupted& interrupted) {
+      core_.smallest_histogram_distances(queries.view, static_cast<std::size_t>(m), asked ? &*asked : nullptr,
+                                         threads, out, interrupted);
+    });
+    return smallest;
   }
 
   py::array_t<std::int64_t> work(py::handle offsets, py::handle classes, py::handle proportions,
@@ -243,16 +271,22 @@ void register_searcher(py::module_& m) {
       .def("search", &PySearcher::search, py::arg("query_offsets"), py::arg("query_classes"),
            py::arg("query_proportions"), py::arg("query_centroids"), py::arg("k"), py::arg("epsilon"),
            py::arg("drop"), py::arg("threads"), py::arg("screened") = py::none(),
-           py::arg("epsilons") = py::none(), py::arg("terms") = py::none(),
+           py::arg("epsilons") = py::none(), py::arg("terms") = py::none(), py::arg("squared") = py::none(),
            "(ids (q, k), distances (q, k), histogram_distances (q, k), kept (q,)) of the first k images.\n"
            "screened: with narrow copies, which are built first; None: once that pays. epsilons: float64 "
            "(q,)\n"
            "in the place of epsilon. terms: (weights, others, needed, min_share, barred, max_share,\n"
-           "unit_rows), weights being (label, weight); see class_terms.hpp.")
+           "unit_rows), weights being (label, weight); see class_terms.hpp. squared: float64 (q, k), which\n"
+           "squared distances are written to.")
       .def("nearest_epsilons", &PySearcher::nearest_epsilons, py::arg("query_offsets"),
            py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"), py::arg("terms"),
            py::arg("threads"),
            "float64 (q,): the m-th smallest histogram distance of each query to an image that is not barred.")
+      .def("smallest_histogram_distances", &PySearcher::smallest_histogram_distances,
+           py::arg("query_offsets"), py::arg("query_classes"), py::arg("query_proportions"), py::arg("m"),
+           py::arg("terms"), py::arg("threads"),
+           "float64 (q, m): the smallest histogram distances of each query to images that are not barred,\n"
+           "ascending; infinity where there are fewer.")
       .def("find", &PySearcher::find, py::arg("asked"), py::arg("min_share"), py::arg("barred"),
            py::arg("max_share"), py::arg("first"), py::arg("k"), py::arg("threads"),
            "(ids (n,), distances (n,), shares (n, asked), total) of images [first, first + k) of those that\n"

@@ -69,6 +69,10 @@ void write_ranking(const std::vector<Candidate>& ranking, std::size_t q, std::si
   std::fill(ids + n, ids + k, std::int64_t{-1});
   std::fill(distances + n, distances + k, kInfinity);
   std::fill(histogram_distances + n, histogram_distances + k, kInfinity);
+  if (out.squared == nullptr) return;
+  double* squared = out.squared + q * k;
+  for (std::size_t i = 0; i < n; ++i) squared[i] = ranking[i].squared;
+  std::fill(squared + n, squared + k, std::numeric_limits<double>::infinity());
 }
 
 }  // namespace semcbir

@@ -337,8 +337,10 @@ void Searcher::search(const SignatureView& queries, const SearchOptions& options
   if (!screened.empty()) screened_search(*screens, dim_, rows, options, screened, output, interruption);
 }
 
-void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms,
-                                int threads, double* epsilons, const Interrupted& interrupted) const {
+template <class Done>
+void Searcher::select_histogram_distances(const SignatureView& queries, std::size_t m,
+                                          const ClassTerms* terms, int threads,
+                                          const Interrupted& interrupted, const Done& done) const {
   if (m < 1) throw std::invalid_argument("keep: expected at least 1, got 0");
   if (terms != nullptr) check_terms(*terms);
   Interruption interruption(interrupted);
@@ -369,12 +371,31 @@ void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, con
           count += here;
         },
         &interruption);
-    epsilons[q] = 0.0;
-    if (count == 0) continue;
-    const auto nth = found.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(m, count) - 1);
-    std::nth_element(found.begin(), nth, found.end());
-    epsilons[q] = *nth;
+    const std::size_t n = std::min<std::size_t>(m, count);
+    if (n > 0) {
+      std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n - 1), found.end());
+    }
+    done(q, found.data(), n);
   }
+}
+
+void Searcher::nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms,
+                                int threads, double* epsilons, const Interrupted& interrupted) const {
+  select_histogram_distances(
+      queries, m, terms, threads, interrupted,
+      [&](std::size_t q, const double* found, std::size_t n) { epsilons[q] = n == 0 ? 0.0 : found[n - 1]; });
+}
+
+void Searcher::smallest_histogram_distances(const SignatureView& queries, std::size_t m,
+                                            const ClassTerms* terms, int threads, double* smallest,
+                                            const Interrupted& interrupted) const {
+  select_histogram_distances(queries, m, terms, threads, interrupted,
+                             [&](std::size_t q, const double* found, std::size_t n) {
+                               double* out = smallest + q * m;
+                               std::copy(found, found + n, out);
+                               std::sort(out, out + n);
+                               std::fill(out + n, out + m, std::numeric_limits<double>::infinity());
+                             });
 }
 
 bool Searcher::worth_screening(const SearchOptions& options) const {

@@ -182,6 +182,7 @@ class Searcher(metaclass=_pybind11_type):
         screened: bool | None = None,
         epsilons: _Doubles | None = None,
         terms: _Terms | None = None,
+        squared: _Doubles | None = None,
     ) -> tuple[_Ints, _Floats, _Floats, _Ints]:
         """Search for each of q queries: (ids, distances, histogram_distances), all (q, k), and kept (q,).
 
@@ -193,7 +194,8 @@ class Searcher(metaclass=_pybind11_type):
         (weights, others, needed, min_share, barred, max_share, unit_rows): pairs (label, how many times its
         squared differences count), the same for all other classes (0 or 1), classes that images must hold
         together not to be penalised, those of which an image that is found may hold no more each, and
-        whether rows count at length 1; labels ascend.
+        whether rows count at length 1; labels ascend. ``squared`` float64 (q, k) is written to: the squared
+        distances, which rank images; inf for missing hits. Raises ValueError unless it can be.
         """
 
     def find(
@@ -227,6 +229,21 @@ class Searcher(metaclass=_pybind11_type):
         """Return for each query the m-th smallest histogram distance to an image that is not barred: (q,).
 
         The largest one if there are fewer images, 0 if there are none.
+        """
+
+    def smallest_histogram_distances(
+        self,
+        query_offsets: _Ints,
+        query_classes: _Words,
+        query_proportions: _Floats,
+        m: int,
+        terms: _Terms | None,
+        threads: int,
+    ) -> _Doubles:
+        """Return for each query the m smallest of these histogram distances, ascending: (q, m).
+
+        inf where there are fewer images. Of several searchers, the m-th smallest of all is the one that a
+        searcher over all images has.
         """
 
     def work(

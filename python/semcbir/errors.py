@@ -8,6 +8,9 @@ culprit and says what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from semcbir._printable import printable
 
 
@@ -50,3 +53,11 @@ class IndexLockedError(IndexStorageError):
 
 class RecipeMismatchError(SemcbirError):
     """Signatures were made differently (model, features, parameters) from those they are compared with."""
+
+
+class ShardsMissingError(SemcbirError):
+    """Parts of an index that is searched on several machines do not answer; ``parts`` says which."""
+
+    def __init__(self, message: str, parts: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.parts = tuple(parts)

@@ -16,7 +16,7 @@ from semcbir._validate import as_number, check_choice, check_instance, check_int
 from semcbir.features import Feature
 from semcbir.recipe import Recipe, require_same
 from semcbir.signatures import Signatures, check_batches, ids_repeat
-from semcbir.terms import Terms
+from semcbir.terms import CoreTerms, Terms
 from semcbir.threads import check_threads
 
 Penalized = Literal["last", "drop"]
@@ -166,24 +166,36 @@ class Searcher:
         k, bound, threads = check_k(k), chosen_epsilon(epsilon, self.recipe), check_threads(threads)
         if terms is not None:
             check_instance("terms", terms, Terms, "Terms or None")
-        asked = terms.core() if terms else None
         wanted = None if keep is None else check_keep(keep, epsilon)
         if self._before:
             self._before()
-        histograms = queries.offsets, queries.classes, queries.proportions
         if wanted is None:
             epsilons = np.full(len(queries), np.inf if bound is None else bound)
         else:
-            epsilons = self._core.nearest_epsilons(*histograms, wanted, asked, threads)
+            epsilons = self._core.nearest_epsilons(*_histograms(queries), wanted, _core_terms(terms), threads)
+        return self._search(queries, k, epsilons, drop, threads, terms)
+
+    def _search(
+        self,
+        queries: Signatures,
+        k: int,
+        epsilons: npt.NDArray[np.float64],
+        drop: bool,
+        threads: int,
+        terms: Terms | None,
+        squared: npt.NDArray[np.float64] | None = None,
+    ) -> Neighbors:
+        """Search with arguments that were checked; squared distances are written to ``squared``, (q, k)."""
         found = self._core.search(
-            *histograms,
+            *_histograms(queries),
             queries.centroids,
             k,
-            bound if wanted is None else None,
+            None,
             drop,
             threads,
-            epsilons=None if wanted is None else epsilons,
-            terms=asked,
+            epsilons=epsilons,
+            terms=_core_terms(terms),
+            squared=squared,
         )
         return Neighbors(*found, epsilons)
 
@@ -212,6 +224,16 @@ class Searcher:
             raise ValueError(f"{what}: expected whole={self.whole}, got whole={batch.whole}")
         if batch.recipe and self.recipe:
             require_same(self.recipe, batch.recipe, what)
+
+
+def _histograms(
+    queries: Signatures,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16], npt.NDArray[np.float32]]:
+    return queries.offsets, queries.classes, queries.proportions
+
+
+def _core_terms(terms: Terms | None) -> CoreTerms | None:
+    return terms.core() if terms else None
 
 
 def histogram_distances(

@@ -44,6 +44,7 @@ struct SearchOutput {
   float* histogram_distances = nullptr;  ///< q x k; likewise
   std::int64_t* kept = nullptr;          ///< q: how many of all images pass the filter
   SearchWork* work = nullptr;            ///< q, if wanted
+  double* squared = nullptr;             ///< q x k squared distances, what ranks them, if wanted; likewise
 };
 
 /// What a searcher knows of a segment beside its signatures; searchers of the same segment may share it.
@@ -85,6 +86,11 @@ class Searcher {
   void nearest_epsilons(const SignatureView& queries, std::size_t m, const ClassTerms* terms, int threads,
                         double* epsilons, const Interrupted& interrupted = {}) const;
 
+  /// Finds for each query the m smallest of these histogram distances: q x m numbers, ascending, infinity
+  /// where there are fewer. Of several searchers, the m-th smallest of all is that of one over all images.
+  void smallest_histogram_distances(const SignatureView& queries, std::size_t m, const ClassTerms* terms,
+                                    int threads, double* smallest, const Interrupted& interrupted = {}) const;
+
   /// Finds images by what they show; see find_images.
   std::vector<FoundImage> find(const FindOptions& options, std::int64_t& total,
                                const Interrupted& interrupted = {}) const {
@@ -95,6 +101,12 @@ class Searcher {
 
  private:
   class Screens;
+
+  /// Calls done(query, its m or fewer smallest histogram distances, in no order but for the last, which is
+  /// the largest of them) for each query.
+  template <class Done>
+  void select_histogram_distances(const SignatureView& queries, std::size_t m, const ClassTerms* terms,
+                                  int threads, const Interrupted& interrupted, const Done& done) const;
 
   bool worth_screening(const SearchOptions& options) const;
 

@@ -184,8 +184,8 @@ def _read_source(folder: Path, known: _Folders) -> Source:
 
 
 def _stamp(catalog: Catalog) -> tuple[object, object]:
-    """Return what changes when an index does."""
-    return catalog.meta("uuid"), catalog.meta("generation")
+    """Return what changes when an index does: its identity, and how many commits there were."""
+    return str(catalog.meta("uuid") or ""), catalog.meta("generation") or 0
 
 
 def _require_alike(first: Source, other: Source) -> None:

@@ -54,6 +54,8 @@ class Snapshot:
     """Per segment, the ids of its images; -1 for those that are no longer in the index."""
     identity: str = ""
     """What no other index has."""
+    generation: int = 0
+    """How many commits there were."""
     part: Part | None = None
     """Which part of its folders' images it is of; None: of all."""
 
@@ -107,6 +109,15 @@ class Snapshot:
         none = self._no_signatures(feature)
         before = partial(_require_whole, self.segments)
         return Searcher._over_segments([none, *batches], [none.ids, *chosen], before, whole._core.screens)
+
+    def searcher_under(self, feature: str, ids: npt.NDArray[np.int64]) -> Searcher:
+        """Return a new Searcher whose images have other ids: image i is ``ids[i]``."""
+        batches = [segment.batch[feature] for segment in self.segments]
+        renamed = [np.where(live >= 0, ids[live], -1) for live in self.live_ids]
+        none = self._no_signatures(feature)
+        before = partial(_require_whole, self.segments)
+        unknown = [None] * (1 + len(batches))
+        return Searcher._over_segments([none, *batches], [none.ids, *renamed], before, unknown)
 
     def mapped_bytes(self) -> int:
         """Return how many bytes of segments are mapped: what searches without screens may read."""
@@ -222,6 +233,7 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
             classes = read_class_names(catalog, recipe)
             files, dead = catalog.segments(), catalog.dead_rows()
             part, uuid = Part.of_index(catalog), catalog.meta("uuid")
+            generation = catalog.meta("generation") or 0
         try:
             # A writer may have merged these segments in the meantime; then read the catalogue again.
             segments = map_segments(folder / SEGMENTS, [file for _, file in files], recipe)
@@ -240,7 +252,18 @@ def load(folder: Path, before: Snapshot | None = None) -> Snapshot:
         )
         names = {segment.path.name for segment in segments}
         known = {key: one for key, one in before._known.items() if key[1] in names} if before else {}
-        return Snapshot(folder, recipe, classes, roots, tuple(segments), live, str(uuid or ""), part, known)
+        return Snapshot(
+            folder,
+            recipe,
+            classes,
+            roots,
+            tuple(segments),
+            live,
+            identity=str(uuid or ""),
+            generation=generation,
+            part=part,
+            _known=known,
+        )
     raise IndexStorageError(f"index {folder} lists a segment that is not there: {missing}")
 
 

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Ray, started or joined quietly: no dashboard, no statistics, no other host, nothing on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from semcbir.errors import SemcbirError
+
+_STORE = 2**29
+"""Bytes of Ray's object store on this machine; what shards find is small."""
+_SILENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Where the word goes that statistics are off: nowhere.
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",
+}
+_QUIET = _SILENT | {
+    # This machine alone: every socket is on the loopback interface.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "disabled",
+}
+
+
+def ray_module() -> Any:
+    """Return Ray. Raises SemcbirError, which says what to install, if it is not there."""
+    try:  # It is heavy, and its types depend on whether it is installed.
+        return importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise SemcbirError('this needs the extra ray: pip install "semcbir[ray]" (ray is missing)') from None
+
+
+class Session:
+    """A cluster that this program has joined, until it is closed.
+
+    ``address`` is where one runs (None: RAY_ADDRESS, or else one is started, on this machine alone). One that
+    the program is a part of already is used, and left as it is. Raises SemcbirError if there is none there.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        with _environment(_QUIET if address is None else _SILENT):  # Ray looks at them when it is imported
+            self.ray = ray_module()
+        self.home = os.environ.get("HOME", "")
+        self._quiet_home: tempfile.TemporaryDirectory[str] | None = None
+        self._own = not self.ray.is_initialized()
+        if not self._own:
+            return
+        try:
+            if address is None:
+                self._start()
+            else:
+                self.ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            self.close()
+            where = "this machine" if address is None else address
+            raise SemcbirError(f"Ray on {where}: {' '.join(str(error).split())}") from None
+
+    def _start(self) -> None:
+        # At its start Ray asks addresses of three clouds which of them it is in, unless it finds this file.
+        self._quiet_home = tempfile.TemporaryDirectory(prefix="semcbir-ray-", ignore_cleanup_errors=True)
+        place = Path(self._quiet_home.name)
+        (place / "ray_bootstrap_config.yaml").write_text("provider:\n  type: local\n", encoding="utf-8")
+        with _environment({**_QUIET, "HOME": str(place)}):
+            self.ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                object_store_memory=_STORE,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if it was started here."""
+        if self._own:
+            self.ray.shutdown()
+        if self._quiet_home is not None:
+            self._quiet_home.cleanup()
+            self._quiet_home = None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Send what Ray says about lost workers and nodes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def at_home(home: str) -> None:
+    """Give a worker the user's home folder again, where models are kept; see ``Session``."""
+    if home:
+        os.environ["HOME"] = home
