@@ -43,6 +43,7 @@ ROOMS = (
     ("export",),
     ("baselines",),
     ("evaluation",),
+    ("distributed",),
     ("copying", "viewer"),
     ("web",),
     ("cli",),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,6 +45,7 @@ from semcbir.cli.text import (
 )
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.database import FOLDER_INDEX
+from semcbir.index.part import MOST
 from semcbir.index.place import index_place, own_place
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.packaged import DEFAULT
@@ -104,6 +105,34 @@ def index(
             show_default=False,
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ray",
+            help="Index on the machines of a Ray cluster, which all see the folders (extra ray).",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --on ray: where the cluster is. Default: RAY_ADDRESS, or else one is started here.",
+            show_default=False,
+        ),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        integer_option(
+            "--parts",
+            1,
+            MOST,
+            "With --on ray: into how many parts the photos are divided. Default: four for each that can be "
+            "read at a time.",
+            show_default=False,
+        ),
+    ] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Bring back photos that `semcbir remove` took out.")
     ] = False,
@@ -115,30 +144,35 @@ def index(
     """
     from semcbir.index.index import Index
 
+    _check_on(on, {"--address": address, "--parts": parts}, {"--part": part, "--restore": restore or None})
     if output is None:
         if part is not None:
             raise typer.BadParameter("needed for a part", param_hint="'-o' / '--output'")
         if len(folders) > 1:
             raise typer.BadParameter("needed for several folders", param_hint="'-o' / '--output'")
         output = own_place(absolute(folders[0]))
+    long = "auto" if long_side is None else long_side
+    made: dict[str, Any] = {"model": model, "features": features, "encoder": encoder, "weighting": weighting}
+    made |= {"long_side": long, "device": device, "threads": threads, "max_pixels": max_pixels}
     with RunMeter() as meter:
-        built = Index.build(
-            folders,
-            output,
-            model=model,
-            features=features,
-            encoder=encoder,
-            weighting=weighting,
-            long_side="auto" if long_side is None else long_side,
-            device=device,
-            threads=threads,
-            max_pixels=max_pixels,
-            part=part,
-            on_progress=meter,
-        )
+        if on:
+            from semcbir.distributed.building import index_on_ray
+
+            built = index_on_ray(folders, output, address=address, parts=parts, on_progress=meter, **made)
+            return _tell(built, built.report, meter.seconds, as_json)
+        built = Index.build(folders, output, part=part, on_progress=meter, **made)
         if restore and built.report.left_out:
             built.report.added += built.add(folders, on_progress=meter).added
     return _tell(built, built.report, meter.seconds, as_json)
+
+
+def _check_on(on: str | None, needing: dict[str, object], against: dict[str, object]) -> None:
+    """Refuse options that need --on, or cannot be used beside it."""
+    if on not in (None, "ray"):
+        raise typer.BadParameter(f"expected ray, got {on!r}", param_hint="--on")
+    for flag, value in (against if on else needing).items():
+        if value is not None:
+            raise typer.BadParameter("not with --on" if on else "needs --on ray", param_hint=flag)
 
 
 @command

@@ -138,14 +138,24 @@ class _Run:
                 for one in ready:
                     reports.append(_got(ray, one))
                 if on_progress:
-                    _tell(ray, tally, on_progress)
+                    self._tell(tally, on_progress)
         finally:
             for one in waiting:
                 ray.cancel(one, force=True)
         return reports
 
+    def _tell(self, tally: Any, on_progress: Callable[[Progress], None]) -> None:
+        try:
+            begun, done, total, skipped = self._ray.get(tally.total.remote(), timeout=5)
+        except self._ray.exceptions.RayError:
+            return  # It was lost, too, and will be told again.
+        if total:
+            # Parts are of about one size, and say how many photos they have when they are begun.
+            on_progress(Progress(done, round(total * self._parts / begun), skipped))
+
 
 _COUNT = "parts"
+"""Beside the parts: of how many they are."""
 
 
 def _parts_of(beside: Path) -> int | None:
@@ -167,15 +177,6 @@ def _got(ray: Any, answer: Any) -> Report:
     return report
 
 
-def _tell(ray: Any, tally: Any, on_progress: Callable[[Progress], None]) -> None:
-    try:
-        done, total, skipped = ray.get(tally.total.remote(), timeout=5)
-    except ray.exceptions.RayError:
-        return  # It was lost, too, and will be told again.
-    if total:
-        on_progress(Progress(done, total, skipped))
-
-
 class _Tally:
     """How far each part is."""
 
@@ -186,11 +187,11 @@ class _Tally:
         """Note how far a part is."""
         self._parts[part] = done, total, skipped
 
-    def total(self) -> tuple[int, int, int]:
-        """Return how far all parts are together."""
+    def total(self) -> tuple[int, int, int, int]:
+        """Return how many parts were begun, and how far they are together."""
         columns = zip((0, 0, 0), *self._parts.values(), strict=True)
         done, total, skipped = map(sum, columns)
-        return done, total, skipped
+        return len(self._parts), done, total, skipped
 
 
 def _build_part(

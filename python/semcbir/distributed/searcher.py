@@ -149,7 +149,7 @@ class Searcher:
     def signatures(self, ids: Iterable[SupportsIndex]) -> Signatures:
         """Return a copy of the signatures with these ids, in their order; ValueError for an unknown one."""
         wanted = as_column("ids", ids, np.int64, 1)
-        found: list[Signatures] = [part for part in self._ask("signatures", wanted) if len(part)]
+        found: list[Signatures] = [part for part in self._ask("signatures", np.unique(wanted)) if len(part)]
         if not found:
             if len(wanted):
                 raise ValueError(f"ids: expected ids of the index, got {shown(int(wanted[0]))}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from semcbir.errors import SemcbirError
 
+_SECONDS = 5.0
 _STORE = 2**29
 """Bytes of Ray's object store on this machine; what shards find is small."""
 _SILENT = {
@@ -60,6 +62,7 @@ class Session:
             if address is None:
                 self._start()
             else:
+                _require_reachable(address)
                 self.ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             self.close()
@@ -95,6 +98,13 @@ class Session:
         if self._quiet_home is not None:
             self._quiet_home.cleanup()
             self._quiet_home = None
+
+
+def _require_reachable(address: str) -> None:
+    """Raise OSError unless something listens at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
 
 
 @contextmanager
