@@ -129,7 +129,7 @@ def arithmetic(index: Index, alone: float, added: float, rate: float) -> None:
     stored = index._snapshot.mapped_bytes() / n
     held = stored + index._snapshot.screen_bytes(index.features[0]) / n
     print(
-        f"{stored:.0f} bytes of an image on disk, {held:.0f} with screens in memory; {alone:.2f} ms a query of {n}"
+        f"{stored:.0f} bytes of an image on disk, {held:.0f} with screens in memory; {alone:.2f} ms a query"
     )
     rows = []
     for size in SIZES:

@@ -65,7 +65,18 @@ def parts(photos: Path, tiny_model: Path) -> list[Path]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def quiet_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home in which Ray finds that it is in no cloud, so that it asks none; see ``Session``."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "ray_bootstrap_config.yaml").write_text("provider:\n  type: local\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_REPORT_URL", "http://127.0.0.1:9/")
+
+
+@pytest.fixture
+def cluster(quiet_home: None) -> Iterator[Any]:
     """A head without CPUs, and two nodes with one each, all on this machine."""
     global ray
     import ray as module
@@ -278,7 +289,7 @@ os._exit(0)
 
 @needs_ray
 @pytest.mark.slow
-def test_without_the_head_shards_go_on_answering(whole: Index, parts: list[Path]) -> None:
+def test_without_the_head_shards_go_on_answering(quiet_home: None, whole: Index, parts: list[Path]) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", HEAD, str(whole.path), *map(str, parts)],
         capture_output=True,
