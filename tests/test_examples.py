@@ -35,6 +35,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 EXAMPLES = [(words, line) for words in COMMANDS for line in examples(" ".join(words))]
 ELSEWHERE = {
     ("browse",),  # it serves until it is interrupted: test_web_browse.py does that
+    ("export",),  # it needs the extras, and servers: test_outside.py has all of them
     *(("models", verb) for verb in ("fetch", "export")),  # they download, or need a checkpoint, and torch
     *(("evaluate", name) for name in ("wang", "msrc-v1", "msrc-v2", "linnaeus")),
 }

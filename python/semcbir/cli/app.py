@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from semcbir._core import __version__
-from semcbir.cli import browse, duplicates, evaluate, find, index, models, search
+from semcbir.cli import browse, duplicates, evaluate, find, index, models, outside, search
 from semcbir.cli.completion import install, show
 from semcbir.cli.console import one_line_errors, set_up
 from semcbir.cli.examples import ending
@@ -45,6 +45,7 @@ for _command in (
     browse.browse,
     index.remove,
     index.merge,
+    outside.export,
     index.info,
     index.check,
     index.compact,

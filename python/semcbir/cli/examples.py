@@ -47,6 +47,11 @@ _OF = {
         "merge demo/part.1 demo/part.2 -o demo/merged",
         "merge demo/part.1 -o demo/half --partial --json",
     ),
+    "export": (
+        "export demo/index demo/parquet --to parquet",
+        "export demo/index dbname=photos --to pgvector --feature kaze",
+        "export demo/index http://localhost:6333 --to qdrant --name holidays",
+    ),
     "check": ("check demo/index", "check demo/photos --json"),
     "compact": ("compact demo/index", "compact demo/photos --json"),
     "models": ("models list", "models show default"),
