@@ -8,9 +8,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,141 @@ def test_damage_is_not_merged(photo_folder: Path, tiny_model: Path, tmp_path: Pa
     segment.unlink()
     with pytest.raises(IndexStorageError, match="is not there"):
         Index.merge(parts, tmp_path / "another")
+
+
+def test_a_merge_that_goes_on_in_another_order_is_the_same(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same folder under two names: whichever part comes first, ids and names are the same."""
+    monkeypatch.setattr(merging, "LARGEST", 2)
+    (tmp_path / "a link").symlink_to(photo_folder)
+    one = build(photo_folder, tmp_path / "p1", tiny_model, "1/2").path
+    two = build(tmp_path / "a link", tmp_path / "p2", tiny_model, "2/2").path
+    other = tmp_path / "m"
+    shutil.copytree(photo_folder / "town", other)
+    three = build(other, tmp_path / "p3", tiny_model).path
+    left = 2
+
+    def stop(progress: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Index.merge([one, two, three], tmp_path / "merged", on_progress=stop)
+    merged = Index.merge([three, two, one], tmp_path / "merged")
+    again = Index.merge([two, three, one], tmp_path / "again")
+    assert merged.check() == []
+    assert len(merged) == len(again) == 12 + len(list(other.iterdir()))
+    assert [(r.id, r.path) for r in merged] == [(r.id, r.path) for r in again]
+    assert merged.roots == again.roots
+    assert len(merged.roots) == 2
+
+
+def test_a_part_whose_photos_are_lost_is_not_merged(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "deep" / "index"
+    build(photo_folder, place, tiny_model)
+    photo_folder.rename(tmp_path / "moved")
+    photo_folder.mkdir()
+    Image.new("RGB", (60, 40), "red").save(photo_folder / "another.png")
+    (tmp_path / "some" / "where").mkdir(parents=True)
+    (tmp_path / "deep").rename(tmp_path / "some" / "where" / "else")
+    place = tmp_path / "some" / "where" / "else" / "index"
+    with pytest.raises(IndexStorageError, match=r"holds none of the photos of .*; say where they are now"):
+        Index.merge([place], tmp_path / "merged")
+    Index.open(place).rebase(tmp_path / "moved")
+    assert len(Index.merge([place], tmp_path / "merged")) == 12
+
+
+def test_what_is_merged_is_made_to_its_end_whenever_it_was_killed(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = parts_of(photo_folder, tmp_path, tiny_model, 2)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merging, "tidy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Index.merge(parts, tmp_path / "merged")
+    assert len(Index.merge(parts, tmp_path / "merged")) == 12
+    assert len(Index.merge([tmp_path / "merged"], tmp_path / "again")) == 12, "it can be merged further"
+
+
+def test_single_files_around_a_folder(photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """A root of single files around one that is followed: its paths begin before and end after it."""
+    places = []
+    for number, names in enumerate((["a.png", "z.png"], ["zz.png"])):
+        index = build(photo_folder / "meadow", tmp_path / f"p{number}", tiny_model, f"{number + 1}/2")
+        places.append(index.path)
+        for name in names:
+            Image.new("RGB", (60, 40), "red").save(photo_folder / name)
+    whole = [build(photo_folder / kind, tmp_path / f"i {kind}", tiny_model) for kind in ("town", "beach")]
+    whole[0].add([photo_folder / "a.png", photo_folder / "z.png"])
+    whole[1].add([photo_folder / "zz.png"])
+    merged = Index.merge([index.path for index in whole], tmp_path / "merged")
+    assert merged.check() == []
+    paths = [record.path for record in merged]
+    assert paths == sorted(paths, key=os.fsencode)
+    assert len(paths) == 8 + 3
+    one = Index.open(places[0])
+    with pytest.raises(ValueError, match=r"a\.png is in no folder of index .* which is part 1/2"):
+        one.add(photo_folder / "a.png")
+    before = one.roots
+    with pytest.raises(ValueError, match="nothing was added"):
+        one.add([photo_folder / "a.png", photo_folder / "town"])
+    with pytest.raises(ValueError, match=r"holds .*meadow, which index .* follows: a part of another folder"):
+        one.refresh(photo_folder)
+    assert Index.open(places[0]).roots == before, "nothing was added, not even a folder"
+
+
+@pytest.mark.parametrize("key", [2**33, 2**40, 2**62])
+def test_ids_that_nobody_gave_take_no_memory(
+    photo_folder: Path, tiny_model: Path, tmp_path: Path, key: int
+) -> None:
+    index = build(photo_folder, tmp_path / "index", tiny_model)
+    with closing(sqlite3.connect(index.path / "catalog.sqlite")) as connection, connection:
+        connection.execute(
+            "INSERT INTO images (id, root, path, state, reason) VALUES (?, 1, ?, 'skipped', 'x')", (key, b"x")
+        )
+    with pytest.raises(IndexStorageError, match=f"image {key}: expected ids below the number of rows"):
+        Index.merge([index.path], tmp_path / "merged")
+
+
+def test_ids_below_zero_are_damage(photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    index = build(photo_folder, tmp_path / "index", tiny_model)
+    with closing(sqlite3.connect(index.path / "catalog.sqlite")) as connection, connection:
+        connection.execute(
+            "INSERT INTO images (id, root, path, state, reason) VALUES (-1, 1, ?, 'skipped', 'x')", (b"x",)
+        )
+    with pytest.raises(IndexStorageError, match="is damaged"):
+        Index.merge([index.path], tmp_path / "merged")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_more_parts_than_files_may_be_open(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    monkeypatch.setattr(merging, "_PIECES", 16)
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(60):
+        Image.new("RGB", (24, 16), (4 * number, 0, 0)).save(photos / f"{number}.png")
+    parts = parts_of(photos, tmp_path, tiny_model, 60, features="hog")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard))
+    try:
+        merged = Index.merge(parts, tmp_path / "merged")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(merged) == 60
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 4])

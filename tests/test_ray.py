@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from semcbir import Index, IndexStorageError, Neighbors
-from semcbir.distributed import Searcher, index_on_ray
+from semcbir.distributed import Searcher, building, index_on_ray
 from semcbir.errors import SemcbirError, ShardsMissingError
+from semcbir.index import merging
 from test_cli import Run, run
 
 __all__ = ["run"]
@@ -262,6 +263,83 @@ def test_a_cluster_is_started_here_and_an_interrupted_run_goes_on(
     assert_alike(Index.open(place), whole)
     again = run("index", photos, "-o", place, "--on", "ray")
     assert (again.code, "is an index already; `semcbir refresh`" in again.err) == (1, True)
+
+
+class _Alone:
+    """In the place of a cluster: one worker after another, here."""
+
+    def __init__(
+        self, session: Any, folders: Any, beside: Path, parts: Any, threads: Any, options: Any
+    ) -> None:
+        beside.mkdir(exist_ok=True)
+        (beside / "parts").write_text("2")
+        self.parts, self._beside, self._folders, self._options = 2, beside, folders, options
+
+    def carry_out(self, on_progress: Any) -> list[Any]:
+        return [
+            Index.build(self._folders, self._beside / str(i), part=f"{i}/2", **self._options).report
+            for i in (1, 2)
+        ]
+
+
+class _NoSession:
+    def __init__(self, address: Any) -> None:
+        pass
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_Run", _Alone)
+    monkeypatch.setattr(building, "Session", _NoSession)
+
+
+def test_nothing_that_is_not_ours_is_deleted(
+    no_cluster: None, photos: Path, tiny_model: Path, whole: Index, tmp_path: Path
+) -> None:
+    options = {"model": str(tiny_model), "features": "hog", "device": "cpu"}
+    mine = tmp_path / "index.parts" / "mine" / "precious.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    with pytest.raises(IndexStorageError, match=r"index\.parts is there already"):
+        index_on_ray(photos, tmp_path / "index", **options)
+    assert mine.read_text() == "precious"
+    made = index_on_ray(photos, tmp_path / "other", **options)
+    assert_alike(made, whole)
+    assert (made.report.added, len(made.report.skipped)) == (len(whole), 1)
+    assert not (tmp_path / "other.parts").exists()
+
+
+@pytest.mark.parametrize("last", ["_copy", "rmtree"])
+def test_a_run_that_was_killed_while_it_merged_goes_on(
+    no_cluster: None,
+    photos: Path,
+    tiny_model: Path,
+    whole: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+) -> None:
+    options = {"model": str(tiny_model), "features": "hog", "device": "cpu"}
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merging if last == "_copy" else building.shutil, last, killed)
+        with pytest.raises(KeyboardInterrupt):
+            index_on_ray(photos, tmp_path / "index", **options)
+    Image.new("RGB", (60, 40), "red").save(photos / "new.png")  # the parts are merged as they were
+    try:
+        assert_alike(index_on_ray(photos, tmp_path / "index", **options), whole)
+    finally:
+        (photos / "new.png").unlink()
+    assert not (tmp_path / "index.parts").exists()
 
 
 HEAD = """

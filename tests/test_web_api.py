@@ -407,6 +407,8 @@ def test_photos_are_copied_into_the_folder_that_was_named(index: Index, tmp_path
         for wrong in (b"", b"id=x", b"id=1&id=-1"):
             assert page.ask("/api/v1/copies", "POST", wrong, kind).status == 400
         assert page.ask("/api/v1/copies", "POST", b"id=99999", kind).status == 404
+        left = page.ask("/api/v1/copies", "POST", body + b"&id=99999", kind)
+        assert (left.status, left.json["already"]) == (200, 3), "what has left the index since is passed over"
 
 
 def test_copies_never_become_photos_of_the_index(index: Index, page: Served, tmp_path: Path) -> None:

@@ -3,32 +3,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import filecmp
 import os
+import secrets
 import shutil
 from pathlib import Path
 
-from semcbir._files import open_regular
+from semcbir._files import open_regular, sync
 
 _LONGEST = 255
 """Bytes of a name on most file systems."""
 
 
 def copy_photo(photo: Path, place: Path) -> None:
-    """Copy a photo with its times to ``place``.
+    """Copy a photo with its times to ``place``: whole, even after a power cut, or not at all.
 
     Raises OSError if it cannot be read, FileExistsError if something is at ``place`` already.
     """
+    if os.path.lexists(place):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+    temporary = place.with_name(f".semcbir-{secrets.token_hex(8)}.tmp")
     with open_regular(photo) as file:
-        with place.open("xb") as copy:
-            try:
+        try:
+            with temporary.open("xb") as copy:
                 shutil.copyfileobj(file, copy)
-            except BaseException:  # half a photo is none
-                copy.close()
-                place.unlink()
-                raise
-        status = os.fstat(file.fileno())
-        os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+                copy.flush()
+                sync(copy.fileno())
+            status = os.fstat(file.fileno())
+            with contextlib.suppress(OSError):  # some disks keep no times
+                os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+            _publish(temporary, place)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, place: Path) -> None:
+    """Give a file its name, unless something else has that."""
+    try:
+        os.link(temporary, place)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        temporary.rename(place)
 
 
 def copy_into(photo: Path, folder: Path) -> bool:

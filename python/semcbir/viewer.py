@@ -39,6 +39,21 @@ def open_picture(picture: Path) -> None:
         raise SemcbirError(f"{failed}: {opener} ended with code {code}")
 
 
+def open_folder_of(photo: Path) -> None:
+    """Show the folder of ``photo`` in the system's file manager, with the photo marked where that can be.
+
+    Raises SemcbirError if it is not there, or as ``open_picture`` does.
+    """
+    folder = photo.parent
+    if not folder.is_dir():
+        raise SemcbirError(f"{display_path(folder)} is no folder any more")
+    if sys.platform == "darwin":  # a folder whose name ends in .app would be started
+        if _run(["open", "-R", str(photo)]):
+            raise SemcbirError(f"{display_path(folder)} cannot be shown")
+    else:
+        open_picture(folder)
+
+
 def _run(command: list[str]) -> int:
     """Return the exit code, 0 if the program goes on. It has no terminal, and Ctrl-C here does not end it."""
     nothing = subprocess.DEVNULL

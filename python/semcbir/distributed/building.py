@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -59,17 +61,31 @@ def index_on_ray(
         parts = check_integer("parts", parts, 1, MOST)
     if threads is not None:
         threads = check_threads(threads)
-    if is_index(folder):
+    beside = folder.with_name(folder.name + ".parts")
+    held = _parts_of(beside)
+    if held is None and is_index(folder):
         raise IndexStorageError(
             f"{display_path(folder)} is an index already; `semcbir refresh` brings it up to date"
         )
-    beside = folder.with_name(folder.name + ".parts")
-    with Session(address) as session, quiet():
-        run = _Run(session, places, beside, parts, threads, options)
-        reports = run.carry_out(on_progress)
-    index = Index.merge(run.places, folder)
-    shutil.rmtree(beside)
-    index.report = _joined(reports)
+    if held is None and os.path.lexists(beside) and not (beside.is_dir() and not any(beside.iterdir())):
+        raise IndexStorageError(
+            f"{display_path(beside)} is there already, where the parts of the index would go; "
+            "choose another name for the index"
+        )
+    reports: list[Report] = []
+    if not is_index(folder):  # else a run was interrupted while it merged
+        with Session(address) as session, quiet():
+            run = _Run(session, places, beside, parts, threads, options)
+            reports = run.carry_out(on_progress)
+            held = run.parts
+    made = [beside / str(number) for number in range(1, (held or 0) + 1)]
+    index = Index.merge(made, folder)
+    for part in made:
+        shutil.rmtree(part)
+    (beside / _COUNT).unlink()
+    with contextlib.suppress(OSError):  # something else may have been put there
+        beside.rmdir()
+    index.report = _joined(reports) if reports else Report(added=len(index))
     return index
 
 
@@ -102,11 +118,11 @@ class _Run:
                 f"{display_path(beside)} holds an interrupted run over {held} parts, got {parts}; "
                 "give that number, or delete it"
             )
-        self._parts = parts or held or _PARTS_A_PLACE * slots
+        self.parts = parts or held or _PARTS_A_PLACE * slots
         beside.mkdir(parents=True, exist_ok=True)
         if held is None:
-            (beside / _COUNT).write_text(str(self._parts), encoding="ascii")
-        self.places = [beside / str(number) for number in range(1, self._parts + 1)]
+            (beside / _COUNT).write_text(str(self.parts), encoding="ascii")
+        self.places = [beside / str(number) for number in range(1, self.parts + 1)]
         """Where the parts go."""
         self._folders, self._options = folders, options
 
@@ -124,7 +140,7 @@ class _Run:
             task.remote(
                 self._folders,
                 str(place),
-                f"{place.name}/{self._parts}",
+                f"{place.name}/{self.parts}",
                 self._options | {"threads": self._threads},
                 self._home,
                 tally,
@@ -151,7 +167,7 @@ class _Run:
             return  # It was lost, too, and will be told again.
         if total:
             # Parts are of about one size, and say how many photos they have when they are begun.
-            on_progress(Progress(done, round(total * self._parts / begun), skipped))
+            on_progress(Progress(done, round(total * self.parts / begun), skipped))
 
 
 _COUNT = "parts"
@@ -223,10 +239,12 @@ def _joined(reports: Iterable[Report]) -> Report:
     whole = Report()
     for report in reports:
         for name, value in vars(report).items():
+            held = getattr(whole, name)
+            # Each part looks at all folders, and at all files that are not read.
             if isinstance(value, dict):
-                held = getattr(whole, name)
-                for kind, count in value.items():
-                    held[kind] = max(held.get(kind, 0), count)  # each part sees all files that are not read
+                held |= {kind: max(held.get(kind, 0), count) for kind, count in value.items()}
+            elif name in ("missing", "unreadable"):
+                setattr(whole, name, list(dict.fromkeys([*held, *value])))
             else:
-                setattr(whole, name, getattr(whole, name) + value)
+                setattr(whole, name, held + value)
     return whole

@@ -20,9 +20,10 @@ from semcbir.distributed.session import Session, at_home, quiet
 from semcbir.distributed.shard import Shard
 from semcbir.errors import SemcbirError, ShardsMissingError
 from semcbir.index.arguments import check_paths
+from semcbir.index.catalog import read
+from semcbir.index.class_names import read_class_names
 from semcbir.index.lookup import Record
 from semcbir.index.merging import Source, missing_words, plan_merge
-from semcbir.networks.groups import ClassNames
 from semcbir.recipe import require_same
 from semcbir.searcher import (
     Epsilon,
@@ -74,7 +75,8 @@ class Searcher:
         if missing := plan.missing_parts():
             raise ValueError(f"parts: expected all of them, {missing_words(missing)}")
         self.recipe = plan.recipe.for_feature(feature)
-        self.classes = ClassNames(plan.recipe.classes)
+        with read(plan.sources[0].folder) as catalog:
+            self.classes = read_class_names(catalog, plan.recipe)
         self._length = plan.images
         self._sources = plan.sources
         self._session = Session(address)
@@ -194,11 +196,11 @@ class Searcher:
             except ray.exceptions.GetTimeoutError:
                 missing.append(source.folder)
                 why = why or f"no answer within {self._timeout:g} s"
-            except ray.exceptions.RayActorError as error:
-                missing.append(source.folder)
-                why = why or _cause(error)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
+            except ray.exceptions.RayError as error:
+                missing.append(source.folder)
+                why = why or _cause(error)
         if missing:
             few = ", ".join(map(display_path, missing[:5]))
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""

@@ -136,6 +136,7 @@ class _Image:
 
 def _tasks(catalog: Catalog, paths: Sequence[Path], found: Sequence[os.stat_result]) -> list[Task]:
     """Return where the catalogue has each file; a folder that no root holds becomes one of single files."""
+    require_own(catalog, paths)
     roots = claim(catalog, [], paths)
     tasks = []
     for path, status in zip(paths, found, strict=True):
@@ -145,7 +146,6 @@ def _tasks(catalog: Catalog, paths: Sequence[Path], found: Sequence[os.stat_resu
         relative = root.relative(file)
         known = catalog.image_at(root.id, relative)
         tasks.append(Task(root.id, relative, file, *size_and_mtime(status), known))
-    require_own(catalog, ((task.path, task.relative) for task in tasks))
     _check_once([task.path for task in tasks])  # Links can lead to one place by two names.
     return tasks
 

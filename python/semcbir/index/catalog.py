@@ -190,11 +190,24 @@ class Catalog:
         ]
         return found[0], found[1]
 
-    def each_listed(self, root: int) -> Iterator[tuple[int, bytes, str]]:
-        """Yield (id, path, state) of the images of a root that are not gone, by path."""
-        query = "SELECT id, path, state FROM images WHERE root = ? AND state <> 'gone' ORDER BY path"
-        for key, path, state in self._each(query, root):
-            yield *rows.image_path((key, path)), state
+    def listed_after(self, root: int, path: bytes, most: int) -> list[tuple[int, bytes, str]]:
+        """Return (id, path, state) of ``most`` images of a root that are not gone, by path, from there on."""
+        query = (
+            "SELECT id, path, state FROM images WHERE root = ? AND path > ? AND state <> 'gone'"
+            " ORDER BY path LIMIT ?"
+        )
+        found = self._each(query, root, path, most)
+        return [(*rows.image_path((key, name)), state) for key, name, state in found]
+
+    def dense_ids(self) -> int:
+        """Return the id after all that were ever given out, which are as many as there are rows of images.
+
+        Raises RowError where it cannot be: memory for as many numbers would then say nothing of the file.
+        """
+        bound = self.next_id()
+        if bound > self._most_rows():
+            raise RowError(f"image {bound - 1}: expected ids below the number of rows")
+        return bound
 
     def unfound(self) -> list[tuple[ImageRow, str | None]]:
         """Return the files that could not be read, with the reason, and the images removed by hand."""
@@ -521,6 +534,13 @@ def writer(folder: Path) -> Iterator[Catalog]:
     Raises IndexLockedError if another writer is active, and otherwise like ``read``.
     """
     require_index(folder)
-    with writer_lock(folder), writing(folder) as connection:
+    with writer_lock(folder), locked_writer(folder) as catalog:
+        yield catalog
+
+
+@contextmanager
+def locked_writer(folder: Path) -> Iterator[Catalog]:
+    """Do the same for a caller who holds the writers' lock, and opens the catalogue now and then."""
+    with writing(folder) as connection:
         check_schema(folder, connection)
         yield Catalog(folder, connection)

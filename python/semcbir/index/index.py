@@ -211,6 +211,8 @@ class Index:
 
             extractor.load()  # An index must not be made with a model that does not work.
             create_index(folder, roots, extractor, {} if chosen_part is None else {KEY: str(chosen_part)})
+            with read(folder) as catalog:  # Another process may have been faster.
+                require_part(folder, catalog, chosen_part)
         index = cls(folder)
         require_like(folder, index.recipe, extractor, "signatures with these settings")
         index.refresh(roots, extractor=extractor, on_progress=on_progress)

@@ -23,9 +23,9 @@ import numpy.typing as npt
 from semcbir._files import display_path
 from semcbir._validate import counted
 from semcbir.errors import IndexStorageError, RecipeMismatchError
-from semcbir.index.catalog import Catalog, read, writer
-from semcbir.index.create import BUILDING, create_like, finish_building
-from semcbir.index.database import SEGMENTS, is_index
+from semcbir.index.catalog import Catalog, locked_writer, read, writer_lock
+from semcbir.index.create import BUILDING, create_like
+from semcbir.index.database import SEGMENTS, is_index, require_index
 from semcbir.index.files import sha256
 from semcbir.index.limits import Limits
 from semcbir.index.merge import LARGEST, new_segment, remove_litter, tidy
@@ -43,6 +43,9 @@ from semcbir.signatures import Signatures
 _MERGED = "merged"
 """In ``meta``, once that is done: the same hash."""
 _ROWS = 50_000
+_PIECES = 64
+_ROWS_HELD, _FEWEST_ROWS = 500_000, 100
+"""Rows of all catalogues together that are held while they are put in order; the fewest of each."""
 
 
 class SourceSegment(NamedTuple):
@@ -88,8 +91,13 @@ class MergePlan:
 
     @property
     def digest(self) -> str:
-        """A hash of what is merged, as it is now."""
-        text = json.dumps([(source.stamp, str(source.part)) for source in self.sources])
+        """A hash of what is merged, as it is now, and of what it becomes."""
+        made_of = [
+            (source.stamp, str(source.part), hashlib.sha256(source.ids.tobytes()).hexdigest())
+            for source in self.sources
+        ]
+        roots = [(os.fsencode(root.folder).hex(), root.state) for root in self.roots]
+        text = json.dumps([made_of, roots, self.images, self.listed])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def missing_parts(self) -> list[Part]:
@@ -133,18 +141,20 @@ def plan_merge(folders: Sequence[Path]) -> MergePlan:
     made differently, ValueError if two hold the same file, or are parts of different numbers of parts.
     """
     known = _Folders()
-    found = [_read_source(folder, known) for folder in folders]
+    # In one order, whichever they are given in: the first name of a folder is the one that is kept.
+    ordered = sorted(folders, key=lambda folder: (_part_at(folder), os.fsencode(os.path.realpath(folder))))
+    found = [_read_source(folder, known) for folder in ordered]
     first = found[0]
     for other in found[1:]:
         _require_alike(first, other)
     known.require_apart()
-    found.sort(key=lambda source: (source.part or Part(0, 0), os.fsencode(os.path.realpath(source.folder))))
     if sum(len(source.segments) for source in found) > MAX_SEGMENTS:
         raise ValueError(f"parts: expected at most {MAX_SEGMENTS} segments together; compact them first")
     images = listed = 0
     before: tuple[bytes, Source] | None = None
+    at_once = max(_FEWEST_ROWS, _ROWS_HELD // len(found))
     for path, place, old, is_indexed in heapq.merge(
-        *(_paths(source, place, known.roots) for place, source in enumerate(found))
+        *(_paths(source, place, known.roots, at_once) for place, source in enumerate(found))
     ):
         source = found[place]
         if before is not None and before[0] == path:
@@ -153,10 +163,24 @@ def plan_merge(folders: Sequence[Path]) -> MergePlan:
                 f"{display_path(before[1].folder)} and {display_path(source.folder)}"
             )
         before = path, source
+        if not 0 <= old < len(source.ids) or source.ids[old] >= 0:
+            raise _damaged(source, f"image {old}: expected each id once, below {len(source.ids)}")
         source.ids[old] = listed
         listed += 1
         images += is_indexed
     return MergePlan(tuple(found), tuple(known.roots), images, listed)
+
+
+def _part_at(folder: Path) -> Part:
+    """Return which part an index is; whole ones come first."""
+    with read(folder) as catalog:
+        return Part.of_index(catalog) or Part(0, 0)
+
+
+def _damaged(source: Source, what: str) -> IndexStorageError:
+    return IndexStorageError(
+        f"catalogue of index {display_path(source.folder)} is damaged: {what}; run `semcbir check`"
+    )
 
 
 def _read_source(folder: Path, known: _Folders) -> Source:
@@ -168,12 +192,19 @@ def _read_source(folder: Path, known: _Folders) -> Source:
                 f"the photos of {display_path(folder)} were not all read; run its `semcbir index` to its end"
             )
         live = catalog.images_per_segment()
+        roots = read_roots(catalog)
+        for root in roots:
+            if root.lost and os.path.isdir(root.folder):  # noqa: PTH112 - false for every error
+                raise IndexStorageError(
+                    f"{display_path(root.folder)} holds none of the photos of {display_path(folder)}; say "
+                    f"where they are now with `semcbir info {display_path(folder)} --root NEW`"
+                )
         return Source(
             folder,
             read_recipe(catalog),
             Part.of_index(catalog),
-            {root.id: known.add(root) for root in read_roots(catalog)},
-            np.full(catalog.next_id(), -1, np.int64),
+            {root.id: known.add(root) for root in roots},
+            np.full(catalog.dense_ids(), -1, np.int64),
             tuple(
                 SourceSegment(key, file.name, *live[key]) for key, file in catalog.segments() if key in live
             ),
@@ -202,15 +233,32 @@ def _require_alike(first: Source, other: Source) -> None:
         )
 
 
-def _paths(source: Source, place: int, roots: Sequence[Root]) -> Iterator[tuple[bytes, int, int, bool]]:
+def _paths(
+    source: Source, place: int, roots: Sequence[Root], at_once: int
+) -> Iterator[tuple[bytes, int, int, bool]]:
     """Yield (path, place, id, whether it can be found) of the files that an index lists, by path."""
     starts = {root: os.fsencode(roots[merged].folder) for root, merged in source.roots.items()}
-    starts = {root: start if start.endswith(b"/") else start + b"/" for root, start in starts.items()}
-    with read(source.folder) as catalog:
-        _require_unchanged(source, catalog)
-        for root, start in sorted(starts.items(), key=lambda one: one[1]):
-            for key, path, state in catalog.each_listed(root):
-                yield start + path, place, key, state == "indexed"
+    yield from heapq.merge(
+        *(
+            _paths_of_root(source, place, root, start if start.endswith(b"/") else start + b"/", at_once)
+            for root, start in starts.items()
+        )
+    )
+
+
+def _paths_of_root(
+    source: Source, place: int, root: int, start: bytes, at_once: int
+) -> Iterator[tuple[bytes, int, int, bool]]:
+    last = b""
+    while True:
+        with read(source.folder) as catalog:  # There may be more indexes than files that can be open.
+            _require_unchanged(source, catalog)
+            rows = catalog.listed_after(root, last, at_once)
+        for key, path, state in rows:
+            yield start + path, place, key, state == "indexed"
+        if len(rows) < at_once:
+            return
+        last = rows[-1][1]
 
 
 def _require_unchanged(source: Source, catalog: Catalog) -> None:
@@ -228,48 +276,69 @@ def merge(
     if not is_index(folder):
         scanned = [root.folder for root in plan.roots if root.scanned]
         create_like(folder, scanned, parts[0], {MERGING: plan.digest})
-    with writer(folder) as catalog:
-        if catalog.meta(_MERGED) == plan.digest:
-            return
-        if catalog.meta(MERGING) != plan.digest:
-            other = (
-                "a merge of other indexes, or they have changed" if catalog.meta(MERGING) else "another index"
-            )
-            raise IndexStorageError(
-                f"{display_path(folder)} is {other}; choose another place, or delete it first"
-            )
-        remove_litter(catalog)
-        _carry_out(plan, catalog, on_progress)
+    require_index(folder)
+    # The lock is held throughout, the catalogue is open for commits alone: while any catalogue is open, a
+    # file of each one that is read stays open, too (``inspection``), and there may be many parts.
+    with writer_lock(folder):
+        with locked_writer(folder) as catalog:
+            if catalog.meta(_MERGED) == plan.digest:
+                return
+            if catalog.meta(MERGING) != plan.digest:
+                merging = catalog.meta(MERGING) is not None
+                other = "a merge of other indexes, or they have changed" if merging else "another index"
+                raise IndexStorageError(
+                    f"{display_path(folder)} is {other}; choose another place, or delete it first"
+                )
+            remove_litter(catalog)
+            roots, left = _roots(plan, catalog), _left(plan, catalog)
+        _copy_all(plan, folder, roots, left, on_progress or (lambda _: None))
+        _finish(plan, folder)
 
 
-def _carry_out(plan: MergePlan, catalog: Catalog, on_progress: Callable[[Progress], None] | None) -> None:
-    """Copy what ``plan`` says, and is not there yet, into the index of ``catalog``; the caller writes it."""
-    roots = _roots(plan, catalog)
-    left = [
+def _left(plan: MergePlan, catalog: Catalog) -> list[_Piece]:
+    """Return the segments that have not been copied yet; each is copied whole, or not at all."""
+    return [
         (source, segment)
         for source in plan.sources
         for segment in source.segments
-        if catalog.image(int(source.ids[segment.least])) is None  # a segment is copied whole, or not at all
+        if catalog.image(int(source.ids[segment.least])) is None
     ]
+
+
+def _copy_all(
+    plan: MergePlan,
+    folder: Path,
+    roots: Sequence[int],
+    left: Sequence[_Piece],
+    tell: Callable[[Progress], None],
+) -> None:
     done = plan.images - sum(segment.images for _, segment in left)
-    tell = on_progress or (lambda _: None)
     tell(Progress(done, plan.images, 0))
     for group in _groups(left):
-        _copy(catalog, group, roots)
+        _copy(folder, group, roots)
         done += sum(segment.images for _, segment in group)
         tell(Progress(done, plan.images, 0))
     for source in plan.sources:
-        _copy_unfound(source, catalog, roots)
-    with catalog.changes():
-        if all(source.dated for source in plan.sources):
-            catalog.remember(COMPLETE, 1)
-    limits = [source.limits for source in plan.sources]
-    Limits(min(one.pixels for one in limits), min(one.seconds for one in limits)).note(catalog)
-    with catalog.changes():
-        catalog.forget(MERGING)
-        catalog.remember(_MERGED, plan.digest)
-    tidy(catalog, plan.recipe)
-    finish_building(catalog)
+        _copy_unfound(source, folder, roots)
+
+
+def _finish(plan: MergePlan, folder: Path) -> None:
+    """Say that the index is whole, once it is."""
+    with locked_writer(folder) as catalog:
+        if (came := sum(images for images, _ in catalog.images_per_segment().values())) != plan.images:
+            raise IndexStorageError(
+                f"index {display_path(folder)} has {came} images of {plan.images} that were to be merged; "
+                "delete it, run `semcbir check` on what it is made of, and merge again"
+            )
+        limits = [source.limits for source in plan.sources]
+        Limits(min(one.pixels for one in limits), min(one.seconds for one in limits)).note(catalog)
+        with catalog.changes():
+            catalog.forget(MERGING)
+            catalog.forget(BUILDING)
+            catalog.remember(_MERGED, plan.digest)
+            if all(source.dated for source in plan.sources):
+                catalog.remember(COMPLETE, 1)
+        tidy(catalog, plan.recipe)
 
 
 def _roots(plan: MergePlan, catalog: Catalog) -> list[int]:
@@ -287,11 +356,14 @@ _Piece = tuple[Source, SourceSegment]
 
 
 def _groups(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
-    """Yield segments that become one: together of LARGEST images at most, or a larger one alone."""
+    """Yield segments that become one: together of LARGEST images at most, or a larger one alone.
+
+    They are open at the same time, so there are _PIECES of them at most.
+    """
     group: list[_Piece] = []
     images = 0
     for source, segment in pieces:
-        if group and images + segment.images > LARGEST:
+        if group and (images + segment.images > LARGEST or len(group) == _PIECES):
             yield group
             group, images = [], 0
         group.append((source, segment))
@@ -300,7 +372,7 @@ def _groups(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
         yield group
 
 
-def _copy(catalog: Catalog, group: Sequence[_Piece], roots: Sequence[int]) -> None:
+def _copy(folder: Path, group: Sequence[_Piece], roots: Sequence[int]) -> None:
     """Copy segments as one, in one commit."""
     listings = [_listing(source, segment.key) for source, segment in group]
     batches = [
@@ -308,8 +380,8 @@ def _copy(catalog: Catalog, group: Sequence[_Piece], roots: Sequence[int]) -> No
         for (source, piece), listing in zip(group, listings, strict=True)
         for batch in _batches(source, piece.name, listing)
     ]
-    segment = new_segment(catalog.folder / SEGMENTS, batches)
-    with catalog.changes():
+    segment = new_segment(folder / SEGMENTS, batches)
+    with locked_writer(folder) as catalog, catalog.changes():
         number, row = catalog.add_segment(segment), 0
         for (source, _), listing in zip(group, listings, strict=True):
             for image in listing.images:
@@ -377,13 +449,13 @@ def _batches(source: Source, name: str, listing: _Listing) -> Iterator[Batch]:
         }
 
 
-def _copy_unfound(source: Source, catalog: Catalog, roots: Sequence[int]) -> None:
+def _copy_unfound(source: Source, folder: Path, roots: Sequence[int]) -> None:
     """List the files that could not be read, and the images that were removed by hand."""
     with read(source.folder) as opened:
         _require_unchanged(source, opened)
         unfound = opened.unfound()
     for start in range(0, len(unfound), _ROWS):
-        with catalog.changes():
+        with locked_writer(folder) as catalog, catalog.changes():
             for row, reason in unfound[start : start + _ROWS]:
                 new, root = int(source.ids[row.id]), source.roots.get(row.root)
                 if root is None:

@@ -8,6 +8,7 @@ are disjoint, and each stays what it is while the folder grows.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Self
 from semcbir._files import display_path
 from semcbir._validate import shown
 from semcbir.index.catalog import Catalog
+from semcbir.index.roots import Root, Roots, read_roots
 from semcbir.index.rows import RowError
 
 MOST = 2**20
@@ -80,14 +82,36 @@ def require_part(folder: Path, catalog: Catalog, part: Part | None) -> None:
         )
 
 
-def require_own(catalog: Catalog, files: Iterable[tuple[Path, bytes]]) -> None:
-    """Raise ValueError unless all files, with what the catalogue calls them, belong to this index's part."""
+def require_own(catalog: Catalog, files: Iterable[Path]) -> None:
+    """Raise ValueError unless all single files belong to this index's part of folders that it follows."""
     held = Part.of_index(catalog)
     if held is None:
         return
-    for file, relative in files:
-        if held != (other := part_of(relative, held.parts)):
+    roots = Roots(read_roots(catalog))
+    for file in files:
+        place = roots.place(file)
+        if place is None:
+            raise ValueError(
+                f"{display_path(file)} is in no folder of index {display_path(catalog.folder)}, which is "
+                f"part {held} of its folders; nothing was added"
+            )
+        if held != (other := part_of(place[0].relative(place[1]), held.parts)):
             raise ValueError(
                 f"{display_path(file)} belongs to part {other} of its folder, and index "
                 f"{display_path(catalog.folder)} is part {held}; nothing was added"
             )
+
+
+def require_apart(catalog: Catalog, folders: Iterable[Path]) -> None:
+    """Raise ValueError if a folder holds one that this part follows: its photos' paths would be others."""
+    if Part.of_index(catalog) is None:
+        return
+    roots = read_roots(catalog, forgotten=True)
+    for folder in folders:
+        outer = Root(-1, folder, "scanned")
+        for root in roots:
+            if outer.way_to(os.fspath(root.folder), root.real):
+                raise ValueError(
+                    f"{display_path(folder)} holds {display_path(root.folder)}, which index "
+                    f"{display_path(catalog.folder)} follows: a part of another folder is another index"
+                )

@@ -13,7 +13,7 @@ from semcbir.images.find import find_images
 from semcbir.index.catalog import Catalog
 from semcbir.index.claims import claim
 from semcbir.index.moves import recognise, size_and_mtime
-from semcbir.index.part import Part, require_own
+from semcbir.index.part import Part, require_apart, require_own
 from semcbir.index.roots import Root, parents
 from semcbir.index.rows import ImageRow
 from semcbir.index.tasks import Plan, Task
@@ -33,6 +33,8 @@ def plan_refresh(
 
     Raises IndexStorageError if no root is there at all.
     """
+    folders = list(folders)
+    require_apart(catalog, folders)
     roots = claim(catalog, folders)
     chosen = roots if within is None else roots.inside(within)
     plans = [_plan_root(catalog, root, retry) for root in chosen]
@@ -56,6 +58,8 @@ def plan_add(catalog: Catalog, paths: Iterable[Path]) -> list[Plan]:
     chosen = list(paths)
     folders = [path for path in chosen if path.is_dir()]
     files = set(chosen).difference(folders)
+    require_apart(catalog, folders)
+    require_own(catalog, files)
     roots = claim(catalog, folders, [path for path in chosen if path in files])
     placed = [(path in files, place) for path in chosen if (place := roots.place(path))]
     covered = {os.fspath(named) for is_file, (_, named) in placed if not is_file}
@@ -73,7 +77,6 @@ def _plan_paths(catalog: Catalog, root: Root, paths: Iterable[Path]) -> Plan:
     known = catalog.images_below(root.id)
     for path in paths:
         files = _images_below(catalog, plan, path) if path.is_dir() else [path]
-        require_own(catalog, ((file, root.relative(file)) for file in files))
         for file in files:
             _look_at(plan, file, known.pop(root.relative(file), None), revive=True)
     return plan

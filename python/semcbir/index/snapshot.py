@@ -113,6 +113,11 @@ class Snapshot:
     def searcher_under(self, feature: str, ids: npt.NDArray[np.int64]) -> Searcher:
         """Return a new Searcher whose images have other ids: image i is ``ids[i]``."""
         batches = [segment.batch[feature] for segment in self.segments]
+        if any(len(live) and live.max() >= len(ids) for live in self.live_ids):
+            raise IndexStorageError(
+                f"index {display_path(self.folder)} holds other images than its catalogue says; "
+                "run `semcbir check`"
+            )
         renamed = [np.where(live >= 0, ids[live], -1) for live in self.live_ids]
         none = self._no_signatures(feature)
         before = partial(_require_whole, self.segments)
@@ -196,8 +201,8 @@ class Snapshot:
         ids = ids[places]
         if (ids[1:] == ids[:-1]).any():
             raise IndexStorageError(
-                f"a segment of index {display_path(self.folder)} is damaged: it has an image of another one; "
-                "run `semcbir check`"
+                f"a segment of index {display_path(self.folder)} is damaged: expected each id once, "
+                "got one again; run `semcbir check`"
             )
         return ids, places
 

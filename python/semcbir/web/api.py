@@ -16,7 +16,7 @@ from starlette.routing import Route
 from semcbir._core import __version__
 from semcbir.images.given import read_image
 from semcbir.index.lookup import Record
-from semcbir.viewer import open_picture
+from semcbir.viewer import open_folder_of
 from semcbir.web import values
 from semcbir.web.asking import (
     Desk,
@@ -201,7 +201,7 @@ class Api:
         if not (self._is_local and request.client and is_loopback(request.client.host)):
             raise RefusedError(403, "a folder is opened on this machine alone, for a page that it alone sees")
         try:
-            await self._desk.answer(open_picture, record.path.parent)
+            await self._desk.answer(open_folder_of, record.path)
         except RefusedError as error:
             raise RefusedError(error.status, f"{error}; its path can be copied") from None
         return Response(status_code=204, headers=_FRESH)

@@ -27,7 +27,7 @@ _STATIC = Path(__file__).with_name("static")
 
 
 def make_app(
-    collection: Collection, token: str | None = None, hosts: Iterable[str] = (), is_local: bool = True
+    collection: Collection, token: str | None = None, hosts: Iterable[str] = (), is_local: bool = False
 ) -> Starlette:
     """Return the application on a collection; ``token`` and ``hosts`` are those of Safety.
 

@@ -154,6 +154,17 @@ class Collection:
             raise _gone(key)
         return self.records([key])[0]
 
+    def held(self, ids: Sequence[int]) -> list[Record]:
+        """Return the records of those of ``ids`` that are in the index still; NotThereError if none is.
+
+        What was chosen on a page may have left the index since.
+        """
+        index = self.index()
+        left = [key for key in ids if key in index._snapshot]
+        if not left:
+            raise _gone(ids[0])
+        return self.records(left)
+
     def records(self, ids: Sequence[int]) -> list[Record]:
         """Return the records of images: a page asks for the same ones again and again."""
         index = self.index()
@@ -311,7 +322,7 @@ class Collection:
                 f"{display_path(folder)} is in {display_path(inside)}, whose photos are indexed: "
                 "copies there would be photos of the index, too"
             )
-        paths = [self.record(key).path for key in ids]
+        paths = [record.path for record in self.held(ids)]
         folder.mkdir(parents=True, exist_ok=True)
         made, skipped = 0, []
         for path in paths:

@@ -203,7 +203,7 @@ class Pages:
     async def download(self, request: Request) -> Response:
         """Give the chosen photos as a ZIP file, or the list of their paths."""
         ids = await chosen_ids(request)
-        records = await self._desk.answer(lambda: [self._of.record(key) for key in ids])
+        records = await self._desk.answer(self._of.held, ids)
         if ("as", "zip") not in request.state.fields:
             lines = "".join(f"{printable(str(record.path))}\n" for record in records)
             return PlainTextResponse(
