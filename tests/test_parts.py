@@ -22,7 +22,7 @@ from PIL import Image
 
 from made_signatures import assert_same
 from semcbir import ImageError, Index, IndexStorageError, RecipeMismatchError, find, search
-from semcbir.index import merging
+from semcbir.index import merge_indexes as merging
 from semcbir.index.check import check_index
 from semcbir.index.part import Part, part_of
 from test_cli import Run, run
@@ -466,7 +466,7 @@ def test_a_part_that_changes_meanwhile_is_noticed(
 MERGE = """
 import sys
 from semcbir import Index
-from semcbir.index import merging
+from semcbir.index import merge_indexes as merging
 from semcbir.index.check import check_index
 merging.LARGEST = 8
 print("go", flush=True)

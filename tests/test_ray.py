@@ -21,7 +21,7 @@ from PIL import Image
 from semcbir import Index, IndexStorageError, Neighbors
 from semcbir.distributed import Searcher, building, index_on_ray
 from semcbir.errors import SemcbirError, ShardsMissingError
-from semcbir.index import merging
+from semcbir.index import merge_indexes as merging
 from test_cli import Run, run
 
 __all__ = ["run"]

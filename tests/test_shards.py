@@ -14,7 +14,7 @@ from PIL import Image
 from semcbir import Index, IndexStorageError, Neighbors, Signatures
 from semcbir.distributed.gathering import search_all
 from semcbir.distributed.shard import Shard
-from semcbir.index.merging import plan_merge
+from semcbir.index.merge_plan import plan_merge
 from semcbir.terms import Terms, named_terms
 
 COLUMNS = ("ids", "distances", "histogram_distances", "kept", "epsilons")

@@ -23,7 +23,7 @@ from semcbir.index.arguments import check_paths
 from semcbir.index.catalog import read
 from semcbir.index.class_names import read_class_names
 from semcbir.index.lookup import Record
-from semcbir.index.merging import Source, missing_words, plan_merge
+from semcbir.index.merge_plan import Source, missing_words, plan_merge
 from semcbir.recipe import require_same
 from semcbir.searcher import (
     Epsilon,

@@ -13,7 +13,7 @@ from semcbir._files import display_path
 from semcbir.errors import IndexStorageError
 from semcbir.index.index import Index
 from semcbir.index.lookup import Record
-from semcbir.index.merging import Source
+from semcbir.index.merge_plan import Source
 from semcbir.signatures import Signatures
 from semcbir.terms import Terms
 

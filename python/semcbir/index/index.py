@@ -240,7 +240,7 @@ class Index:
         to its end, is damaged or changes meanwhile, or if ``path`` holds something else;
         IndexLockedError if another process writes there.
         """
-        from semcbir.index.merging import merge
+        from semcbir.index.merge_indexes import merge
 
         folder, chosen = absolute(path), list(check_paths("parts", parts))
         check_flag("partial", partial)
