@@ -185,6 +185,40 @@ void test_searches_at_the_same_time() {
   CHECK(searcher.screen_bytes() > 0);
 }
 
+/// What one of several searchers gives, so that their answers can be put together.
+void test_squared_and_smallest_distances() {
+  const test::Signatures images = make_images(1200);
+  const Searcher searcher({images.view()}, kDim);
+  const test::Signatures queries = make_images(9);
+  const std::size_t k = 1300;
+  for (const Screening screening : {Screening::never, Screening::always}) {
+    Found found(9, k);
+    std::vector<double> squared(9 * k, -1.0);
+    SearchOptions options{k, 0.9, false, 2, screening};
+    searcher.search(queries.view(), options,
+                    {found.ids.data(), found.distances.data(), found.histogram_distances.data(),
+                     found.kept.data(), nullptr, squared.data()});
+    CHECK(found == search(searcher, queries.view(), options));
+    for (std::size_t i = 0; i < squared.size(); ++i) {
+      CHECK(static_cast<float>(std::sqrt(squared[i])) == found.distances[i]);
+    }
+  }
+  for (const std::size_t m : {1U, 7U, 1200U, 1300U}) {
+    std::vector<double> smallest(9 * m);
+    std::vector<double> epsilons(9);
+    searcher.smallest_histogram_distances(queries.view(), m, nullptr, 2, smallest.data());
+    searcher.nearest_epsilons(queries.view(), m, nullptr, 2, epsilons.data());
+    for (std::size_t q = 0; q < 9; ++q) {
+      const double* row = smallest.data() + q * m;
+      const std::size_t n = std::min(m, searcher.size());
+      CHECK(std::is_sorted(row, row + m));
+      CHECK(row[n - 1] == epsilons[q]);
+      CHECK(std::count(row, row + m, std::numeric_limits<double>::infinity()) ==
+            static_cast<std::ptrdiff_t>(m - n));
+    }
+  }
+}
+
 void test_damaged_values() {
   test::Signatures images = make_images(40);
   const test::Signatures queries = make_images(40);
@@ -257,6 +291,7 @@ int main() {
   test_against_reference();
   test_levels_and_batches();
   test_searches_at_the_same_time();
+  test_squared_and_smallest_distances();
   test_damaged_values();
   test_nothing_to_find();
   test_bad_input();
