@@ -15,6 +15,7 @@ from semcbir import Index, IndexStorageError, Neighbors, Signatures
 from semcbir.distributed.gathering import search_all
 from semcbir.distributed.shard import Shard
 from semcbir.index.merge_plan import plan_merge
+from semcbir.searcher import Asked
 from semcbir.terms import Terms, named_terms
 
 COLUMNS = ("ids", "distances", "histogram_distances", "kept", "epsilons")
@@ -67,7 +68,7 @@ def test_answers_are_those_of_the_whole_index(
     whole: Index, shards: list[Shard], k: int, bound: float | None, keep: int | None, drop: bool
 ) -> None:
     queries = whole.signatures()
-    found = search_all(ask_all(shards), queries, k, bound, keep, drop, 1, None)
+    found = search_all(ask_all(shards), queries, Asked(k, bound, drop, 1, keep), None)
     epsilon = "auto" if keep else bound
     expected = whole.searcher().search(queries, k, epsilon, "drop" if drop else "last", keep=keep)
     assert_same(found, expected)
@@ -88,7 +89,9 @@ def test_terms_are_kept_to(
 ) -> None:
     terms: Terms = named_terms(whole.classes, **asked)
     queries = whole.signatures()[:25]
-    found = search_all(ask_all(shards), queries, 30, 0.9 if keep is None else None, keep, False, 2, terms)
+    found = search_all(
+        ask_all(shards), queries, Asked(30, 0.9 if keep is None else None, False, 2, keep), terms
+    )
     epsilon = 0.9 if keep is None else "auto"
     assert_same(found, whole.searcher().search(queries, 30, epsilon, terms=terms, keep=keep))
 
@@ -117,7 +120,7 @@ def test_empty_parts(tmp_path: Path, photos: Path, tiny_model: Path, whole: Inde
         Index.build(folder, place, model=tiny_model, features="hog", device="cpu", part=f"{number}/5")
     shards = [Shard(source, "hog") for source in plan_merge(places).sources]
     for keep in (None, 3):
-        found = search_all(ask_all(shards), one.signatures(), 3, 0.9, keep, False, 1, None)
+        found = search_all(ask_all(shards), one.signatures(), Asked(3, 0.9, False, 1, keep), None)
         epsilon = 0.9 if keep is None else "auto"
         assert_same(found, one.searcher().search(one.signatures(), 3, epsilon, keep=keep))
 

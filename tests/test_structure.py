@@ -19,7 +19,7 @@ PACKAGE = Path(semcbir.__file__).parent
 ROOMS = (
     ("_core", "_printable"),
     ("errors",),
-    ("_columns", "_files", "_fork", "_lock", "_streams", "_validate", "threads"),
+    ("_columns", "_extras", "_files", "_fork", "_lock", "_streams", "_validate", "threads"),
     ("images",),
     ("networks",),
     ("inference",),

@@ -72,6 +72,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def require_free(place: Path) -> None:
+    """Raise FileExistsError if there is anything at ``place``."""
+    if os.path.lexists(place):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+
+
+def move_new(made: Path, place: Path) -> None:
+    """Give a file the name ``place``, but never in the place of another: FileExistsError if there is one.
+
+    Where there are hard links it keeps the name ``made``, too.
+    """
+    try:
+        os.link(made, place)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        require_free(place)
+        made.rename(place)
+
+
 def sync_file(path: Path) -> None:
     """Make the content of a file durable."""
     with path.open("rb+") as file:

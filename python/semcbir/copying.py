@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import filecmp
 import os
 import secrets
 import shutil
 from pathlib import Path
 
-from semcbir._files import open_regular, sync
+from semcbir._files import move_new, open_regular, require_free, sync
 
 _LONGEST = 255
 """Bytes of a name on most file systems."""
@@ -22,8 +21,7 @@ def copy_photo(photo: Path, place: Path) -> None:
 
     Raises OSError if it cannot be read, FileExistsError if something is at ``place`` already.
     """
-    if os.path.lexists(place):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+    require_free(place)
     temporary = place.with_name(f".semcbir-{secrets.token_hex(8)}.tmp")
     with open_regular(photo) as file:
         try:
@@ -34,21 +32,9 @@ def copy_photo(photo: Path, place: Path) -> None:
             status = os.fstat(file.fileno())
             with contextlib.suppress(OSError):  # some disks keep no times
                 os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-            _publish(temporary, place)
+            move_new(temporary, place)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, place: Path) -> None:
-    """Give a file its name, unless something else has that."""
-    try:
-        os.link(temporary, place)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if os.path.lexists(place):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
-        temporary.rename(place)
 
 
 def copy_into(photo: Path, folder: Path) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -162,18 +162,15 @@ class Searcher:
         """
         check_instance("queries", queries, Signatures)
         self._check_alike(queries, "queries")
-        drop = check_penalized(penalized) == "drop"
-        k, bound, threads = check_k(k), chosen_epsilon(epsilon, self.recipe), check_threads(threads)
-        if terms is not None:
-            check_instance("terms", terms, Terms, "Terms or None")
-        wanted = None if keep is None else check_keep(keep, epsilon)
-        if self._before:
-            self._before()
-        if wanted is None:
-            epsilons = np.full(len(queries), np.inf if bound is None else bound)
+        asked = check_search(k, epsilon, penalized, threads, terms, keep, self.recipe)
+        if asked.keep is None:
+            epsilons = asked.epsilons(len(queries))
         else:
-            epsilons = self._core.nearest_epsilons(*_histograms(queries), wanted, _core_terms(terms), threads)
-        return self._search(queries, k, epsilons, drop, threads, terms)
+            self._require_whole()
+            epsilons = self._core.nearest_epsilons(
+                *_histograms(queries), asked.keep, _core_terms(terms), asked.threads
+            )
+        return self._search(queries, asked.k, epsilons, asked.drop, asked.threads, terms)
 
     def _search(
         self,
@@ -186,6 +183,7 @@ class Searcher:
         squared: npt.NDArray[np.float64] | None = None,
     ) -> Neighbors:
         """Search with arguments that were checked; squared distances are written to ``squared``, (q, k)."""
+        self._require_whole()
         found = self._core.search(
             *_histograms(queries),
             queries.centroids,
@@ -199,6 +197,18 @@ class Searcher:
         )
         return Neighbors(*found, epsilons)
 
+    def _smallest_histogram_distances(
+        self, queries: Signatures, m: int, threads: int, terms: Terms | None
+    ) -> npt.NDArray[np.float64]:
+        """Return the ``m`` smallest histogram distances of each query, as the core does."""
+        self._require_whole()
+        return self._core.smallest_histogram_distances(*_histograms(queries), m, _core_terms(terms), threads)
+
+    def _require_whole(self) -> None:
+        """Raise IndexStorageError if a mapped file can no longer be read."""
+        if self._before:
+            self._before()
+
     def _find(
         self,
         asked: list[tuple[list[int], float | None]],
@@ -210,20 +220,56 @@ class Searcher:
         threads: int,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
         """Find images by what they show, as ``_core.Searcher.find`` does."""
-        if self._before:
-            self._before()
+        self._require_whole()
         return self._core.find(asked, min_share, barred, max_share, first, k, threads)
 
     def _check_alike(self, batch: Signatures, what: str) -> None:
-        if (batch.n_classes, batch.dim) != (self.n_classes, self.dim):
-            raise ValueError(
-                f"{what}: expected n_classes={self.n_classes} and dim={self.dim}, "
-                f"got {batch.n_classes} and {batch.dim}"
-            )
-        if batch.whole != self.whole:
-            raise ValueError(f"{what}: expected whole={self.whole}, got whole={batch.whole}")
-        if batch.recipe and self.recipe:
-            require_same(self.recipe, batch.recipe, what)
+        check_comparable(batch, what, self.n_classes, self.dim, self.whole, self.recipe)
+
+
+class Asked(NamedTuple):
+    """The arguments of a search, checked; ``bound`` is the threshold, None: no filter."""
+
+    k: int
+    bound: float | None
+    drop: bool
+    threads: int
+    keep: int | None
+
+    def epsilons(self, queries: int) -> npt.NDArray[np.float64]:
+        """Return the threshold of each query; inf: no filter."""
+        return np.full(queries, np.inf if self.bound is None else self.bound)
+
+
+def check_search(
+    k: int,
+    epsilon: Epsilon,
+    penalized: Penalized,
+    threads: int | None,
+    terms: Terms | None,
+    keep: int | None,
+    recipe: Recipe | None,
+) -> Asked:
+    """Return the arguments of ``Searcher.search`` for images of ``recipe``; TypeError or ValueError."""
+    drop = check_penalized(penalized) == "drop"
+    k, bound, threads = check_k(k), chosen_epsilon(epsilon, recipe), check_threads(threads)
+    if terms is not None:
+        check_instance("terms", terms, Terms, "Terms or None")
+    return Asked(k, bound, drop, threads, None if keep is None else check_keep(keep, epsilon))
+
+
+def check_comparable(
+    batch: Signatures, what: str, n_classes: int, dim: int, whole: bool, recipe: Recipe | None
+) -> None:
+    """Raise ValueError or RecipeMismatchError unless ``batch`` can be compared with such signatures."""
+    if (batch.n_classes, batch.dim) != (n_classes, dim):
+        raise ValueError(
+            f"{what}: expected n_classes={n_classes} and dim={dim}, got {batch.n_classes} and {batch.dim}"
+        )
+    if batch.whole != whole:
+        raise ValueError(f"{what}: expected whole={whole}, got whole={batch.whole}")
+    if batch.recipe and recipe:
+        require_same(recipe, batch.recipe, what)
 
 
 def _histograms(

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from semcbir._extras import optional
 from semcbir._fork import Lock
-from semcbir.errors import SemcbirError
 
 _NAMES = {"sklearn": "scikit-learn", "threadpoolctl": "scikit-learn", "imagehash": "imagehash"}
 
@@ -18,14 +17,8 @@ _learning = Lock()
 
 def library(name: str) -> Any:
     """Return the module ``name``, such as "sklearn.svm"; SemcbirError if its library is not installed."""
-    top = name.partition(".")[0]
-    try:
-        importlib.import_module(top)
-    except ModuleNotFoundError as error:
-        if error.name != top:  # the library is there, and something that it needs is not
-            raise
-        raise SemcbirError(f'{_NAMES[top]} is not installed: pip install "semcbir[eval]"') from error
-    return importlib.import_module(name)
+    missing = _NAMES[name.partition(".")[0]]
+    return optional(name, f'{missing} is not installed: pip install "semcbir[eval]"')
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def index_on_ray(
             run = _Run(session, places, beside, parts, threads, options)
             reports = run.carry_out(on_progress)
             held = run.parts
-    made = [beside / str(number) for number in range(1, (held or 0) + 1)]
+    made = _places(beside, held or 0)
     index = Index.merge(made, folder)
     for part in made:
         shutil.rmtree(part)
@@ -122,9 +122,7 @@ class _Run:
         beside.mkdir(parents=True, exist_ok=True)
         if held is None:
             (beside / _COUNT).write_text(str(self.parts), encoding="ascii")
-        self.places = [beside / str(number) for number in range(1, self.parts + 1)]
-        """Where the parts go."""
-        self._folders, self._options = folders, options
+        self._folders, self._beside, self._options = folders, beside, options
 
     def carry_out(self, on_progress: Callable[[Progress], None] | None) -> list[Report]:
         """Build all parts; return what was done for each."""
@@ -145,7 +143,7 @@ class _Run:
                 self._home,
                 tally,
             )
-            for place in self.places
+            for place in _places(self._beside, self.parts)
         ]
         reports: list[Report] = []
         try:
@@ -180,6 +178,11 @@ def _parts_of(beside: Path) -> int | None:
         return int((beside / _COUNT).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def _places(beside: Path, parts: int) -> list[Path]:
+    """Return where so many parts go."""
+    return [beside / str(number) for number in range(1, parts + 1)]
 
 
 def _got(ray: Any, answer: Any) -> Report:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcbir.distributed.shard import Ranked
-from semcbir.searcher import Neighbors
+from semcbir.searcher import Asked, Neighbors
 from semcbir.signatures import Signatures
 from semcbir.terms import Terms
 
@@ -21,25 +21,21 @@ Ask = Callable[..., list[Any]]
 def search_all(
     ask: Ask,
     queries: Signatures,
-    k: int,
-    bound: float | None,
-    keep: int | None,
-    drop: bool,
-    threads: int,
+    asked: Asked,
     terms: Terms | None,
 ) -> Neighbors:
-    """Search in all shards, as ``Searcher.search`` does in one index; arguments are checked.
+    """Search in all shards, as ``Searcher.search`` does in one index.
 
     Each shard gives its first k images, among which the first k of all are; they are ranked by what ranked
     them there: penalised or not, squared distance in double, id.
     """
-    if keep is None:
-        epsilons = np.full(len(queries), np.inf if bound is None else bound)
+    if asked.keep is None:
+        epsilons = asked.epsilons(len(queries))
     else:
-        smallest = ask("smallest_histogram_distances", queries, keep, threads, terms)
-        epsilons = _smallest(smallest, keep)
-    found: list[Ranked] = ask("search", queries, k, epsilons, drop, threads, terms)
-    return merged(found, k, epsilons)
+        smallest = ask("smallest_histogram_distances", queries, asked.keep, asked.threads, terms)
+        epsilons = _smallest(smallest, asked.keep)
+    found: list[Ranked] = ask("search", queries, asked.k, epsilons, asked.drop, asked.threads, terms)
+    return merged(found, asked.k, epsilons)
 
 
 def _smallest(parts: Sequence[npt.NDArray[np.float64]], keep: int) -> npt.NDArray[np.float64]:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
 from semcbir._columns import as_column
 from semcbir._files import PathLike, display_path
@@ -24,16 +25,7 @@ from semcbir.index.catalog import read
 from semcbir.index.class_names import read_class_names
 from semcbir.index.lookup import Record
 from semcbir.index.merge_plan import Source, missing_words, plan_merge
-from semcbir.recipe import require_same
-from semcbir.searcher import (
-    Epsilon,
-    Neighbors,
-    Penalized,
-    check_k,
-    check_keep,
-    check_penalized,
-    chosen_epsilon,
-)
+from semcbir.searcher import Epsilon, Neighbors, Penalized, check_comparable, check_search
 from semcbir.signatures import Signatures
 from semcbir.terms import Terms
 from semcbir.threads import check_threads
@@ -127,50 +119,32 @@ class Searcher:
         """
         check_instance("queries", queries, Signatures)
         self._check_alike(queries)
-        drop = check_penalized(penalized) == "drop"
-        k, bound = check_k(k), chosen_epsilon(epsilon, self.recipe)
-        if terms is not None:
-            check_instance("terms", terms, Terms, "Terms or None")
-        wanted = None if keep is None else check_keep(keep, epsilon)
-        return search_all(self._ask, queries, k, bound, wanted, drop, self._threads, terms)
+        asked = check_search(k, epsilon, penalized, self._threads, terms, keep, self.recipe)
+        return search_all(self._ask, queries, asked, terms)
 
     def _check_alike(self, queries: Signatures) -> None:
-        dim = self.recipe.feature().dim
-        if (queries.n_classes, queries.dim) != (self.recipe.n_classes, dim):
-            raise ValueError(
-                f"queries: expected n_classes={self.recipe.n_classes} and dim={dim}, "
-                f"got {queries.n_classes} and {queries.dim}"
-            )
-        if queries.whole != self.recipe.feature().whole_row:
-            raise ValueError(
-                f"queries: expected whole={self.recipe.feature().whole_row}, got whole={queries.whole}"
-            )
-        if queries.recipe:
-            require_same(self.recipe, queries.recipe, "queries")
+        feature = self.recipe.feature()
+        sizes = self.recipe.n_classes, feature.dim, feature.whole_row
+        check_comparable(queries, "queries", *sizes, self.recipe)
 
     def signatures(self, ids: Iterable[SupportsIndex]) -> Signatures:
         """Return a copy of the signatures with these ids, in their order; ValueError for an unknown one."""
         wanted = as_column("ids", ids, np.int64, 1)
         found: list[Signatures] = [part for part in self._ask("signatures", np.unique(wanted)) if len(part)]
         if not found:
-            if len(wanted):
-                raise ValueError(f"ids: expected ids of the index, got {shown(int(wanted[0]))}")
+            _require_known(wanted, ())
             feature = self.recipe.feature()
             return Signatures.empty(self.recipe.n_classes, feature.dim, self.recipe, whole=feature.whole_row)
         joined = Signatures.concatenate(found)
         place = {int(key): number for number, key in enumerate(joined.ids)}
-        unknown = [int(key) for key in wanted if int(key) not in place]
-        if unknown:
-            raise ValueError(f"ids: expected ids of the index, got {shown(unknown[0])}")
+        _require_known(wanted, place)
         return joined[[place[int(key)] for key in wanted]]
 
     def records(self, ids: Iterable[SupportsIndex]) -> list[Record]:
         """Return the records of the images with these ids, in their order; ValueError for an unknown one."""
         wanted = as_column("ids", ids, np.int64, 1)
         found = {record.id: record for part in self._ask("records", wanted) for record in part}
-        unknown = [int(key) for key in wanted if int(key) not in found]
-        if unknown:
-            raise ValueError(f"ids: expected ids of the index, got {shown(unknown[0])}")
+        _require_known(wanted, found)
         return [found[int(key)] for key in wanted]
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:
@@ -240,6 +214,12 @@ class _Actor:
             if self._shard is None:
                 self._shard = Shard(source, self._feature)
         return getattr(self._shard, method)(*arguments)
+
+
+def _require_known(wanted: npt.NDArray[np.int64], known: Container[int]) -> None:
+    for key in map(int, wanted):
+        if key not in known:
+            raise ValueError(f"ids: expected ids of the index, got {shown(key)}")
 
 
 def _is_large(argument: Any) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import socket
 import sys
@@ -13,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from semcbir._extras import optional
 from semcbir.errors import SemcbirError
 
+_MISSING = 'this needs the extra ray: pip install "semcbir[ray]" (ray is missing)'
 _SECONDS = 5.0
 _STORE = 2**29
 """Bytes of Ray's object store on this machine; what shards find is small."""
@@ -32,16 +33,6 @@ _QUIET = _SILENT | {
 }
 
 
-def ray_module() -> Any:
-    """Return Ray. Raises SemcbirError, which says what to install, if it is not there."""
-    try:  # It is heavy, and its types depend on whether it is installed.
-        return importlib.import_module("ray")
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise SemcbirError('this needs the extra ray: pip install "semcbir[ray]" (ray is missing)') from None
-
-
 class Session:
     """A cluster that this program has joined, until it is closed.
 
@@ -52,7 +43,8 @@ class Session:
     def __init__(self, address: str | None = None) -> None:
         address = address or os.environ.get("RAY_ADDRESS") or None
         with _environment(_QUIET if address is None else _SILENT):  # Ray looks at them when it is imported
-            self.ray = ray_module()
+            # It is heavy, and its types depend on whether it is installed.
+            self.ray = optional("ray", _MISSING)
         self.home = os.environ.get("HOME", "")
         self._quiet_home: tempfile.TemporaryDirectory[str] | None = None
         self._own = not self.ray.is_initialized()

@@ -63,7 +63,6 @@ class Shard:
     ) -> Ranked:
         """Return the first ``k`` images of the part for each query."""
         k = max(1, min(k, len(self._ids)))
-        self._index._snapshot.require_whole()
         squared = np.empty((len(queries), k))
         found = self._searcher._search(queries, k, epsilons, drop, threads, terms, squared)
         return Ranked(found.ids, squared, found.distances, found.histogram_distances, found.kept)
@@ -72,11 +71,8 @@ class Shard:
         self, queries: Signatures, m: int, threads: int, terms: Terms | None
     ) -> npt.NDArray[np.float64]:
         """Return the ``m`` smallest histogram distances of each query, ascending: float64 (q, m or fewer)."""
-        self._index._snapshot.require_whole()
         m = max(1, min(m, len(self._ids)))
-        histograms = queries.offsets, queries.classes, queries.proportions
-        asked = terms.core() if terms else None
-        return self._searcher._core.smallest_histogram_distances(*histograms, m, asked, threads)
+        return self._searcher._smallest_histogram_distances(queries, m, threads, terms)
 
     def _own_ids(self, ids: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return those of ``ids`` that the part has, and what they are in it."""

@@ -43,9 +43,9 @@ def create_index(
     """Make an empty index in ``folder``, which is new or empty; the catalogue comes last.
 
     ``roots`` are the folders that it will follow; ``extractor`` makes its signatures; ``more`` goes into the
-    catalogue's ``meta``. Raises
-    IndexStorageError if the folder holds other things or cannot be written, IndexLockedError if another
-    process is making an index there, ModelError if a model file is not the one of its card.
+    catalogue's ``meta``. Raises IndexStorageError if the folder holds other things or cannot be written,
+    IndexLockedError if another process is making an index there, ModelError if a model file is not the one of
+    its card.
     """
     recipe, models = extractor.recipe, _models(extractor)
     for _, path, card in models.values():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from semcbir._files import display_path, sync_folder
+from semcbir._files import display_path, move_new, sync_folder
 from semcbir._lock import locks_missing
 from semcbir.errors import IndexLockedError, IndexStorageError
 from semcbir.index.files import IndexFolder, open_index_folder
@@ -121,22 +121,13 @@ def making(folder: Path) -> Iterator[sqlite3.Connection]:
         with errors(folder), closing(sqlite3.connect(temporary)) as connection:
             connection.execute("PRAGMA fullfsync = ON")  # macOS
             yield connection
-        _publish(temporary, folder / NAME)
+        try:
+            move_new(temporary, folder / NAME)
+        except FileExistsError:
+            raise overtaken(folder) from None
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(folder)
-
-
-def _publish(made: Path, place: Path) -> None:
-    """Move ``made`` to ``place``, but never over a catalogue that another process has put there."""
-    try:
-        os.link(made, place)
-    except FileExistsError:
-        raise overtaken(place.parent) from None
-    except OSError:  # a file system without hard links
-        if os.path.lexists(place):
-            raise overtaken(place.parent) from None
-        made.rename(place)
 
 
 def is_temporary(name: str) -> bool:

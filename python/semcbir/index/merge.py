@@ -18,7 +18,7 @@ from semcbir.index.catalog import Catalog
 from semcbir.index.database import SEGMENTS
 from semcbir.index.files import IndexFolder, open_folder, sha256
 from semcbir.index.rows import SegmentFile
-from semcbir.index.segments import Batch, is_segment_name, map_segment, write_segment
+from semcbir.index.segments import Batch, Segment, is_segment_name, map_segment, write_segment
 from semcbir.index.snapshot import live_ids
 from semcbir.recipe import Recipe
 
@@ -116,13 +116,12 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
     batches: list[Batch] = []
     for stored in old:
         path = folder / stored.file.name
-        if _sha256(path, stored.file.size) != stored.file.sha256:
-            # Merging would give the damage a valid checksum.
-            raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
-        segment = map_segment(path, recipe, size=stored.file.size)
-        segment.require_whole()
+        try:
+            segment = verified_segment(path, recipe, stored.file)
+        except FileNotFoundError:
+            raise _unmergeable(path) from None
         # Runs of live images as slices, which share the mapped memory.
-        for start, stop in _runs(live_ids(segment.ids, stored.dead) >= 0):
+        for start, stop in runs(live_ids(segment.ids, stored.dead) >= 0):
             batches.append({name: signatures[start:stop] for name, signatures in segment.batch.items()})
     merged = new_segment(folder, batches) if batches else None
     ids = (int(image) for batch in batches for image in next(iter(batch.values())).ids)
@@ -133,14 +132,24 @@ def _replace(catalog: Catalog, recipe: Recipe, old: Sequence[_Stored]) -> None:
             _remove(opened, stored.file.name)
 
 
-def _sha256(path: Path, size: int) -> str | None:
-    try:
-        return sha256(path, size)
-    except FileNotFoundError:
-        return None
+def verified_segment(path: Path, recipe: Recipe, file: SegmentFile) -> Segment:
+    """Map a segment that is to be copied, and verify its checksum: else damage would get a valid one.
+
+    Raises FileNotFoundError if it is missing, IndexStorageError if it is damaged.
+    """
+    if sha256(path, file.size) != file.sha256:
+        raise _unmergeable(path)
+    segment = map_segment(path, recipe, size=file.size)
+    segment.require_whole()
+    return segment
 
 
-def _runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _unmergeable(path: Path) -> IndexStorageError:
+    return IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
+
+
+def runs(live: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return where runs of True begin and end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], live, [False]]).astype(np.int8)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 

@@ -19,9 +19,8 @@ from semcbir.errors import IndexStorageError
 from semcbir.index.catalog import Catalog, locked_writer, read, writer_lock
 from semcbir.index.create import BUILDING, create_like
 from semcbir.index.database import SEGMENTS, is_index, require_index
-from semcbir.index.files import sha256
 from semcbir.index.limits import Limits
-from semcbir.index.merge import LARGEST, new_segment, remove_litter, tidy
+from semcbir.index.merge import LARGEST, new_segment, remove_litter, runs, tidy, verified_segment
 from semcbir.index.merge_plan import (
     MergePlan,
     Source,
@@ -32,8 +31,8 @@ from semcbir.index.merge_plan import (
 )
 from semcbir.index.report import Progress
 from semcbir.index.roots import read_roots
-from semcbir.index.rows import StoredRow
-from semcbir.index.segments import Batch, map_segment
+from semcbir.index.rows import SegmentFile, StoredRow
+from semcbir.index.segments import Batch
 from semcbir.index.snapshot import MERGING
 from semcbir.index.taken import COMPLETE
 from semcbir.index.whereabouts import stored_place
@@ -157,7 +156,7 @@ def _copy(folder: Path, group: Sequence[_Piece], roots: Sequence[int]) -> None:
     batches = [
         batch
         for (source, piece), listing in zip(group, listings, strict=True)
-        for batch in _batches(source, piece.name, listing)
+        for batch in _batches(source, piece.file, listing)
     ]
     segment = new_segment(folder / SEGMENTS, batches)
     with locked_writer(folder) as catalog, catalog.changes():
@@ -188,8 +187,6 @@ def _copy(folder: Path, group: Sequence[_Piece], roots: Sequence[int]) -> None:
 class _Listing:
     """What a catalogue says of the images of a segment, by row."""
 
-    file_size: int
-    sha256: str
     images: list[StoredRow]
     fingerprints: list[tuple[int, int, int, bytes]]
     taken: list[tuple[int, int, int, int | None]]
@@ -198,18 +195,14 @@ class _Listing:
 def _listing(source: Source, key: int) -> _Listing:
     with read(source.folder) as catalog:
         require_unchanged(source, catalog)
-        file = dict(catalog.segments())[key]
-        images = catalog.stored_in_segment(key)
-        return _Listing(file.size, file.sha256, images, *catalog.known_of_segment(key))
+        return _Listing(catalog.stored_in_segment(key), *catalog.known_of_segment(key))
 
 
-def _batches(source: Source, name: str, listing: _Listing) -> Iterator[Batch]:
+def _batches(source: Source, file: SegmentFile, listing: _Listing) -> Iterator[Batch]:
     """Yield the images of a segment that can be found, in runs of rows, under their new ids."""
-    path = source.folder / SEGMENTS / name
+    path = source.folder / SEGMENTS / file.name
     try:
-        if sha256(path, listing.file_size) != listing.sha256:
-            raise IndexStorageError(f"segment {path} is damaged and cannot be merged; run `semcbir check`")
-        segment = map_segment(path, source.recipe, size=listing.file_size)
+        segment = verified_segment(path, source.recipe, file)
     except FileNotFoundError:
         raise IndexStorageError(f"segment {path} is not there; run `semcbir check`") from None
     rows = np.array([image.row for image in listing.images], np.int64)
@@ -218,9 +211,9 @@ def _batches(source: Source, name: str, listing: _Listing) -> Iterator[Batch]:
         raise IndexStorageError(
             f"segment {path} holds other ids than the catalogue says; run `semcbir check`"
         )
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    for run in np.split(rows, breaks):
-        start, stop = int(run[0]), int(run[-1]) + 1
+    live = np.zeros(len(segment), bool)
+    live[rows] = True
+    for start, stop in runs(live):
         new = source.ids[segment.ids[start:stop]]
         yield {
             feature: Signatures._unchecked(**{**vars(signatures[start:stop]), "ids": new})

@@ -27,7 +27,7 @@ from semcbir.index.create import BUILDING
 from semcbir.index.limits import Limits
 from semcbir.index.part import Part
 from semcbir.index.roots import Root, read_roots
-from semcbir.index.rows import MAX_SEGMENTS
+from semcbir.index.rows import MAX_SEGMENTS, SegmentFile
 from semcbir.index.snapshot import MERGING, read_recipe
 from semcbir.index.taken import COMPLETE
 from semcbir.recipe import Recipe, require_same
@@ -37,10 +37,10 @@ _ROWS_HELD, _FEWEST_ROWS = 500_000, 100
 
 
 class SourceSegment(NamedTuple):
-    """A segment's number and name, how many images in the index it holds, and the least of their ids."""
+    """A segment's number and file, how many images in the index it holds, and the least of their ids."""
 
     key: int
-    name: str
+    file: SegmentFile
     images: int
     least: int
 
@@ -193,9 +193,7 @@ def _read_source(folder: Path, known: _Folders) -> Source:
             Part.of_index(catalog),
             {root.id: known.add(root) for root in roots},
             np.full(catalog.dense_ids(), -1, np.int64),
-            tuple(
-                SourceSegment(key, file.name, *live[key]) for key, file in catalog.segments() if key in live
-            ),
+            tuple(SourceSegment(key, file, *live[key]) for key, file in catalog.segments() if key in live),
             _stamp(catalog),
             Limits.of_last_run(catalog),
             catalog.meta(COMPLETE) is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -88,15 +88,8 @@ class Snapshot:
     def searcher(self, feature: str) -> Searcher:
         """Return a Searcher over the mapped segments, always the same one for a feature."""
         if feature not in self._searchers:
-            none = self._no_signatures(feature)
-            batches = [none, *(segment.batch[feature] for segment in self.segments)]
-            ids = [none.ids, *self.live_ids]
-            # Not a method of this object: a circle of references would keep the files mapped for a while.
-            before = partial(_require_whole, self.segments)
             keys = [(feature, segment.path.name) for segment in self.segments]
-            searcher = Searcher._over_segments(
-                batches, ids, before, [None, *(self._known.get(key) for key in keys)]
-            )
+            searcher = self._searcher_of(feature, self.live_ids, [self._known.get(key) for key in keys])
             self._known.update(zip(keys, searcher._core.screens[1:], strict=True))
             self._searchers[feature] = searcher
         return self._searchers[feature]
@@ -104,25 +97,28 @@ class Snapshot:
     def searcher_among(self, feature: str, ids: npt.NDArray[np.int64]) -> Searcher:
         """Return a new Searcher that finds the images with these ids alone."""
         whole = self.searcher(feature)
-        batches = [segment.batch[feature] for segment in self.segments]
         chosen = [np.where(np.isin(live, ids), live, -1) for live in self.live_ids]
-        none = self._no_signatures(feature)
-        before = partial(_require_whole, self.segments)
-        return Searcher._over_segments([none, *batches], [none.ids, *chosen], before, whole._core.screens)
+        return self._searcher_of(feature, chosen, whole._core.screens[1:])
 
     def searcher_under(self, feature: str, ids: npt.NDArray[np.int64]) -> Searcher:
         """Return a new Searcher whose images have other ids: image i is ``ids[i]``."""
-        batches = [segment.batch[feature] for segment in self.segments]
         if any(len(live) and live.max() >= len(ids) for live in self.live_ids):
             raise IndexStorageError(
                 f"index {display_path(self.folder)} holds other images than its catalogue says; "
                 "run `semcbir check`"
             )
         renamed = [np.where(live >= 0, ids[live], -1) for live in self.live_ids]
+        return self._searcher_of(feature, renamed, [None] * len(self.segments))
+
+    def _searcher_of(
+        self, feature: str, ids: Sequence[npt.NDArray[np.int64]], screens: Sequence[SegmentScreen | None]
+    ) -> Searcher:
+        """Return a new Searcher over the segments under ``ids``, with what is known of each."""
         none = self._no_signatures(feature)
+        batches = [none, *(segment.batch[feature] for segment in self.segments)]
+        # Not a method of this object: a circle of references would keep the files mapped for a while.
         before = partial(_require_whole, self.segments)
-        unknown = [None] * (1 + len(batches))
-        return Searcher._over_segments([none, *batches], [none.ids, *renamed], before, unknown)
+        return Searcher._over_segments(batches, [none.ids, *ids], before, [None, *screens])
 
     def mapped_bytes(self) -> int:
         """Return how many bytes of segments are mapped: what searches without screens may read."""
