@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -77,6 +78,25 @@ def quiet_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where the head keeps what it knows, so that it can be started again."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+        monkeypatch.setenv("RAY_REDIS_ADDRESS", f"127.0.0.1:{port}")
+        try:
+            wait_until_reachable(f"127.0.0.1:{port}")
+            yield
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
 def cluster(quiet_home: None) -> Iterator[Any]:
     """A head without CPUs, and two nodes with one each, all on this machine."""
     global ray
@@ -107,6 +127,17 @@ def assert_alike(made: Index, whole: Index) -> None:
     for name in ("ids", "offsets", "classes", "proportions", "counts", "centroids"):
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes(), name
     assert made.skipped == whole.skipped
+
+
+def wait_until_reachable(address: str) -> None:
+    """Until something listens there."""
+    host, _, port = address.partition(":")
+    for _ in range(100):
+        with socket.socket() as asked:
+            if asked.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens at {address}")
 
 
 def actor_pids() -> list[int]:
@@ -377,6 +408,59 @@ def test_without_the_head_shards_go_on_answering(quiet_home: None, whole: Index,
     )
     assert ran.returncode == 0, ran.stderr
     print(ran.stdout.splitlines()[-1])
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_head_that_is_started_again(
+    redis: None, cluster: Any, whole: Index, parts: list[Path], photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """One test, since a process can work with one Redis alone."""
+    begun, over = threading.Event(), threading.Event()
+
+    def restart() -> None:
+        begun.wait(60)
+        cluster.head_node.kill_gcs_server()
+        time.sleep(4)
+        cluster.head_node.start_gcs_server()
+        over.wait()  # what a thread has started ends with it
+
+    restarting = threading.Thread(target=restart, daemon=True)
+    restarting.start()
+    made = index_on_ray(
+        photos,
+        tmp_path / "index",
+        address=cluster.address,
+        parts=12,
+        threads=1,
+        on_progress=lambda _: begun.set(),
+        model=str(tiny_model),
+        features="hog",
+        device="cpu",
+    )
+    assert_alike(made, whole)
+    wait_until_reachable(cluster.address)
+
+    queries = whole.signatures()[:10]
+    expected = whole.searcher().search(queries, 20, None)
+    answers: list[Neighbors] = []
+    with Searcher(parts, address=cluster.address) as searcher:
+        assert_same(searcher.search(queries, 20, None), expected)
+        cluster.head_node.kill_gcs_server()
+        assert_same(searcher.search(queries, 20, None), expected)
+        os.kill(actor_pids()[0], signal.SIGKILL)
+        asking = threading.Thread(target=lambda: answers.append(searcher.search(queries, 20, None)))
+        asking.start()
+        asking.join(3)
+        assert not answers, "nobody can start a shard without the head"
+        cluster.head_node.start_gcs_server()
+        began = time.monotonic()
+        asking.join(60)
+        assert_same(answers[0], expected)
+        print(f"the shard that was lost answered {time.monotonic() - began:.1f} s after the head was back")
+        os.kill(actor_pids()[0], signal.SIGKILL)
+        assert_same(searcher.search(queries, 20, None), expected)
+    over.set()
 
 
 ALONE = """
