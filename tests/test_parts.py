@@ -222,10 +222,14 @@ def test_what_cannot_be_merged_is_said(photo_folder: Path, tiny_model: Path, tmp
         Index.merge([], out)
     copy = tmp_path / "copy"
     shutil.copytree(one, copy)
-    with pytest.raises(
-        ValueError, match=r"each file in one of them, got .* in both .*part\.1 and .*copy|copy and"
-    ):
+    with pytest.raises(ValueError, match=r"each part once, got 1/3 in .* and 1/3 in "):
         Index.merge([one, two, three, copy], out)
+    with pytest.raises(ValueError, match=r"each index once, got .*part\.2 twice"):
+        Index.merge([one, two, three, two], out)
+    town = build(photo_folder / "town", tmp_path / "a town", tiny_model).path
+    village = build(photo_folder / "town", tmp_path / "the same town", tiny_model).path
+    with pytest.raises(ValueError, match=r"each file in one of them, got .* in both .*town and .*town"):
+        Index.merge([town, village], out)
     with pytest.raises(IndexStorageError, match="is not there"):
         Index.merge([one, tmp_path / "nothing"], out)
     other = build(photo_folder, tmp_path / "hog", tiny_model, "2/3", features="hog")
@@ -238,8 +242,12 @@ def test_what_cannot_be_merged_is_said(photo_folder: Path, tiny_model: Path, tmp
     with pytest.raises(ValueError, match=r"folders apart from one another, got .*town in "):
         Index.merge([one, two, three, inner.path], out)
     assert not out.exists(), "nothing is begun before all is known"
+    with pytest.raises(IndexStorageError, match=r"merged is inside the index .*part\.1; choose another"):
+        Index.merge([one, two, three], one / "merged")
     merged = Index.merge([one, two], out, partial=True)
     assert 0 < len(merged) < 12
+    with pytest.raises(IndexStorageError, match="were not all read"):
+        Index.merge([out, town], tmp_path / "of a merge")
     assert merged.refresh().added == 12 - len(Index.open(one)) - len(Index.open(two))
     assert len(Index.merge([one, two, three], tmp_path / "whole")) == 12
     with pytest.raises(IndexStorageError, match="is another index; choose another place"):
@@ -250,6 +258,25 @@ def test_what_cannot_be_merged_is_said(photo_folder: Path, tiny_model: Path, tmp
     Index.open(one).remove(next(iter(Index.open(one))).path)
     with pytest.raises(IndexStorageError, match="is another index"):
         Index.merge([three, one, two], tmp_path / "whole")
+
+
+def test_parts_are_of_the_same_folders(photo_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Else photos would be missing in the merged index, or would be in it twice after a refresh."""
+    other = tmp_path / "other"
+    shutil.copytree(photo_folder, other)
+    one = Index.build([photo_folder, other], tmp_path / "1", model=tiny_model, features="hog", part="1/2")
+    two = build(photo_folder, tmp_path / "2", tiny_model, "2/2", features="hog")
+    moved = build(other, tmp_path / "3", tiny_model, "2/2", features="hog")
+    for pair in ([one.path, two.path], [two.path, one.path]):
+        with pytest.raises(ValueError, match=r"parts of the same folders, got .*other in .*1 and not in .*2"):
+            Index.merge(pair, tmp_path / "merged", partial=True)
+    first = build(photo_folder, tmp_path / "4", tiny_model, "1/2", features="hog")
+    with pytest.raises(ValueError, match=r"the same folders, .*`semcbir info PART --root NEW`"):
+        Index.merge([first.path, moved.path], tmp_path / "merged")
+    moved.rebase(photo_folder)
+    assert len(Index.merge([first.path, moved.path], tmp_path / "merged")) == 12
+    two.add(other)
+    assert len(Index.merge([one.path, two.path], tmp_path / "both")) == 24
 
 
 def test_a_part_that_was_not_read_to_its_end_is_not_merged(
@@ -530,8 +557,14 @@ def test_the_commands(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: 
     done = run("merge", tmp_path / "p1", tmp_path / "p2", "-o", tmp_path / "all")
     assert (done.code, "12 images" in done.out) == (0, True)
     assert run("info", tmp_path / "all", "--json").json["part"] is None
+    assert run("info", tmp_path / "all", "--json").json["complete"] is True
     told = run("merge", tmp_path / "p1", "-o", tmp_path / "half", "--partial", "--json")
     assert 0 < told.json["images"] < 12
+    assert "parts are missing; `semcbir refresh " in told.err
+    assert run("info", tmp_path / "half", "--json").json["complete"] is False
+    assert "complete   no; `semcbir refresh` reads the other photos" in run("info", tmp_path / "half").out
+    run("refresh", tmp_path / "half")
+    assert run("info", tmp_path / "half", "--json").json["complete"] is True
     wrong = run("index", photo_folder, "-o", tmp_path / "p3", *made, "--part", "3/2")
     assert (wrong.code, "part: expected I/N" in wrong.err) == (1, True)
     with pytest.raises(ImageError):

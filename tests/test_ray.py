@@ -97,8 +97,8 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def cluster(quiet_home: None) -> Iterator[Any]:
-    """A head without CPUs, and two nodes with one each, all on this machine."""
+def cluster(quiet_home: None, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A head without CPUs, and two nodes with one each (or what the parameter says), all on this machine."""
     global ray
     import ray as module
     from ray.cluster_utils import Cluster
@@ -107,7 +107,8 @@ def cluster(quiet_home: None) -> Iterator[Any]:
     common = {"object_store_memory": 80 << 20, "include_log_monitor": False}
     head = {"num_cpus": 0, "include_dashboard": False, "no_monitor": True, "_system_config": QUICK}
     one = Cluster(initialize_head=True, head_node_args=head | common)
-    nodes = [one.add_node(num_cpus=1, **common) for _ in range(2)]
+    place = {"num_cpus": 1} | getattr(request, "param", {})
+    nodes = [one.add_node(**place, **common) for _ in range(2)]
     one.wait_for_nodes()
     one.workers = nodes
     yield one
@@ -303,7 +304,7 @@ class _Alone:
         self, session: Any, folders: Any, beside: Path, parts: Any, threads: Any, options: Any
     ) -> None:
         beside.mkdir(exist_ok=True)
-        (beside / "parts").write_text("2")
+        (beside / ".parts").write_text("2")
         self.parts, self._beside, self._folders, self._options = 2, beside, folders, options
 
     def carry_out(self, on_progress: Any) -> list[Any]:
@@ -344,6 +345,25 @@ def test_nothing_that_is_not_ours_is_deleted(
     assert_alike(made, whole)
     assert (made.report.added, len(made.report.skipped)) == (len(whole), 1)
     assert not (tmp_path / "other.parts").exists()
+
+
+def test_where_no_index_can_be_nothing_is_begun(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "Session", None)
+    with pytest.raises(IndexStorageError, match="photos is neither an index nor empty"):
+        index_on_ray(photos, photos)
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(IndexStorageError, match=r"notes\.txt is a file"):
+        index_on_ray(photos, tmp_path / "notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert not photos.with_name("photos.parts").exists()
+
+
+def test_a_run_that_begins_no_part_leaves_nothing(no_cluster: None, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SemcbirError, match="nope"):
+        index_on_ray(photos, tmp_path / "index", model="nope")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("last", ["_copy", "rmtree"])
@@ -408,6 +428,27 @@ def test_without_the_head_shards_go_on_answering(quiet_home: None, whole: Index,
     )
     assert ran.returncode == 0, ran.stderr
     print(ran.stdout.splitlines()[-1])
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", [{"num_cpus": 4, "num_gpus": 1}], indirect=True)
+def test_a_part_is_built_on_a_gpu_each(
+    cluster: Any, whole: Index, photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """As Ray counts them: the machine needs none."""
+    most = 0
+
+    def note(_: Any) -> None:
+        nonlocal most
+        most = max(most, len(processes("ray::_build_part")))
+
+    options = {"model": str(tiny_model), "features": "hog", "device": "cpu"}
+    made = index_on_ray(
+        photos, tmp_path / "index", address=cluster.address, threads=1, on_progress=note, **options
+    )
+    assert most in (1, 2), "of eight that the CPUs would allow"
+    assert_alike(made, whole)
 
 
 @needs_ray

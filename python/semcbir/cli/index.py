@@ -110,7 +110,7 @@ def index(
         typer.Option(
             "--on",
             metavar="ray",
-            help="Index on the machines of a Ray cluster, which all see the folders (extra ray).",
+            help="Make the index on the machines of a Ray cluster, which all see the folders (extra ray).",
             show_default=False,
         ),
     ] = None,
@@ -195,13 +195,19 @@ def merge(
     """Make one index of several: of the parts of one, or of indexes of other folders.
 
     It is the same as if one machine had made it at once. The parts stay. A merge that was interrupted goes on
-    if it is run again.
+    if it is run again. A refresh keeps the merged index up to date; parts that were refreshed are merged
+    elsewhere.
     """
+    from semcbir.index.create import is_building
     from semcbir.index.index import Index
 
     with RunMeter() as meter:
         built = Index.merge([index_place(part) for part in parts], output, partial=partial, on_progress=meter)
-    return _tell(built, built.report, meter.seconds, as_json)
+    code = _tell(built, built.report, meter.seconds, as_json)
+    if is_building(built.path):
+        again = f"`semcbir refresh {display_path(built.path)}`"
+        note(f"parts are missing; {again} reads their photos")
+    return code
 
 
 @command

@@ -191,19 +191,25 @@ def _class_line(row: ClassShare, wide: int) -> str:
 
 @dataclass(frozen=True)
 class _Listed:
-    """What the catalogue of an index lists: files with a reason, and the sizes of the segments."""
+    """What the catalogue of an index lists: files with a reason, and the sizes of the segments.
+
+    ``complete`` is false until all photos were read.
+    """
 
     skipped: list[Skipped]
     damaged: list[Damaged]
     segments: list[int]
+    complete: bool
 
     @classmethod
     def of(cls, index: Index) -> _Listed:
         from semcbir.index import lookup
+        from semcbir.index.create import BUILDING
 
         with read(index.path) as catalog:
             sizes = [file.size for _, file in catalog.segments()]
-            return cls(lookup.skipped(catalog), lookup.damaged(catalog), sizes)
+            complete = catalog.meta(BUILDING) is None
+            return cls(lookup.skipped(catalog), lookup.damaged(catalog), sizes, complete)
 
 
 def segment_sizes(index: Index) -> list[int]:
@@ -218,6 +224,7 @@ def index_values(index: Index) -> dict[str, Any]:
     return {
         "index": index.path,
         "images": len(index),
+        "complete": listed.complete,
         "skipped": _reason_values(listed.skipped),
         "damaged": _reason_values(listed.damaged),
         "roots": list(index.roots),
@@ -241,6 +248,7 @@ def index_text(index: Index) -> str:
         f"images     {len(index)}",
         *(f"folder     {display_path(root)}" for root in index.roots),
         *([f"part       {index.part} of their photos"] if index.part else []),
+        *([] if listed.complete else ["complete   no; `semcbir refresh` reads the other photos"]),
         f"model      {name} ({recipe.n_classes} classes, sha256 {digest}...)",
         *(f"inference  {words}" for words in _inference_words(recipe.model)),
         f"features   {features}",

@@ -16,6 +16,7 @@ from semcbir._validate import check_call, check_integer
 from semcbir.distributed.session import Session, at_home, quiet
 from semcbir.errors import IndexLockedError, IndexStorageError, SemcbirError
 from semcbir.index.arguments import check_folders
+from semcbir.index.create import require_room
 from semcbir.index.database import is_index
 from semcbir.index.index import Index
 from semcbir.index.part import MOST
@@ -74,10 +75,15 @@ def index_on_ray(
         )
     reports: list[Report] = []
     if not is_index(folder):  # else a run was interrupted while it merged
-        with Session(address) as session, quiet():
-            run = _Run(session, places, beside, parts, threads, options)
-            reports = run.carry_out(on_progress)
-            held = run.parts
+        require_room(folder)
+        try:
+            with Session(address) as session, quiet():
+                run = _Run(session, places, beside, parts, threads, options)
+                reports = run.carry_out(on_progress)
+                held = run.parts
+        except BaseException:
+            _forget_unbegun(beside)
+            raise
     made = _places(beside, held or 0)
     index = Index.merge(made, folder)
     for part in made:
@@ -123,6 +129,7 @@ class _Run:
         if held is None:
             (beside / _COUNT).write_text(str(self.parts), encoding="ascii")
         self._folders, self._beside, self._options = folders, beside, options
+        self._known: dict[str, tuple[int, int, int]] = {}
 
     def carry_out(self, on_progress: Callable[[Progress], None] | None) -> list[Report]:
         """Build all parts; return what was done for each."""
@@ -159,17 +166,23 @@ class _Run:
         return reports
 
     def _tell(self, tally: Any, on_progress: Callable[[Progress], None]) -> None:
-        try:
-            begun, done, total, skipped = self._ray.get(tally.total.remote(), timeout=5)
-        except self._ray.exceptions.RayError:
-            return  # It was lost, too, and will be told again.
+        # What was heard once stays: a tally that was lost with its machine is told of parts in work alone.
+        # A part that goes on has only what is left of it to do.
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            noted = self._ray.get(tally.noted.remote(), timeout=5)
+            for part, (done, total, skipped) in noted.items():
+                _, most, _ = self._known.get(part, (0, 0, 0))
+                most = max(most, total)
+                self._known[part] = most - (total - done), most, skipped
+        columns = zip((0, 0, 0), *self._known.values(), strict=True)
+        done, total, skipped = map(sum, columns)
         if total:
             # Parts are of about one size, and say how many photos they have when they are begun.
-            on_progress(Progress(done, round(total * self.parts / begun), skipped))
+            on_progress(Progress(done, round(total * self.parts / len(self._known)), skipped))
 
 
-_COUNT = "parts"
-"""Beside the parts: of how many they are."""
+_COUNT = ".parts"
+"""Beside the parts, hidden from their `*`: of how many they are."""
 
 
 def _parts_of(beside: Path) -> int | None:
@@ -178,6 +191,14 @@ def _parts_of(beside: Path) -> int | None:
         return int((beside / _COUNT).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def _forget_unbegun(beside: Path) -> None:
+    """Leave nothing of a run of which no part was begun."""
+    with contextlib.suppress(OSError):
+        if [one.name for one in beside.iterdir()] == [_COUNT]:
+            (beside / _COUNT).unlink()
+            beside.rmdir()
 
 
 def _places(beside: Path, parts: int) -> list[Path]:
@@ -206,11 +227,9 @@ class _Tally:
         """Note how far a part is."""
         self._parts[part] = done, total, skipped
 
-    def total(self) -> tuple[int, int, int, int]:
-        """Return how many parts were begun, and how far they are together."""
-        columns = zip((0, 0, 0), *self._parts.values(), strict=True)
-        done, total, skipped = map(sum, columns)
-        return len(self._parts), done, total, skipped
+    def noted(self) -> dict[str, tuple[int, int, int]]:
+        """Return how far each part is that was begun: images done, of how many, and skipped."""
+        return self._parts
 
 
 def _build_part(

@@ -83,19 +83,9 @@ def create_like(folder: Path, roots: Iterable[Path], other: Path, more: Mapping[
 def _create(
     folder: Path, roots: Iterable[Path], meta: Mapping[str, str | bytes], copy_models: Callable[[], None]
 ) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise IndexStorageError(
-            f"{display_path(folder)} is a file, and an index is a folder; choose another place for the index"
-        )
+    require_room(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strange = {name for entry in folder.iterdir() if not _is_own(name := entry.name)}
-        if strange:
-            raise IndexStorageError(
-                f"{display_path(folder)} is neither an index nor empty: it holds "
-                f"{display_path(min(strange))}; "
-                "choose another place for the index"
-            )
         with catalog.writer_lock(folder):
             if is_index(folder):
                 return
@@ -110,6 +100,26 @@ def _create(
                 fill(connection, {**meta, "uuid": str(uuid4()), BUILDING: "1"}, places)
     except OSError as error:
         raise IndexStorageError(f"index {display_path(folder)} cannot be made: {reason(error)}") from error
+
+
+def require_room(folder: Path) -> None:
+    """Raise IndexStorageError unless an index can be made at ``folder``, which is not one yet."""
+    other = "choose another place for the index"
+    if folder.exists() and not folder.is_dir():
+        raise IndexStorageError(f"{display_path(folder)} is a file, and an index is a folder; {other}")
+    if around := next((place for place in folder.parents if is_index(place)), None):
+        raise IndexStorageError(f"{display_path(folder)} is inside the index {display_path(around)}; {other}")
+    try:
+        strange = {name for entry in folder.iterdir() if not _is_own(name := entry.name)}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise IndexStorageError(f"index {display_path(folder)} cannot be made: {reason(error)}") from error
+    if strange:
+        raise IndexStorageError(
+            f"{display_path(folder)} is neither an index nor empty: it holds {display_path(min(strange))}; "
+            f"{other}"
+        )
 
 
 def _models(extractor: Extractor) -> dict[ModelPlace, tuple[PathLike, Path, Card]]:

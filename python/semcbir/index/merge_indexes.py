@@ -115,9 +115,11 @@ def _finish(plan: MergePlan, folder: Path) -> None:
         Limits(min(one.pixels for one in limits), min(one.seconds for one in limits)).note(catalog)
         with catalog.changes():
             catalog.forget(MERGING)
-            catalog.forget(BUILDING)
+            whole = not plan.missing_parts()
+            if whole:
+                catalog.forget(BUILDING)
             catalog.remember(_MERGED, plan.digest)
-            if all(source.dated for source in plan.sources):
+            if whole and all(source.dated for source in plan.sources):
                 catalog.remember(COMPLETE, 1)
         tidy(catalog, plan.recipe)
 

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ class Source:
     part: Part | None
     roots: dict[int, int]
     """Per root, its place among the roots of the merged index."""
+    followed: frozenset[int]
+    """The places of the roots that are followed as a whole."""
     ids: npt.NDArray[np.int64]
     """int64 (largest id + 1,): the ids in the merged index; -1 for images that are gone."""
     segments: tuple[SourceSegment, ...]
@@ -129,12 +132,16 @@ def plan_merge(folders: Sequence[Path]) -> MergePlan:
     made differently, ValueError if two hold the same file, or are parts of different numbers of parts.
     """
     known = _Folders()
+    _require_once(folders)
     # In one order, whichever they are given in: the first name of a folder is the one that is kept.
     ordered = sorted(folders, key=lambda folder: (_part_at(folder), os.fsencode(os.path.realpath(folder))))
     found = [_read_source(folder, known) for folder in ordered]
     first = found[0]
     for other in found[1:]:
         _require_alike(first, other)
+    parts = [source for source in found if source.part]
+    for one, other in pairwise(parts):
+        _require_of_one_index(one, other, known.roots)
     known.require_apart()
     if sum(len(source.segments) for source in found) > MAX_SEGMENTS:
         raise ValueError(f"parts: expected at most {MAX_SEGMENTS} segments together; compact them first")
@@ -157,6 +164,16 @@ def plan_merge(folders: Sequence[Path]) -> MergePlan:
         listed += 1
         images += is_indexed
     return MergePlan(tuple(found), tuple(known.roots), images, listed)
+
+
+def _require_once(folders: Iterable[Path]) -> None:
+    """Raise ValueError if an index is given twice."""
+    seen: set[str] = set()
+    for folder in folders:
+        real = os.path.realpath(folder)
+        if real in seen:
+            raise ValueError(f"parts: expected each index once, got {display_path(folder)} twice")
+        seen.add(real)
 
 
 def _part_at(folder: Path) -> Part:
@@ -187,11 +204,13 @@ def _read_source(folder: Path, known: _Folders) -> Source:
                     f"{display_path(root.folder)} holds none of the photos of {display_path(folder)}; say "
                     f"where they are now with `semcbir info {display_path(folder)} --root NEW`"
                 )
+        places = {root.id: known.add(root) for root in roots}
         return Source(
             folder,
             read_recipe(catalog),
             Part.of_index(catalog),
-            {root.id: known.add(root) for root in roots},
+            places,
+            frozenset(places[root.id] for root in roots if root.scanned),
             np.full(catalog.dense_ids(), -1, np.int64),
             tuple(SourceSegment(key, file, *live[key]) for key, file in catalog.segments() if key in live),
             _stamp(catalog),
@@ -212,11 +231,24 @@ def _require_alike(first: Source, other: Source) -> None:
         raise RecipeMismatchError(
             f"{display_path(first.folder)} and {display_path(other.folder)}: {error}"
         ) from None
-    if first.part and other.part and first.part.parts != other.part.parts:
-        raise ValueError(
-            f"parts: expected parts of one number of parts, got {first.part} in "
-            f"{display_path(first.folder)} and {other.part} in {display_path(other.folder)}"
-        )
+
+
+def _require_of_one_index(first: Source, other: Source, roots: Sequence[Root]) -> None:
+    """Raise ValueError unless two parts are different ones of the same folders."""
+    if first.part is None or other.part is None:
+        return
+    named = [f"{one.part} in {display_path(one.folder)}" for one in (first, other)]
+    if first.part.parts != other.part.parts:
+        raise ValueError(f"parts: expected parts of one number of parts, got {named[0]} and {named[1]}")
+    if first.part == other.part:
+        raise ValueError(f"parts: expected each part once, got {named[0]} and {named[1]}")
+    for one, two in ((first, other), (other, first)):
+        if alone := sorted(one.followed - two.followed):
+            raise ValueError(
+                f"parts: expected parts of the same folders, got {display_path(roots[alone[0]].folder)} in "
+                f"{display_path(one.folder)} and not in {display_path(two.folder)}; where photos are "
+                "elsewhere now, say so first: `semcbir info PART --root NEW`"
+            )
 
 
 def _paths(
