@@ -162,6 +162,7 @@ def test_the_module_run_as_a_program_minds_closed_streams_too(words: list[str], 
 LACKING = "import cv2\ndel cv2.KAZE_create, cv2.HOGDescriptor\nfrom semcbir.cli import main\nmain()\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["KAZE", "HOG"])
 def test_an_opencv_without_a_feature_is_one_line_everywhere(
     name: str, photo_folder: Path, tiny_model: Path, tmp_path: Path

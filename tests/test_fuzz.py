@@ -71,6 +71,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @needs_fork
+@pytest.mark.slow
 def test_damaged_indexes(index: Path, tmp_path: Path):
     photo = index.parent / "photos" / "beach" / "0.jpg"
     last = run("corrupt_index.py", index, photo, "--count", 100, "--seed", 9, cwd=tmp_path)

@@ -444,6 +444,7 @@ def run(machine: type[Folders], examples: int, steps: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_any_sequence_of_changes_leaves_what_a_plain_model_says(machine: type[Folders]):
     run(machine, examples=40, steps=20)
 

@@ -64,6 +64,7 @@ def test_a_folder_is_indexed_and_ctrl_c_ends_it(photo_folder: Path) -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_ctrl_c_while_a_folder_is_read_keeps_what_is_done(photo_folder: Path, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
