@@ -8,8 +8,11 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,11 @@ import pytest
 
 from made_signatures import assert_same, made_signatures
 from semcbir import HOG, Deep, Index, SemcbirError, Signatures, search
+from semcbir._lock import PROBE, LockFileError
 from semcbir.errors import RecipeMismatchError
 from semcbir.explanation import WHOLE_IMAGE
-from semcbir.outside import TARGETS, export_index, exporting, rows
+from semcbir.outside import TARGETS, export_index, exporting, folders, rows
+from semcbir.outside import parquet as parquet_files
 from test_cli import Run, run
 from tiny_models import CLASSES, tiny_encoder
 
@@ -28,6 +33,7 @@ __all__ = ["run"]
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "export.md").read_text("utf-8")
 PARTS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")}
+SECRET = "S3cret"  # by its name here: tracebacks show lines of this file
 EPSILONS = (None, 0.9, 0.25)
 INDEXES = (("demo/index", "deep"), ("demo/index", "hog"), ("demo/made", "hog"))
 
@@ -99,7 +105,7 @@ def database(server: str) -> Iterator[Any]:
 
     with psycopg.connect("dbname=photos", autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS other CASCADE")
-        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        connection.execute("DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public")
         connection.execute("DROP EXTENSION IF EXISTS vector")
         yield connection
 
@@ -246,7 +252,7 @@ def test_folders_with_other_files_are_refused(tmp_path: Path) -> None:
     (folder / "letter.txt").unlink()
     export_index("demo/index", folder, "parquet")
     before = (folder / "images.parquet").read_bytes()
-    with pytest.raises(ValueError, match=r"with an export; replace=True \(--replace\) replaces it"):
+    with pytest.raises(ValueError, match=r"with an export; --replace \(replace=True\) replaces it"):
         export_index("demo/made", folder, "parquet")
     assert (folder / "images.parquet").read_bytes() == before
     export_index("demo/made", folder, "parquet", replace=True)
@@ -271,6 +277,101 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Monk
     assert [one.name for one in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old" / "signatures.parquet").read_bytes() == before
     assert len(list((tmp_path / "old").iterdir())) == 2
+
+
+def test_one_export_at_a_time_writes_into_a_folder(tmp_path: Path) -> None:
+    require_pyarrow()
+    folder = tmp_path / "new"
+    said: list[str] = []
+
+    def another(_: object) -> None:
+        command = [sys.executable, "-m", "semcbir", "export", "demo/index", folder, "--to", "parquet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        said.append(done.stderr)
+
+    export_index("demo/made", folder, "parquet", on_progress=another)
+    assert said == [f"semcbir: error: another export to {folder} is running; wait until it has finished\n"]
+    assert sorted(one.name for one in folder.iterdir()) == ["images.parquet", "signatures.parquet"]
+
+
+def test_an_export_that_ended_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_pyarrow()
+    real = folders.only_writer
+
+    def late(folder: Path) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(parquet_files, "only_writer", real)
+            export_index("demo/made", folder, "parquet")
+        return real(folder)
+
+    monkeypatch.setattr(parquet_files, "only_writer", late)
+    with pytest.raises(ValueError, match="with an export"):
+        export_index("demo/index", tmp_path / "new", "parquet")
+
+
+def test_the_lock_of_a_file_that_was_removed_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = folders.hold, []
+
+    @contextmanager
+    def removed_once(file: Path) -> Iterator[None]:
+        with real(file):
+            if not seen:
+                file.unlink()
+                file.with_name("other").touch()
+                file.with_name("other").rename(file)
+            seen.append(file)
+            yield
+
+    monkeypatch.setattr(folders, "hold", removed_once)
+    with folders.only_writer(tmp_path / "new"):
+        assert seen == [tmp_path / "new" / folders.LOCK] * 2
+        with pytest.raises(SemcbirError, match="is running"), folders.only_writer(tmp_path / "new"):
+            pass
+        assert seen[0].exists()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_whose_file_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_pyarrow()
+
+    def none(_: Path) -> Any:
+        raise LockFileError("it is odd")
+
+    monkeypatch.setattr(folders, "hold", none)
+    with pytest.raises(SemcbirError, match="new cannot be written: it is odd"):
+        export_index("demo/made", tmp_path / "new", "parquet")
+    monkeypatch.setattr(folders, "locks_missing", lambda folder: f"{folder} has no locks")
+    export_index("demo/made", tmp_path / "new", "parquet")
+    assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_what_a_killed_export_leaves_is_replaced(tmp_path: Path) -> None:
+    parquet = require_pyarrow()
+    folder = tmp_path / "new"
+    kill_an_export(folder, "parquet")
+    left = {one.name for one in folder.iterdir()}
+    assert left == {"images.parquet.part", "signatures.parquet.part", folders.LOCK}
+    (folder / f"{PROBE}0").touch()  # what a process that is killed may leave, too
+    export_index("demo/made", folder, "parquet")
+    assert parquet.read_table(folder / "images.parquet").num_rows == len(Index.open("demo/made"))
+    assert len(list(folder.iterdir())) == 3
+    (folder / "images.parquet").unlink()
+    with pytest.raises(ValueError, match=r"with part of an export; --replace \(replace=True\) replaces it"):
+        export_index("demo/made", folder, "parquet")
+
+
+def test_an_address_is_no_folder_for_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_pyarrow()
+    index = Index.open("demo/index")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^place: expected a folder for Parquet files, got an address$"):
+        export_index(index, "postgresql://bob:S3cret@localhost/photos", "parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------
@@ -362,6 +463,109 @@ def test_what_postgresql_says_is_one_line(database: Any) -> None:
     done = export_index("demo/index", "dbname=photos password=secret", "pgvector")
     assert done.place.startswith("tables semcbir_* of database photos at ")
     assert "secret" not in done.place
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://bob:S3cret@[bad/photos",
+        "postgresql://bob:S3c%ZZret@localhost/photos",
+        "postgresql://bob:S3c/ret@localhost:1/photos",  # libpq takes bob for the host
+        "postgresql://bob:S3c@S3c@localhost:1/photos",  # or S3c@localhost
+        "postgres://localhost/photos?password=S3c&ret",
+        "postgres//bob:S3cret@localhost/photos",
+        "host=localhost password=S3cret S3c",
+        "host=localhost password='S3cret",
+        "host=localhost S3cret=S3cret",
+        "host=localhost port=1 password=S3c\0ret",
+        "host=localhost port=1 password=S3c\udcff",
+    ],
+)
+def test_a_connection_string_that_cannot_be_read_is_not_shown(address: str, run: Run) -> None:
+    pytest.importorskip("psycopg", reason="needs psycopg")
+    with pytest.raises(ValueError, match=r"^place: expected a connection string of Postgre") as caught:
+        export_index("demo/index", address, "pgvector")
+    assert "S3c" not in "".join(traceback.format_exception(caught.value))
+    done = run("export", "demo/index", address, "--to", "pgvector")
+    assert (done.code, done.err) == (1, f"semcbir: error: {caught.value}\n")
+
+
+def test_a_password_with_a_blank_is_not_shown() -> None:
+    pytest.importorskip("psycopg", reason="needs psycopg")
+    # libpq 17 refuses the blank and says what it is in, those before take it.
+    with pytest.raises((ValueError, SemcbirError)) as caught:
+        export_index("demo/index", f"postgresql://bob:{SECRET} Pw@localhost:1/photos", "pgvector")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql:///absent?application_name=a@b", "postgresql://bob:a%40b@/absent", "dbname=absent"],
+)
+def test_connection_strings_that_can_be_read(address: str, server: str) -> None:
+    with pytest.raises(SemcbirError, match=r'^PostgreSQL: .*("absent"|"bob") does not exist'):
+        export_index("demo/index", address, "pgvector")
+
+
+def test_a_password_in_what_postgresql_says_is_blanked(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    with pytest.raises(SemcbirError, match='database "S3cret" does not exist') as caught:
+        export_index("demo/index", "dbname=S3cret password=a", "pgvector")
+    assert isinstance(caught.value.__cause__, psycopg.Error)
+    with pytest.raises(SemcbirError, match=r'database "\*\*\*" does not exist') as caught:
+        export_index("demo/index", f"dbname={SECRET} password={SECRET}", "pgvector")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    with pytest.raises(SemcbirError, match=r'database "\*\*\*" does not exist') as caught:
+        export_index("demo/index", f"dbname={SECRET}", "pgvector")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def extension_schema(database: Any) -> str:
+    found = database.execute(
+        "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'"
+    )
+    return found.fetchone()[0]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_search_path_without_the_extension(there: bool, database: Any) -> None:
+    database.execute("CREATE SCHEMA other")
+    if there:
+        database.execute("CREATE EXTENSION vector")
+    done = export_index("demo/index", "dbname=photos options='-c search_path=other'", "pgvector")
+    assert extension_schema(database) == "public"
+    database.execute("SET search_path = other, public")  # as the page says
+    assert "`options='-c search_path=NAME,public'`" in PAGE
+    setting, statement, call, approximate = POSTGRES["sql"]
+    database.execute(setting)
+    database.execute(statement)
+    assert len(database.execute(call).fetchall()) == min(20, done.images)
+    create, nearest = approximate.replace("157", str(len(CLASSES))).split(";\n", 1)
+    database.execute(create)
+    assert len(database.execute(nearest).fetchall()) == done.images
+    export_index("demo/index", "dbname=photos", "pgvector")
+    assert database.execute("SELECT count(*) FROM public.semcbir_images").fetchone()[0] == done.images
+
+
+def test_an_extension_in_a_schema_of_any_name(database: Any) -> None:
+    database.execute('CREATE SCHEMA "Odd ""one"" %s"; CREATE EXTENSION vector SCHEMA "Odd ""one"" %s"')
+    done = export_index("demo/index", "dbname=photos", "pgvector")
+    assert database.execute("SELECT count(*) FROM semcbir_images").fetchone()[0] == done.images
+
+
+def test_a_database_without_the_schema_public(database: Any) -> None:
+    database.execute("DROP SCHEMA public; CREATE SCHEMA other")
+    with pytest.raises(SemcbirError, match=r'^PostgreSQL: there is no schema .* \("\$user", public\)$'):
+        export_index("demo/index", "dbname=photos", "pgvector")
+    export_index("demo/index", "dbname=photos options='-c search_path=other'", "pgvector")
+    assert extension_schema(database) == "other"
+
+
+def test_a_schema_that_is_not_there(database: Any, run: Run) -> None:
+    done = run("export", "demo/index", "dbname=photos options='-c search_path=absent'", "--to", "pgvector")
+    what = "there is no schema for the tables: search_path names none that exists and may be used (absent)"
+    assert (done.code, done.err) == (1, f"semcbir: error: PostgreSQL: {what}\n")
 
 
 # --- Qdrant -------------------------------------------------------------------------------------------------
@@ -460,18 +664,136 @@ def test_places_of_qdrant(tmp_path: Path) -> None:
     require_qdrant()
     (tmp_path / "letter.txt").write_text("dear")
     for place in ("localhost:6333", "grpc://localhost:6334"):
-        with pytest.raises(ValueError, match="place: expected http://HOST:PORT or a folder, got"):
+        with pytest.raises(ValueError, match=f"place: expected http.* of Qdrant or a folder, got '{place}'"):
             export_index("demo/index", place, "qdrant")
     with pytest.raises(ValueError, match=r"place: expected a new or empty folder.*\(letter\.txt\)"):
         export_index("demo/index", tmp_path, "qdrant")
     with pytest.raises(ValueError, match="got the file"):
         export_index("demo/index", tmp_path / "letter.txt", "qdrant")
-    with pytest.raises(SemcbirError, match=r"^Qdrant at http://127\.0\.0\.1:1: .*refused") as caught:
-        export_index("demo/index", "http://me:secret@127.0.0.1:1", "qdrant")
-    assert "secret" not in str(caught.value)
+    with pytest.raises(SemcbirError, match=r"^Qdrant at http://127\.0\.0\.1:1/: .*refused"):
+        export_index("demo/index", "HTTP://127.0.0.1:1/?api_key=S3cret#S3cret", "qdrant")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://bob:S3cret@127.0.0.1:1",  # the client would leave it out
+        "http://bob:S3cret@localhost:abc",
+        "http://bob:S3cret@[bad",
+        "http://bob:S3c/S3cret@localhost:1",
+        "http://bob:S3c#S3cret@localhost:1",
+        "HTTP://bob:S3cret@localhost:1",
+        "postgresql://bob:S3cret@localhost/photos",
+        "bob:S3cret@localhost:6333",
+        "bob:S3c/S3cret@localhost:6333",
+    ],
+)
+def test_a_password_in_an_address_of_qdrant_is_refused_and_not_shown(place: str, run: Run) -> None:
+    require_qdrant()
+    with pytest.raises(ValueError, match=r"place: expected http://HOST:PORT of Qdrant without a") as caught:
+        export_index("demo/index", place, "qdrant")
+    assert "S3c" not in "".join(traceback.format_exception(caught.value))
+    done = run("export", "demo/index", place, "--to", "qdrant")
+    assert (done.code, done.err) == (1, f"semcbir: error: {caught.value}\n")
+
+
+@pytest.mark.parametrize(
+    "place", ["http://localhost:abc", "http://[bad", "http://localhost:99999", "http://", "http://a b:1"]
+)
+def test_addresses_of_qdrant_that_cannot_be_read(place: str) -> None:
+    require_qdrant()
+    message = f"place: expected http://HOST:PORT of Qdrant or a folder, got {place!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$") as caught:
+        export_index("demo/index", f"{place}?api_key={SECRET}", "qdrant")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_key_that_no_header_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_qdrant()
+    for key in ("S3cret\n", " S3cret", "S3crét", "S3cret\x7f"):
+        monkeypatch.setenv("QDRANT_API_KEY", key)
+        with pytest.raises(ValueError, match=r"^QDRANT_API_KEY: expected printable ASCII") as caught:
+            export_index("demo/index", "http://127.0.0.1:1", "qdrant")
+        assert "S3c" not in "".join(traceback.format_exception(caught.value))
+
+
+def metadata_in(folder: Path, name: str) -> dict[str, str] | None:
+    client = require_qdrant().QdrantClient(path=os.fspath(folder))
+    try:
+        return client.get_collection(name).config.metadata
+    finally:
+        client.close()
+
+
+def test_a_collection_that_was_cut_off_is_called_part_of_an_export(tmp_path: Path) -> None:
+    require_qdrant()
+    folder = tmp_path / "qdrant"
+    kill_an_export(folder, "qdrant")
+    assert metadata_in(folder, "semcbir") == {"made_by": "semcbir"}
+    with pytest.raises(ValueError, match=r"is part of an export that was cut off, .*; --replace \(replace=T"):
+        export_index("demo/made", folder, "qdrant")
+    export_index("demo/made", folder, "qdrant", replace=True)
+    assert metadata_in(folder, "semcbir") == rows.facts_of(Index.open("demo/made"), None).texts()
+    with pytest.raises(ValueError, match=r"got 'semcbir', which has one; --replace \(replace=True\)"):
+        export_index("demo/made", folder, "qdrant")
+
+
+def test_a_server_that_keeps_no_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = require_qdrant().QdrantClient
+    create = client.create_collection
+    monkeypatch.setattr(client, "create_collection", lambda *given, metadata, **more: create(*given, **more))
+    monkeypatch.setattr(client, "update_collection", None)
+    for replace in (False, True):
+        export_index("demo/made", tmp_path / "qdrant", "qdrant", replace=replace)
+    assert metadata_in(tmp_path / "qdrant", "semcbir") is None
+    with pytest.raises(ValueError, match="got 'semcbir', which has one;"):
+        export_index("demo/made", tmp_path / "qdrant", "qdrant")
 
 
 # --- what all have in common --------------------------------------------------------------------------------
+
+KILLED = """
+import os, sys
+from semcbir.outside import export_index, exporting, rows
+rows.AT_ONCE = 5
+whole = exporting.batches
+def first(index, feature):
+    yield next(whole(index, feature))
+    os._exit(9)
+exporting.batches = first
+export_index("demo/made", sys.argv[1], sys.argv[2])
+"""
+
+
+def kill_an_export(place: Path, to: str) -> None:
+    """End a process after its first batch, without any of its last words."""
+    assert subprocess.run([sys.executable, "-c", KILLED, os.fspath(place), to], check=False).returncode == 9
+
+
+@pytest.mark.parametrize("to", ["parquet", "qdrant"])
+def test_a_folder_of_an_index_is_refused(to: str, demo: Path, tmp_path: Path) -> None:
+    pytest.importorskip({"parquet": "pyarrow", "qdrant": "qdrant_client"}[to])
+    before = sorted(Path("demo/index").rglob("*"))
+    for inside in ("new", "new/er", "segments", ".."):
+        place = Path("demo/index/segments", inside)
+        with pytest.raises(ValueError, match=r"^place: expected a folder outside of an index, got .*, which"):
+            export_index("demo/made", place, to, replace=True)
+    with pytest.raises(ValueError, match=r"demo/index, which is an index; name another folder$"):
+        export_index("demo/made", "demo/index", to)
+    link = tmp_path / "link"
+    link.symlink_to(demo / "demo" / "index", target_is_directory=True)
+    with pytest.raises(ValueError, match=r"link/new, which is in the index "):
+        export_index("demo/made", link / "new", to)
+    (tmp_path / "segments").symlink_to(demo / "demo" / "index" / "segments", target_is_directory=True)
+    with pytest.raises(ValueError, match=r"segments/new, which is in the index "):
+        export_index("demo/made", tmp_path / "segments" / "new", to)
+    assert sorted(Path("demo/index").rglob("*")) == before
+
+
+def test_bytes_are_not_shown() -> None:
+    with pytest.raises(TypeError, match="got bytes$") as caught:
+        export_index("demo/index", b"postgresql://bob:S3cret@localhost", "pgvector")  # type: ignore[arg-type]
+    assert "S3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -493,7 +815,7 @@ def test_arguments_are_checked_first(tmp_path: Path) -> None:
         ({"to": "csv"}, ValueError, "to: expected 'parquet', 'pgvector' or 'qdrant', got 'csv'"),
         ({"index": 3}, TypeError, "index: expected an Index, or the path of one"),
         ({"feature": "kaze"}, ValueError, "feature: expected 'deep' or 'hog', got 'kaze'"),
-        ({"name": "holidays"}, ValueError, "name: expected None for Parquet"),
+        ({"name": "holidays"}, ValueError, "name: not with parquet, whose folder is its name; got"),
         (
             {"to": "qdrant", "name": "Robert'); DROP TABLE"},
             ValueError,
@@ -502,7 +824,7 @@ def test_arguments_are_checked_first(tmp_path: Path) -> None:
         ({"to": "pgvector", "name": ""}, ValueError, "name: expected up to 40 small letters"),
         ({"place": ""}, ValueError, "place: expected a path, got ''"),
         ({"to": "pgvector", "place": ""}, ValueError, "place: expected an address for pgvector, got ''"),
-        ({"to": "qdrant", "place": 3}, TypeError, "place: expected an address for qdrant, got 3"),
+        ({"to": "qdrant", "place": 3}, TypeError, "place: expected an address for qdrant as text, got int"),
         ({"replace": 1}, TypeError, "replace: expected True or False, got 1"),
         ({"on_progress": 1}, TypeError, "on_progress: expected a function or None, got 1"),
     ):
@@ -536,7 +858,7 @@ def test_the_command(run: Run, tmp_path: Path) -> None:
     assert run(*command, "--feature", "kaze").err.startswith(
         "semcbir: error: --feature: expected 'deep' or 'hog'"
     )
-    assert run(*command, "--name", "a").err.startswith("semcbir: error: --name: expected None for Parquet")
+    assert run(*command, "--name", "a").err.startswith("semcbir: error: --name: not with parquet")
     assert run("export", "demo/index", tmp_path / "new").code == 2
     assert run("export", "demo/index", tmp_path / "new", "--to", "csv").code == 2
 

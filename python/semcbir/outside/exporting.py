@@ -73,8 +73,7 @@ def _checked_name(name: object, to: str) -> str:
     if name is None:
         return NAME
     if to == "parquet":
-        what = "expected None for Parquet, whose folder has a name already"
-        raise ValueError(f"name: {what}, got {shown(name)}")
+        raise ValueError(f"name: not with parquet, whose folder is its name; got {shown(name)}")
     if not isinstance(name, str) or not _NAMES.fullmatch(name):
         expected = "up to 40 small letters, digits and _, a letter first"
         raise ValueError(f"name: expected {expected}, got {shown(name)}")
@@ -84,7 +83,8 @@ def _checked_name(name: object, to: str) -> str:
 def _checked_address(place: object, to: str) -> str:
     text = os.fspath(place) if isinstance(place, (str, os.PathLike)) else None
     if not isinstance(text, str):
-        raise TypeError(f"place: expected an address for {to}, got {shown(place)}")
+        # Not what it is: bytes, say, may be an address with a password.
+        raise TypeError(f"place: expected an address for {to} as text, got {type(place).__name__}")
     if not text.strip():
         raise ValueError(f"place: expected an address for {to}, got {shown(place)}")
     return text
@@ -94,6 +94,9 @@ def _writing(
     place: PathLike, to: str, facts: Facts, name: str, replace: bool
 ) -> AbstractContextManager[Sink]:
     if to == "parquet":
-        return parquet.writing(absolute(place, "place"), facts, replace)
+        folder = absolute(place, "place")
+        if "://" in os.fspath(place):  # it is not shown, for it may have a password
+            raise ValueError("place: expected a folder for Parquet files, got an address")
+        return parquet.writing(folder, facts, replace)
     write = pgvector.writing if to == "pgvector" else qdrant.writing
     return write(_checked_address(place, to), facts, name, replace)

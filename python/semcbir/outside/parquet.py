@@ -4,31 +4,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from semcbir._files import display_path, sync_file, sync_folder
+from semcbir._lock import PROBE
+from semcbir.outside.folders import LOCK, only_writer, require_no_index
 from semcbir.outside.libraries import library
 from semcbir.outside.rows import Batch, Facts, Sink, path_text
 
 IMAGES, SIGNATURES = "images.parquet", "signatures.parquet"
 _UNFINISHED = ".part"
-_OURS = frozenset({IMAGES, SIGNATURES, IMAGES + _UNFINISHED, SIGNATURES + _UNFINISHED})
+_OURS = frozenset({IMAGES, SIGNATURES, IMAGES + _UNFINISHED, SIGNATURES + _UNFINISHED, LOCK})
+"""What an export has, or a killed one may have left."""
 
 
 @contextmanager
 def writing(folder: Path, facts: Facts, replace: bool) -> Iterator[Sink]:
     """Write into ``folder``; the files have their names once both are whole, and an error leaves none behind.
 
-    Raises ValueError for a folder with other files, or with an export unless ``replace``.
+    Raises ValueError for a folder of an index or with other files, or with an export unless ``replace``;
+    SemcbirError if another export to it is running.
     """
     pyarrow, parquet = library("pyarrow", "parquet"), library("pyarrow.parquet", "parquet")
     _check_folder(folder, replace)
     new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = _Tables(pyarrow, facts)
+    try:
+        with only_writer(folder):
+            _check_folder(folder, replace)  # another export may have ended since
+            with _files(parquet, folder, _Tables(pyarrow, facts)) as add:
+                yield Sink(display_path(folder), add)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _files(parquet: Any, folder: Path, tables: _Tables) -> Iterator[Callable[[Batch], None]]:
     try:
         with (
             _writer(parquet, folder / IMAGES, tables.images) as images,
@@ -39,31 +55,31 @@ def writing(folder: Path, facts: Facts, replace: bool) -> Iterator[Sink]:
                 images.write_table(tables.of_images(batch))
                 signatures.write_table(tables.of_signatures(batch))
 
-            yield Sink(display_path(folder), add)
+            yield add
         _give_names(folder)
     except BaseException:
         for name in (IMAGES, SIGNATURES):
             (folder / (name + _UNFINISHED)).unlink(missing_ok=True)
-        if new:
-            with suppress(OSError):
-                folder.rmdir()
         raise
 
 
 def _check_folder(folder: Path, replace: bool) -> None:
     shown = display_path(folder)
+    require_no_index(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"place: expected a folder for Parquet files, got the file {shown}")
     held = {one.name for one in folder.iterdir()} if folder.exists() else set()
+    held = {name for name in held if not name.startswith(PROBE)}
     if other := held - _OURS:
         raise ValueError(
             f"place: expected a new or empty folder, got {shown} with other files "
             f"({display_path(min(other))}); name another folder"
         )
     if held & {IMAGES, SIGNATURES} and not replace:
+        part = "" if IMAGES in held else "part of "  # of one that was cut off while it named its files
         raise ValueError(
-            f"place: expected a new or empty folder, got {shown} with an export; replace=True "
-            "(--replace) replaces it"
+            f"place: expected a new or empty folder, got {shown} with {part}an export; --replace "
+            "(replace=True) replaces it"
         )
 
 

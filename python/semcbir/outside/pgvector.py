@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
 from semcbir._files import display_path
 from semcbir.errors import SemcbirError
-from semcbir.outside.libraries import library
+from semcbir.outside.libraries import library, refuse
 from semcbir.outside.rows import Batch, Facts, Sink, path_text
 
 MAX_DIM = 16_000
@@ -20,6 +21,12 @@ MAX_DIM = 16_000
 _TABLES = ("images", "signatures", "classes", "about")
 _THERE = "to_regclass(format('%%I.%%I', current_schema(), %s::text))"
 """The table of a name where tables are created: others on the search path are not meant."""
+_EXTENSION = (
+    "SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = %s"
+)
+"""The schema of an extension, which need not be on the search path."""
+_URI = re.compile(r"postgres(ql)?://([^/@]*@)?[^@?]*(\?.*)?", re.S)
+"""An address that libpq reads as it was meant: of a password with / or @ it takes a part for the host."""
 _START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
 
@@ -34,10 +41,12 @@ def writing(address: str, facts: Facts, name: str, replace: bool) -> Iterator[Si
     psycopg = library("psycopg", "pgvector")
     if facts.dim > MAX_DIM:
         raise ValueError(f"feature: expected at most {MAX_DIM} numbers for pgvector, got {facts.dim}")
+    secrets = _secrets(psycopg, address)
     try:
         with psycopg.connect(address) as connection:
+            _require_schema(connection)
             _require_room(connection, name, replace)
-            _create(connection, facts, name)
+            _create(connection, facts, name, _vector(psycopg.sql, connection))
             where = f"{connection.info.dbname} at {connection.info.host or 'the local socket'}"
 
             def add(batch: Batch) -> None:
@@ -49,8 +58,44 @@ def writing(address: str, facts: Facts, name: str, replace: bool) -> Iterator[Si
             connection.execute(f"ALTER TABLE {name}_signatures ADD PRIMARY KEY (id, class)")
             connection.execute(f"ANALYZE {name}_images, {name}_signatures")
     except psycopg.Error as error:
-        said = " ".join((str(error).strip() or type(error).__name__).split())
-        raise SemcbirError(f"PostgreSQL: {said}") from error
+        refuse("PostgreSQL", error, secrets)
+
+
+def _secrets(psycopg: Any, address: str) -> list[str]:
+    """Return the passwords of a connection string and the environment; ValueError if it cannot be read.
+
+    Neither the string nor what libpq says about it is in the error: either may show the password.
+    """
+    conninfo = psycopg.pq.Conninfo
+    uri = address.startswith(("postgres://", "postgresql://"))
+    if "\0" not in address and (not uri or _URI.fullmatch(address)):
+        with suppress(psycopg.Error, UnicodeError):
+            options = [*conninfo.parse(address.encode()), *conninfo.get_defaults()]
+            return [one.val.decode(errors="replace") for one in options if one.val and one.dispchar == b"*"]
+    raise ValueError(
+        "place: expected a connection string of PostgreSQL (postgresql://USER@HOST/DATABASE, or "
+        "KEY=VALUE ...), got one that cannot be read; a password belongs into PGPASSWORD"
+    )
+
+
+def _require_schema(connection: Any) -> None:
+    """Raise SemcbirError if there is no schema where tables are created."""
+    if not _answer(connection, "SELECT current_schema()"):
+        raise SemcbirError(
+            "PostgreSQL: there is no schema for the tables: search_path names none that exists and may be "
+            f"used ({display_path(_answer(connection, 'SHOW search_path'))})"
+        )
+
+
+def _vector(sql: Any, connection: Any) -> str:
+    """Return the type of pgvector with its schema; the extension is created if it is missing."""
+    schema = _answer(connection, _EXTENSION, "vector")
+    if not schema:
+        # Not where the search path begins: those with another path would not find it.
+        public = _answer(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %s", "public")
+        connection.execute("CREATE EXTENSION vector" + (" WITH SCHEMA public" if public else ""))
+        schema = _answer(connection, _EXTENSION, "vector")
+    return str(sql.Identifier(schema, "vector").as_string(connection))
 
 
 def _require_room(connection: Any, name: str, replace: bool) -> None:
@@ -66,8 +111,8 @@ def _require_room(connection: Any, name: str, replace: bool) -> None:
         )
     if not replace:
         raise ValueError(
-            f"name: expected one without tables, got {name!r}, and {held[0]} is there; replace=True "
-            "(--replace) replaces that export, another name (--name) leaves it alone"
+            f"name: expected one without tables, got {name!r}, and {held[0]} is there; --replace "
+            "(replace=True) replaces that export, another name (--name) leaves it alone"
         )
     for table in held:
         connection.execute(f"DROP TABLE {table}")
@@ -83,21 +128,19 @@ def _is_ours(connection: Any, name: str, held: list[str]) -> bool:
     return bool(_answer(connection, f"SELECT value FROM {about} WHERE key = %s", "made_by") == "semcbir")
 
 
-def _answer(connection: Any, question: str, value: str) -> Any:
+def _answer(connection: Any, question: str, *values: str) -> Any:
     """Return the first column of the first row, or None."""
-    row = connection.execute(question, [value]).fetchone()
+    row = connection.execute(question, values).fetchone()
     return row and row[0]
 
 
-def _create(connection: Any, facts: Facts, name: str) -> None:
+def _create(connection: Any, facts: Facts, name: str, vector: str) -> None:
     """Create the tables, and fill those that do not grow with the images."""
-    if not _answer(connection, "SELECT 1 FROM pg_extension WHERE extname = %s", "vector"):
-        connection.execute("CREATE EXTENSION vector")
     for table in (
         f"{name}_images (id bigint, path text NOT NULL, path_bytes bytea NOT NULL, size bigint, "
         "mtime_ns bigint)",
         f"{name}_signatures (id bigint, class integer, share real NOT NULL, count bigint NOT NULL, "
-        f"mean vector({facts.dim}) NOT NULL)",
+        f"mean {vector}({facts.dim}) NOT NULL)",
         f"{name}_classes (class integer PRIMARY KEY, name text NOT NULL)",
         f"{name}_about (key text PRIMARY KEY, value text NOT NULL)",
     ):

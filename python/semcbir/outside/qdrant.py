@@ -24,8 +24,9 @@ from semcbir._files import absolute, display_path
 from semcbir._validate import shown
 from semcbir.errors import SemcbirError
 from semcbir.index.lookup import Record
-from semcbir.outside.libraries import library
-from semcbir.outside.rows import Batch, Facts, Sink, path_text
+from semcbir.outside.folders import require_no_index
+from semcbir.outside.libraries import library, refuse
+from semcbir.outside.rows import MADE_BY, Batch, Facts, Sink, path_text
 from semcbir.signatures import Signatures
 
 SIGNATURE, HISTOGRAM = "signature", "histogram"
@@ -34,7 +35,8 @@ MAX_INDEX = 2**32 - 1
 AT_ONCE = 128
 """Points sent at a time: some MB of JSON, far below the 32 MiB that a server takes."""
 SECONDS = 60
-_HOST = re.compile(r"[\w.-]+:\d+/?")
+_HOST = re.compile(r"(.*@)?[\w.-]+:\d+/?")
+_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 @contextmanager
@@ -54,13 +56,13 @@ def writing(place: str, facts: Facts, name: str, replace: bool) -> Iterator[Sink
                 yield Sink(
                     f"collection {name} at {_shown(place)}", _adder(qdrant.models, client, facts, name)
                 )
+                _finish(client, facts, name)
             except BaseException:
                 with suppress(Exception):  # the first error says more
                     client.delete_collection(name)
                 raise
     except http.exceptions.ApiException as error:
-        said = " ".join((str(error).strip() or type(error).__name__).split())
-        raise SemcbirError(f"Qdrant at {_shown(place)}: {said}") from error
+        refuse(f"Qdrant at {_shown(place)}", error, [os.environ.get("QDRANT_API_KEY", "")])
 
 
 def sparse_vectors(
@@ -89,16 +91,26 @@ def _check_size(facts: Facts) -> None:
 
 
 def _is_server(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+    return place.lower().startswith(("http://", "https://"))
+
+
+def _key() -> str | None:
+    """Return the key of the server, if there is one; ValueError for what no header can hold."""
+    key = os.environ.get("QDRANT_API_KEY")
+    if key and not _KEY.fullmatch(key):  # the client's error would show it
+        raise ValueError("QDRANT_API_KEY: expected printable ASCII with no blanks around, got something else")
+    return key
 
 
 def _client(qdrant: Any, place: str) -> Any:
     """Return a client of the server at an address, or of the folder of an embedded one."""
-    if _is_server(place):
-        key = os.environ.get("QDRANT_API_KEY")
-        return qdrant.QdrantClient(url=place, api_key=key, timeout=SECONDS, check_compatibility=False)
     if "://" in place or _HOST.fullmatch(place):
-        raise ValueError(f"place: expected http://HOST:PORT or a folder, got {shown(place)}")
+        _check_address(place)
+        key = _key()
+        try:
+            return qdrant.QdrantClient(url=place, api_key=key, timeout=SECONDS, check_compatibility=False)
+        except ValueError:  # the client is stricter than Python, and does not say whose address it means
+            raise _not_an_address(place) from None
     folder = absolute(place, "place")
     _check_folder(folder)
     try:
@@ -107,7 +119,29 @@ def _client(qdrant: Any, place: str) -> Any:
         raise SemcbirError(f"{display_path(folder)} is open in another program of Qdrant's client") from None
 
 
+def _check_address(place: str) -> None:
+    """Raise ValueError unless ``place`` is the address of a server, and without secrets."""
+    if "@" in place:
+        raise ValueError(
+            "place: expected http://HOST:PORT of Qdrant without a user or password, which its client leaves "
+            "out, got an address with @; a key belongs into QDRANT_API_KEY"
+        )
+    try:
+        parts = urlsplit(place)
+        sound = _is_server(place) and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise _not_an_address(place)
+
+
+def _not_an_address(place: str) -> ValueError:
+    told = re.split("[?#]", place)[0]  # what follows may be a key
+    return ValueError(f"place: expected http://HOST:PORT of Qdrant or a folder, got {shown(told)}")
+
+
 def _check_folder(folder: Path) -> None:
+    require_no_index(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"place: expected http://HOST:PORT or a folder, got the file {display_path(folder)}")
     held = {one.name for one in folder.iterdir()} if folder.exists() else set()
@@ -119,26 +153,31 @@ def _check_folder(folder: Path) -> None:
 
 
 def _shown(place: str) -> str:
-    """Return the place without a password that an address may have."""
+    """Return the place without what an address may have after its path."""
     if not _is_server(place):
         return display_path(absolute(place))
     parts = urlsplit(place)
-    return display_path(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    return display_path(f"{parts.scheme}://{parts.netloc}{parts.path}")
 
 
 def _require_room(client: Any, name: str, replace: bool) -> None:
     """Delete an earlier export's collection if ``replace``; ValueError if there is one that must stay."""
     if not client.collection_exists(name):
         return
-    vectors = client.get_collection(name).config.params
+    config = client.get_collection(name).config
+    vectors = config.params
     if set(vectors.sparse_vectors or ()) != {SIGNATURE} or not _has_histograms(vectors.vectors):
         raise ValueError(
             f"name: expected one without a collection, got {name!r}, whose collection is not from semcbir; "
             "another name (--name) leaves it alone"
         )
     if not replace:
+        # Part of an export is not replaced unasked: on a server it may be one that is running.
+        has = "which has one"
+        if config.metadata == MADE_BY:
+            has = "whose collection is part of an export that was cut off, or is running"
         raise ValueError(
-            f"name: expected one without a collection, got {name!r}, which has one; replace=True (--replace) "
+            f"name: expected one without a collection, got {name!r}, {has}; --replace (replace=True) "
             "replaces that export, another name (--name) leaves it alone"
         )
     client.delete_collection(name)
@@ -160,8 +199,14 @@ def _create(models: Any, client: Any, facts: Facts, name: str) -> None:
         name,
         vectors_config={HISTOGRAM: histogram},
         sparse_vectors_config={SIGNATURE: models.SparseVectorParams()},
-        metadata=facts.texts(),
+        metadata=dict(MADE_BY),
     )
+
+
+def _finish(client: Any, facts: Facts, name: str) -> None:
+    """Give the collection the other texts, which part of an export has not."""
+    if client.get_collection(name).config.metadata:  # a server before 1.16 keeps none
+        client.update_collection(name, metadata=facts.texts())
 
 
 def _adder(models: Any, client: Any, facts: Facts, name: str) -> Any:

@@ -18,6 +18,8 @@ from semcbir.index.index import Index
 from semcbir.index.lookup import Record
 from semcbir.signatures import Signatures
 
+MADE_BY = {"made_by": "semcbir"}
+"""The first of the texts that every export has."""
 AT_ONCE = 2048
 """Images in a batch: some 10 MB of signatures."""
 
@@ -45,7 +47,7 @@ class Facts:
     def texts(self) -> dict[str, str]:
         """Return the facts by the keys that every export has."""
         return {
-            "made_by": "semcbir",
+            **MADE_BY,
             "format": "1",
             "feature": self.feature,
             "dim": str(self.dim),
