@@ -437,17 +437,16 @@ def test_a_part_is_built_on_a_gpu_each(
     cluster: Any, whole: Index, photos: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     """As Ray counts them: the machine needs none."""
-    most = 0
+    used = []
 
     def note(_: Any) -> None:
-        nonlocal most
-        most = max(most, len(processes("ray::_build_part")))
+        used.append(2 - ray.available_resources().get("GPU", 0))
 
     options = {"model": str(tiny_model), "features": "hog", "device": "cpu"}
     made = index_on_ray(
         photos, tmp_path / "index", address=cluster.address, threads=1, on_progress=note, **options
     )
-    assert most in (1, 2), "of eight that the CPUs would allow"
+    assert max(used) >= 1
     assert_alike(made, whole)
 
 
