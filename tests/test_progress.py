@@ -144,6 +144,21 @@ def test_lines_where_there_is_no_terminal(clock: Clock, capsys: pytest.CaptureFi
     ]
 
 
+@pytest.mark.parametrize(
+    ("meter", "line"),
+    [
+        (progress.RunMeter("3/16"), "semcbir: part 3/16: 1 of 9 images"),
+        (progress.RunMeter(about=True), "semcbir: 1 of about 9 images"),
+    ],
+)
+def test_lines_say_whose_they_are_and_what_is_an_estimate(
+    clock: Clock, capsys: pytest.CaptureFixture[str], meter: progress.RunMeter, line: str
+) -> None:
+    clock.now = meter._said + 11
+    meter(Progress(1, 9, 0))
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
 def test_a_meter_that_is_used_again_says_nothing_absurd(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,7 +154,7 @@ def index(
     long = "auto" if long_side is None else long_side
     made: dict[str, Any] = {"model": model, "features": features, "encoder": encoder, "weighting": weighting}
     made |= {"long_side": long, "device": device, "threads": threads, "max_pixels": max_pixels}
-    with RunMeter() as meter:
+    with RunMeter(part, about=on is not None) as meter:
         if on:
             from semcbir.distributed.building import index_on_ray
 
@@ -226,7 +226,7 @@ def refresh(
     New and changed photos are read, vanished ones taken out.
     """
     opened = open_index(place)
-    with RunMeter() as meter:
+    with RunMeter(opened.part) as meter:
         extractor = None
         if model or encoder or threads or device != DEVICES[0] or max_pixels != MAX_PIXELS:
             extractor = opened.extractor(

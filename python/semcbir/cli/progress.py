@@ -76,15 +76,21 @@ class _Words(NamedTuple):
 
 
 class RunMeter(Meter):
-    """Shows the progress of an indexing run; is the ``on_progress`` of an index."""
+    """Shows the progress of an indexing run; is the ``on_progress`` of an index.
 
-    def __init__(self) -> None:
+    Lines begin with the ``part`` that it is of, and say "about" where totals are estimates.
+    """
+
+    def __init__(self, part: str | None = None, *, about: bool = False) -> None:
         super().__init__(least=SURE)
+        self._part = f"part {part}: " if part else ""
+        self._of = "of about" if about else "of"
 
     def __call__(self, progress: Progress) -> None:
         """Take in how far the run has come."""
         skipped = f", {progress.skipped} skipped" if progress.skipped else ""
-        what = _Words(f"{progress.done} of {progress.total} images", skipped, images_rate)
+        done = f"{self._part}{progress.done} {self._of} {progress.total} images"
+        what = _Words(done, skipped, images_rate)
         self._show(progress.done, progress.total, _run_bar, what)
 
 
