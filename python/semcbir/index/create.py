@@ -15,7 +15,7 @@ from semcbir.errors import IndexStorageError
 from semcbir.extractor import Extractor
 from semcbir.index import catalog
 from semcbir.index.class_names import GROUPS, stored_groups
-from semcbir.index.database import SEGMENTS, is_index, is_temporary, making
+from semcbir.index.database import SEGMENTS, index_around, is_index, is_temporary, making
 from semcbir.index.files import open_folder
 from semcbir.index.model import copy_copied, copy_model, deep_of, stored_model
 from semcbir.index.model_place import ENCODER, MODEL, PLACES, ModelPlace, has_model
@@ -107,7 +107,7 @@ def require_room(folder: Path) -> None:
     other = "choose another place for the index"
     if folder.exists() and not folder.is_dir():
         raise IndexStorageError(f"{display_path(folder)} is a file, and an index is a folder; {other}")
-    if around := next((place for place in folder.parents if is_index(place)), None):
+    if around := index_around(folder.parent):
         raise IndexStorageError(f"{display_path(folder)} is inside the index {display_path(around)}; {other}")
     try:
         strange = {name for entry in folder.iterdir() if not _is_own(name := entry.name)}

@@ -60,6 +60,12 @@ def is_index(folder: Path) -> bool:
     return os.path.lexists(place) and (place.is_symlink() or not place.is_dir())
 
 
+def index_around(folder: Path) -> Path | None:
+    """Return the index that ``folder`` is or lies in, by its name or by where links lead; None if in none."""
+    real = Path(os.path.realpath(folder))
+    return next((one for one in (folder, *folder.parents, real, *real.parents) if is_index(one)), None)
+
+
 def require_index(folder: Path) -> None:
     """Raise IndexStorageError unless ``is_index``."""
     if not is_index(folder):

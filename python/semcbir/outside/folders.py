@@ -11,21 +11,19 @@ from pathlib import Path
 from semcbir._files import display_path
 from semcbir._lock import LockFileError, LockHeldError, hold, locks_missing
 from semcbir.errors import SemcbirError
-from semcbir.index.database import is_index
+from semcbir.index.database import index_around
 
 LOCK = ".semcbir-export.lock"
 
 
 def require_no_index(folder: Path) -> None:
     """Raise ValueError if ``folder`` is an index, or in one, by its name or by where links lead."""
-    real = Path(os.path.realpath(folder))
-    for one in (folder, *folder.parents, real, *real.parents):
-        if is_index(one):
-            where = "which is an index" if one == folder else f"which is in the index {display_path(one)}"
-            raise ValueError(
-                f"place: expected a folder outside of an index, got {display_path(folder)}, {where}; name "
-                "another folder"
-            )
+    if index := index_around(folder):
+        where = "which is an index" if index == folder else f"which is in the index {display_path(index)}"
+        raise ValueError(
+            f"place: expected a folder outside of an index, got {display_path(folder)}, {where}; name "
+            "another folder"
+        )
 
 
 @contextmanager
