@@ -130,6 +130,12 @@ def assert_alike(made: Index, whole: Index) -> None:
     assert made.skipped == whole.skipped
 
 
+def index_on(cluster: Any, photos: Path, place: Path, model: Path, **more: Any) -> Index:
+    """Index the photos on the cluster, as ``whole`` is."""
+    more |= {"model": str(model), "features": "hog", "device": "cpu"}
+    return index_on_ray(photos, place, address=cluster.address, threads=1, **more)
+
+
 def wait_until_reachable(address: str) -> None:
     """Until something listens there."""
     host, _, port = address.partition(":")
@@ -255,16 +261,7 @@ def test_indexing_survives_the_loss_of_workers_and_a_node(
     killer = threading.Thread(target=lose)
     killer.start()
     try:
-        made = index_on_ray(
-            photos,
-            tmp_path / "index",
-            address=cluster.address,
-            parts=12,
-            threads=1,
-            model=str(tiny_model),
-            features="hog",
-            device="cpu",
-        )
+        made = index_on(cluster, photos, tmp_path / "index", tiny_model, parts=12)
     finally:
         done.set()
         killer.join()
@@ -442,10 +439,7 @@ def test_a_part_is_built_on_a_gpu_each(
     def note(_: Any) -> None:
         used.append(2 - ray.available_resources().get("GPU", 0))
 
-    options = {"model": str(tiny_model), "features": "hog", "device": "cpu"}
-    made = index_on_ray(
-        photos, tmp_path / "index", address=cluster.address, threads=1, on_progress=note, **options
-    )
+    made = index_on(cluster, photos, tmp_path / "index", tiny_model, on_progress=note)
     assert max(used) >= 1
     assert_alike(made, whole)
 
@@ -467,16 +461,8 @@ def test_a_head_that_is_started_again(
 
     restarting = threading.Thread(target=restart, daemon=True)
     restarting.start()
-    made = index_on_ray(
-        photos,
-        tmp_path / "index",
-        address=cluster.address,
-        parts=12,
-        threads=1,
-        on_progress=lambda _: begun.set(),
-        model=str(tiny_model),
-        features="hog",
-        device="cpu",
+    made = index_on(
+        cluster, photos, tmp_path / "index", tiny_model, parts=12, on_progress=lambda _: begun.set()
     )
     assert_alike(made, whole)
     wait_until_reachable(cluster.address)
