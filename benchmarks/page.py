@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from semcbir import Index, Signatures
+from semcbir import Index
 from tables import table
-from workload import resampled
+from workload import append, resampled
 
 PORT_LINE = "http://127.0.0.1:"
 ALONE = 40
@@ -53,9 +53,7 @@ def collection(photos: Path, images: int, folder: Path) -> Index:
     (folder / "few").mkdir()
     os.link(copies[0], folder / "few" / f"first{copies[0].suffix}")
     index = Index.build(folder / "few", folder / "index")
-    fields = ("offsets", "classes", "proportions", "counts", "centroids", "n_classes", "whole")
-    values = {name: getattr(drawn, name) for name in fields}
-    index.append(Signatures(**values, recipe=index.recipe.for_feature(None)), paths)
+    append(index, drawn, paths)
     return index
 
 

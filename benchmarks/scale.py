@@ -25,9 +25,8 @@ from semcbir import Index, Signatures
 from semcbir.distributed import Searcher, index_on_ray
 from semcbir.distributed.session import Session
 from tables import table
-from workload import resampled
+from workload import append, resampled
 
-FIELDS = ("offsets", "classes", "proportions", "counts", "centroids", "n_classes", "whole")
 SIZES = (10**6, 10**7, 10**8, 10**9)
 MEMORY = 192 * 2**30
 """Bytes of a machine's memory that searches may use, of 256 GiB."""
@@ -52,9 +51,7 @@ def shards_of(photos: Path, images: int, shards: int, folder: Path) -> list[Path
             os.link(original, path)
         (here / "empty").mkdir()
         index = Index.build(here / "empty", here / "index")
-        part = drawn[chosen]
-        values = {name: getattr(part, name) for name in FIELDS}
-        index.append(Signatures(**values, recipe=index.recipe.for_feature(None)), paths)
+        append(index, drawn[chosen], paths)
         index.compact()
         places.append(index.path)
     return places

@@ -48,6 +48,13 @@ def resampled(base: Signatures, n: int, seed: int, *, at_once: int = 50_000) -> 
     return parts[0] if len(parts) == 1 else Signatures.concatenate(parts, ids=np.arange(n))
 
 
+def append(index: Index, signatures: Signatures, paths: list[Path]) -> None:
+    """Take signatures that were drawn into an index, as if they were those of its network."""
+    fields = ("offsets", "classes", "proportions", "counts", "centroids", "n_classes", "whole")
+    values = {name: getattr(signatures, name) for name in fields}
+    index.append(Signatures(**values, recipe=index.recipe.for_feature(None)), paths)
+
+
 def _part(base: Signatures, n: int, rng: np.random.Generator) -> Signatures:
     drawn = rng.integers(len(base), size=n)
     starts, ends = base.offsets[drawn], base.offsets[drawn + 1]

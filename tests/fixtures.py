@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from commands import Run, command
 from made_photos import write_photos
 from semcbir import _core
 from tiny_models import tiny_model as write_tiny_model
 
 __all__ = [
     "ade_model",
+    "index",
     "level",
     "made_photos",
     "photo_folder",
+    "run",
     "shared_dir",
     "tiny_logits_model",
     "tiny_model",
@@ -100,3 +103,18 @@ def made_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def photo_folder(made_photos: Path, tmp_path: Path) -> Path:
     """A folder of 12 small photos, ``beach/``, ``meadow/`` and ``town/`` 4 each; the test's own to change."""
     return Path(shutil.copytree(made_photos, tmp_path / "photos"))
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, in this process."""
+    return command(capsys)
+
+
+@pytest.fixture
+def index(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: Path) -> Path:
+    """An index of the 12 photos, two features."""
+    place = tmp_path / "index"
+    done = run("index", photo_folder, "-o", place, "--model", tiny_model, "--features", "kaze,hog")
+    assert (done.code, done.err) == (0, "")
+    return place

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import Run, one_line
 from semcbir import Index, explain, search
 from semcbir.cli.asking import asked_lines
 from semcbir.explanation import remark
 from semcbir.terms import Terms
-from test_cli import Run, one_line, run
-
-__all__ = ["run"]
 
 
 @pytest.fixture

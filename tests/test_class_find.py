@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from commands import Run, one_line
 from core_reference import Columns, make_columns, with_removed, with_ties
 from semcbir import FoundImage, FoundImages, Index, _core, find
 from semcbir.pictures.found import found_sheet
 from semcbir.results import MAX_HITS
-from test_cli import Run, one_line, run
 
-__all__ = ["run"]
 C = 9
 Asked = list[tuple[list[int], float | None]]
 

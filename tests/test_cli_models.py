@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import tiny_models
+from commands import Ran, Run, one_line
 from download_server import Answer, File, Server, running_server
 from semcbir.cli import console, facts, progress
 from semcbir.export import downloading, export
@@ -27,10 +28,7 @@ from semcbir.networks.card import ModelCard
 from semcbir.networks.encoder_card import EncoderCard
 from semcbir.networks.packaged import PACKAGED
 from semcbir.networks.specs import SizeSpec
-from test_cli import Ran, Run, one_line, run
 from tiny_models import tiny_encoder
-
-__all__ = ["run"]
 
 NAME = "hrnet-w48-cocostuff"
 MORE = "more, with what it means: --json"

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from commands import Run
 from semcbir import Index
 from semcbir.cli.class_names import completed
 from semcbir.networks.names import resolve
 from semcbir.networks.taxonomy import taxonomy
-from test_cli import Run, run
-
-__all__ = ["run"]
 
 DEFAULT = resolve()[1].classes
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None or os.name != "posix", reason="needs bash")

@@ -12,17 +12,15 @@ import pytest
 from PIL import Image
 
 import semcbir
+from commands import Run
 from semcbir import Index, IndexStorageError
 from semcbir.index.contents import ClassTotal, Contents
 from semcbir.pictures.colours import class_colour
 from semcbir.pictures.contents import MAX_ROWS, contents_picture
 from semcbir.pictures.draw import MARGIN
-from test_cli import Run, run
 from tiny_models import tiny_encoder
 
 NAMES = ["person", "tree", "grass", "sea", "clock"]
-
-__all__ = ["run"]
 
 
 @pytest.fixture

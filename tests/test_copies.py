@@ -12,14 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from commands import Run, one_line
 from semcbir import Extractor, Index, Signatures, load_image
 from semcbir.evaluation.copies import COPIES, cut, inner_size, turned
 from semcbir.evaluation.datasets import DatasetError
 from semcbir.evaluation.finding import Found, find_originals, spread, usual_queries
 from semcbir.evaluation.tables import copies_markdown
-from test_cli import Run, one_line, run
-
-__all__ = ["run"]
 
 NOISE = np.random.default_rng(3).integers(0, 256, (31, 46, 3), np.uint8)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Run, one_line
 from semcbir.evaluation import comparison, paper, plots
 from semcbir.evaluation.datasets import Dataset
 from semcbir.evaluation.evaluate import Evaluation
@@ -24,9 +25,6 @@ from semcbir.evaluation.measuring import MODES, Scores
 from semcbir.evaluation.metrics import MEASURES
 from semcbir.evaluation.rankings import Truth
 from semcbir.evaluation.tables import class_table, file_name, interval_table, markdown, size_line
-from test_cli import Run, one_line, run
-
-__all__ = ["run"]
 
 SHADES = [(0, 0, 40), (0, 0, 200), (0, 200, 0), (200, 0, 0), (40, 40, 40)]
 

@@ -15,11 +15,9 @@ from typing import Any
 import pytest
 import typer
 
+from commands import Run
 from semcbir.cli.app import app
 from semcbir.cli.examples import examples
-from test_cli import Run, run
-
-__all__ = ["run"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,6 +18,7 @@ import onnxruntime  # noqa: E402
 from torch import nn  # noqa: E402
 
 import checkpoint_files as files  # noqa: E402
+from commands import Run, one_line  # noqa: E402
 from download_server import File, Server, running_server  # noqa: E402
 from encoder_reading import as_weights, resnet, shaken, vit  # noqa: E402
 from semcbir import Index  # noqa: E402
@@ -38,10 +39,7 @@ from semcbir.networks.encoder_card import EncoderCard  # noqa: E402
 from semcbir.networks.published import ENCODERS, EncoderSpec  # noqa: E402
 from semcbir.networks.specs import SizeSpec  # noqa: E402
 from small_encoders import SIDE, TINY_RESNET, TINY_VIT, made_encoder  # noqa: E402
-from test_cli import Run, one_line, run  # noqa: E402
 from wrong_networks import Broken, Pair  # noqa: E402
-
-__all__ = ["run"]
 
 NAME = "dinov2-vits14"
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from commands import Run
 from exports import PAGE, at_the_demo, demo, require_pyarrow
 from semcbir import Index
 from semcbir.outside import TARGETS, export_index, rows
-from test_cli import Run, run
 
-__all__ = ["at_the_demo", "demo", "run"]
+__all__ = ["at_the_demo", "demo"]
 
 
 @pytest.mark.parametrize("to", ["parquet", "qdrant"])

@@ -33,10 +33,9 @@ from semcbir.errors import RecipeMismatchError
 from semcbir.explanation import WHOLE_IMAGE
 from semcbir.outside import export_index, exporting, folders, rows
 from semcbir.outside import parquet as parquet_files
-from test_cli import run
 from tiny_models import CLASSES
 
-__all__ = ["at_the_demo", "demo", "run"]
+__all__ = ["at_the_demo", "demo"]
 
 
 @pytest.mark.parametrize(("place", "feature"), INDEXES)

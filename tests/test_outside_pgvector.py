@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import Run
 from exports import (
     INDEXES,
     PAGE,
@@ -26,10 +27,9 @@ from exports import (
 from semcbir import Index, SemcbirError
 from semcbir.explanation import WHOLE_IMAGE
 from semcbir.outside import export_index, exporting, rows
-from test_cli import Run, run
 from tiny_models import CLASSES
 
-__all__ = ["at_the_demo", "demo", "run"]
+__all__ = ["at_the_demo", "demo"]
 
 
 @pytest.fixture(scope="module")

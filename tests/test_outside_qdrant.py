@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from commands import Run
 from exports import (
     INDEXES,
     QDRANT,
@@ -25,10 +26,9 @@ from exports import (
 )
 from semcbir import Index, SemcbirError
 from semcbir.outside import export_index, exporting, rows
-from test_cli import Run, run
 from tiny_models import CLASSES
 
-__all__ = ["at_the_demo", "demo", "run"]
+__all__ = ["at_the_demo", "demo"]
 
 
 def qdrant_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -20,14 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Run
 from made_signatures import assert_same
 from semcbir import ImageError, Index, IndexStorageError, RecipeMismatchError, find, search
 from semcbir.index import merge_indexes as merging
 from semcbir.index.check import check_index
 from semcbir.index.part import Part, part_of
-from test_cli import Run, run
-
-__all__ = ["run"]
 
 FEATURES = "hog,kaze"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pytest
 
 from semcbir import Progress
-from semcbir.cli import progress
+from semcbir.cli import progress, text
 from semcbir.cli.rate import LONGEST, WINDOW, Rate, images_rate
 from semcbir.export.downloading import Transfer
 
@@ -210,3 +210,31 @@ def test_a_download(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
             "3.8 MB/s",
             "1.3 s left",
         )
+
+
+def test_times_and_rates_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.RunMeter() as meter:
+        for done in (1, 21, 41):
+            meter(Progress(done, 621, done // 20))
+            clock[0] += 10.0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "semcbir: 21 of 621 images, 1 skipped, 2.0 images/s, 5 min left",
+        "semcbir: 41 of 621 images, 2 skipped, 2.0 images/s, 5 min left",
+    ]
+
+
+def test_times_as_people_write_them() -> None:
+    assert [text.elapsed(seconds) for seconds in (9.94, 59, 60, 94, 599.4, 600, 7260)] == [
+        "9.9 s",
+        "59 s",
+        "1 min 0 s",
+        "1 min 34 s",
+        "9 min 59 s",
+        "10 min",
+        "2 h 1 min",
+    ]

@@ -19,13 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Run
 from semcbir import Index, IndexStorageError, Neighbors
 from semcbir.distributed import Searcher, building, index_on_ray
 from semcbir.errors import SemcbirError, ShardsMissingError
 from semcbir.index import merge_indexes as merging
-from test_cli import Run, run
-
-__all__ = ["run"]
+from sharded import assert_same, build, build_parts, write_copies
 
 ray: Any = None
 needs_ray = pytest.mark.skipif(
@@ -42,28 +41,19 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ray") / "photos"
-    folder.mkdir()
-    noise = np.random.default_rng(5)
-    for number in range(80):
-        pixels = noise.integers(0, 256, (3, 4, 3)).repeat(20, axis=0).repeat(20, axis=1).astype(np.uint8)
-        for copy in range(1 + (number % 4 == 0)):
-            Image.fromarray(pixels).save(folder / f"{number}-{copy}.png")
+    folder = write_copies(tmp_path_factory.mktemp("ray") / "photos", 80, 4)
     (folder / "broken.jpg").write_bytes(b"no image")
     return folder
 
 
 @pytest.fixture(scope="module")
 def whole(photos: Path, tiny_model: Path) -> Index:
-    return Index.build(photos, photos.parent / "whole", model=tiny_model, features="hog", device="cpu")
+    return build(photos, photos.parent / "whole", tiny_model)
 
 
 @pytest.fixture(scope="module")
 def parts(photos: Path, tiny_model: Path) -> list[Path]:
-    places = [photos.parent / f"part {number}" for number in range(1, 5)]
-    for number, place in enumerate(places, 1):
-        Index.build(photos, place, model=tiny_model, features="hog", device="cpu", part=f"{number}/4")
-    return places
+    return build_parts(photos, photos.parent, tiny_model, 4)
 
 
 @pytest.fixture
@@ -114,11 +104,6 @@ def cluster(quiet_home: None, request: pytest.FixtureRequest) -> Iterator[Any]:
     yield one
     ray.shutdown()
     one.shutdown()
-
-
-def assert_same(found: Neighbors, expected: Neighbors) -> None:
-    for name in ("ids", "distances", "histogram_distances", "kept", "epsilons"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
 def assert_alike(made: Index, whole: Index) -> None:

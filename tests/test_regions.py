@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Run
 from semcbir import Analysis, Extractor, Grid, Index, LocalFeatures, build_grid_signatures, search
 from semcbir.regions import Box, Point, check_region, class_at, cropped, signatures_of_part
-from test_cli import Run, run
-
-__all__ = ["run"]
 
 
 @pytest.fixture

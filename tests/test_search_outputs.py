@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import semcbir
+from commands import Run, one_line
 from semcbir import Hit, Results, copying, viewer
 from semcbir.cli import copies, pictures
 from semcbir.cli.filtered import epsilon_note, keep_note, kept_note
@@ -26,9 +27,6 @@ from semcbir.cli.table import hits_table, shown_paths
 from semcbir.pictures.draw import ALARM
 from semcbir.pictures.sheet import contact_sheet
 from semcbir.results import penalised_words
-from test_cli import Run, one_line, run
-
-__all__ = ["run"]
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="POSIX names, links and programs")
 

@@ -15,10 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 import semcbir
+from commands import Run, one_line
 from semcbir.cli import queries
-from test_cli import Run, one_line, run
-
-__all__ = ["run"]
 
 
 @pytest.fixture

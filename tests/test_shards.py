@@ -11,52 +11,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semcbir import Index, IndexStorageError, Neighbors, Signatures
+from semcbir import Index, IndexStorageError, Signatures
 from semcbir.distributed.gathering import search_all
 from semcbir.distributed.shard import Shard
 from semcbir.index.merge_plan import plan_merge
 from semcbir.searcher import Asked
 from semcbir.terms import Terms, named_terms
-
-COLUMNS = ("ids", "distances", "histogram_distances", "kept", "epsilons")
+from sharded import assert_same, build, build_parts, write_copies
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of which some are copies of others, so that distances tie across parts."""
-    folder = tmp_path_factory.mktemp("shards") / "photos"
-    folder.mkdir()
-    noise = np.random.default_rng(5)
-    for number in range(60):
-        pixels = noise.integers(0, 256, (3, 4, 3)).repeat(20, axis=0).repeat(20, axis=1).astype(np.uint8)
-        for copy in range(1 + (number % 3 == 0)):
-            Image.fromarray(pixels).save(folder / f"{number}-{copy}.png")
-    return folder
+    return write_copies(tmp_path_factory.mktemp("shards") / "photos", 60, 3)
 
 
 @pytest.fixture(scope="module")
 def whole(photos: Path, tiny_model: Path) -> Index:
-    return Index.build(photos, photos.parent / "whole", model=tiny_model, features="hog", device="cpu")
+    return build(photos, photos.parent / "whole", tiny_model)
 
 
 @pytest.fixture(scope="module", params=[1, 4, 7])
 def shards(photos: Path, tiny_model: Path, whole: Index, request: pytest.FixtureRequest) -> list[Shard]:
     n = request.param
-    places = [photos.parent / f"{n} parts" / str(number) for number in range(1, n + 1)]
-    for number, place in enumerate(places, 1):
-        Index.build(photos, place, model=tiny_model, features="hog", device="cpu", part=f"{number}/{n}")
+    places = build_parts(photos, photos.parent / f"in {n}", tiny_model, n)
     return [Shard(source, "hog") for source in plan_merge(places).sources]
 
 
 def ask_all(shards: Sequence[Shard]) -> Any:
     return lambda method, *arguments: [getattr(shard, method)(*arguments) for shard in shards]
-
-
-def assert_same(found: Neighbors, expected: Neighbors) -> None:
-    for name in COLUMNS:
-        a, b = getattr(found, name), getattr(expected, name)
-        assert a.dtype == b.dtype, name
-        np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 @pytest.mark.parametrize("k", [1, 20, 80, 100])
@@ -114,10 +96,8 @@ def test_empty_parts(tmp_path: Path, photos: Path, tiny_model: Path, whole: Inde
     folder.mkdir()
     for number in range(2):
         Image.new("RGB", (60, 40), (200, 90 * number, 0)).save(folder / f"{number}.png")
-    one = Index.build(folder, tmp_path / "one", model=tiny_model, features="hog", device="cpu")
-    places = [tmp_path / f"part {number}" for number in range(1, 6)]
-    for number, place in enumerate(places, 1):
-        Index.build(folder, place, model=tiny_model, features="hog", device="cpu", part=f"{number}/5")
+    one = build(folder, tmp_path / "one", tiny_model)
+    places = build_parts(folder, tmp_path, tiny_model, 5)
     shards = [Shard(source, "hog") for source in plan_merge(places).sources]
     for keep in (None, 3):
         found = search_all(ask_all(shards), one.signatures(), Asked(3, 0.9, False, 1, keep), None)
@@ -126,7 +106,7 @@ def test_empty_parts(tmp_path: Path, photos: Path, tiny_model: Path, whole: Inde
 
 
 def test_a_part_that_changed_is_no_shard(tmp_path: Path, photos: Path, tiny_model: Path) -> None:
-    index = Index.build(photos, tmp_path / "index", model=tiny_model, features="hog", device="cpu")
+    index = build(photos, tmp_path / "index", tiny_model)
     (source,) = plan_merge([index.path]).sources
     assert len(Shard(source, "hog").records(np.arange(100))) == len(index)
     index.remove(0)
