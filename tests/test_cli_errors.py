@@ -128,6 +128,7 @@ def test_wrong_usage_is_code_2_and_names_the_option(run: Run, options: str) -> N
         ("search a b --threads 2.5", "--threads: expected an integer from 1 to 1024, got '2.5'"),
         ("search a b --max-pixels -1", "--max-pixels: expected an integer from 1 to 1099511627776, got '-1'"),
         ("index a --long-side 1e3", "--long-side: expected an integer from 1 to 65536, got '1e3'"),
+        ("index a -o b --part 3/2", "--part: expected I/N with I from 1 to N, as in '3/16', got '3/2'"),
         ("refresh a --threads x", "--threads: expected an integer from 1 to 1024, got 'x'"),
         ("search a b --epsilon x", "--epsilon: expected a number of 0 or more, auto or none, got 'x'"),
         ("search a b --feature surfing", "--feature: expected 'deep', 'kaze', 'surf', 'sift' or 'hog'"),

@@ -264,5 +264,13 @@ def test_what_is_neither_a_name_nor_a_file_is_no_encoder(name: str) -> None:
 def test_a_misspelt_encoder_gets_the_right_one() -> None:
     with pytest.raises(ModelError, match="did you mean efficientnet-lite0"):
         resolve_encoder("efficientnet_lite0")
-    with pytest.raises(ModelError, match=r"known are default, .*efficientnet-lite2, .*resnet50$"):
-        resolve_encoder("clip")
+    for name in ("clip", "hrnet-w48-cocostuf"):
+        with pytest.raises(
+            ModelError, match=f"there is no encoder called '{name}'; known are efficientnet"
+        ) as told:
+            resolve_encoder(name)
+        assert "resnet50" in str(told.value)
+        assert "hrnet-w48-mseg" not in str(told.value)
+    with pytest.raises(ModelError, match="there is no model called 'clip'; known are default, hrnet") as told:
+        resolve("clip")
+    assert "efficientnet" not in str(told.value)

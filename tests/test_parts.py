@@ -564,6 +564,6 @@ def test_the_commands(run: Run, photo_folder: Path, tiny_model: Path, tmp_path: 
     run("refresh", tmp_path / "half")
     assert run("info", tmp_path / "half", "--json").json["complete"] is True
     wrong = run("index", photo_folder, "-o", tmp_path / "p3", *made, "--part", "3/2")
-    assert (wrong.code, "part: expected I/N" in wrong.err) == (1, True)
+    assert (wrong.code, "--part: expected I/N" in wrong.err) == (2, True)
     with pytest.raises(ImageError):
         Index.build(tmp_path / "nothing", tmp_path / "p4", part="1/2")

@@ -342,6 +342,12 @@ def test_searches_that_smooth_take_terms_too():
         assert (shares[ids, 4] <= 0.01).all()
 
 
+def test_labels_may_be_of_numpy() -> None:
+    asked = Terms(only=np.array([3, 1], np.uint16), without=(np.int64(2),), weights={np.int32(3): 2.0})
+    assert asked == Terms(only=(1, 3), without=(2,), weights={3: 2.0})
+    assert {type(label) for label in (*asked.only, *asked.without, *asked.weights)} == {int}
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [

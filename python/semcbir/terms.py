@@ -195,9 +195,9 @@ def labels_named(argument: str, name: str, classes: Sequence[str]) -> tuple[int,
 
 
 def _label(argument: str, label: object) -> int:
-    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 2**16:
+    if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < 2**16:
         raise ValueError(f"{argument}: expected labels from 0 to 65535, got {shown(label)}")
-    return label
+    return int(label)
 
 
 def _weight(value: object) -> float:

@@ -45,7 +45,7 @@ from semcbir.cli.text import (
 )
 from semcbir.images.limits import MAX_PIXELS
 from semcbir.index.database import FOLDER_INDEX
-from semcbir.index.part import MOST
+from semcbir.index.part import MOST, Part
 from semcbir.index.place import index_place, own_place
 from semcbir.inference.runtime import DEVICES
 from semcbir.networks.packaged import DEFAULT
@@ -53,6 +53,13 @@ from semcbir.networks.packaged import DEFAULT
 if TYPE_CHECKING:
     from semcbir.index.index import Index
     from semcbir.index.report import Report
+
+
+def _parse_part(text: str) -> str:
+    try:
+        return str(Part.parse(text))
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("part: ")) from None
 
 
 @command
@@ -99,6 +106,7 @@ def index(
         str | None,
         typer.Option(
             "--part",
+            parser=usage(_parse_part),
             metavar="I/N",
             help="Index the I-th of N parts of the photos alone, as one of N machines; `semcbir merge` makes "
             "one index of the parts.",

@@ -56,9 +56,13 @@ def export(
     Each needs the extra of its name. docs/export.md describes the columns, and how to search them with the
     ids and order of semcbir. A password belongs into PGPASSWORD or QDRANT_API_KEY.
     """
-    opened = open_index(source)
-    from semcbir.outside import export_index
+    from semcbir.outside.exporting import checked_name, export_index
 
+    try:
+        checked_name(name, to)
+    except ValueError as error:
+        raise typer.BadParameter(str(error).removeprefix("name: "), param_hint="--name") from None
+    opened = open_index(source)
     with RunMeter() as meter:
         done = export_index(opened, place, to, feature=feature, name=name, replace=replace, on_progress=meter)
     if as_json:

@@ -20,6 +20,7 @@ from semcbir.errors import ModelError
 from semcbir.networks.specs import KINDS, PRECISIONS, Kind, Precision
 
 if TYPE_CHECKING:
+    from semcbir.networks.card_file import ModelKind
     from semcbir.networks.published import Published
 
 VARIABLE = "SEMCBIR_CACHE"
@@ -58,17 +59,18 @@ def export_name(name: str, precision: Precision = "fp32", kind: Kind = "labels")
     return name + ("" if kind == "labels" else f"-{kind}") + ("" if precision == "fp32" else f"-{precision}")
 
 
-def parse_name(name: str) -> tuple[Published, str]:
+def parse_name(name: str, meant: ModelKind | None = None) -> tuple[Published, str]:
     """Return the model that ``name`` is an export of (see ``export_name``), and the export's full name.
 
-    Aliases are understood. Raises ModelError if there is no such model, or no such export of an encoder.
+    Aliases are understood. Raises ModelError if there is no such model, or no such export of an encoder; it
+    has the names of models of the kind that was ``meant`` (None: of both).
     """
     from semcbir.networks.published import PublishedEncoder, published
 
     precision: Precision = next((each for each in PRECISIONS if name.endswith(f"-{each}")), "fp32")
     rest = name.removesuffix(f"-{precision}")
     kind: Kind = next((each for each in KINDS if rest.endswith(f"-{each}")), "labels")
-    model = published(rest.removesuffix(f"-{kind}"))
+    model = published(rest.removesuffix(f"-{kind}"), meant)
     full = export_name(model.name, precision, kind)
     if isinstance(model, PublishedEncoder) and (kind != "labels" or precision == "int8"):
         half = export_name(model.name, "fp16")

@@ -166,7 +166,7 @@ def _projection(encoder: PackagedEncoder) -> Projection | None:
 
 def _fetched(kind: type[_C], name: str) -> tuple[Path, _C]:
     """Return the export called ``name`` in the user's cache."""
-    model, full = parse_name(name)
+    model, full = parse_name(name, kind.kind)
     if model.kind != kind.kind:
         raise _wrong_kind(name, model.kind)
     cache = cache_folder()

@@ -204,11 +204,12 @@ Published: TypeAlias = PublishedModel | PublishedEncoder
 """What has a checkpoint that can be downloaded and exported."""
 
 
-def published(name: str) -> Published:
+def published(name: str, kind: ModelKind | None = None) -> Published:
     """Return the model or encoder called ``name``; aliases are understood.
 
-    Raises ModelError if there is none; the message has similar names, or else all of them. For a model that
-    comes in another way than as a checkpoint it has the names of those with one.
+    Raises ModelError if there is none; the message has similar names, or else all of them, of the ``kind``
+    that was meant (None: of both). For a model that comes in another way than as a checkpoint it has the
+    names of those with one.
     """
     canonical = ALIASES.get(name, name)
     if found := PUBLISHED.get(canonical) or ENCODERS.get(canonical):
@@ -219,12 +220,15 @@ def published(name: str) -> Published:
         )
         having = ", ".join([*PUBLISHED, *ENCODERS])
         raise ModelError(f"{name} {way}, not from a checkpoint; models with a checkpoint are {having}")
-    known = [DEFAULT, *PUBLISHED, *PACKAGED, *ENCODERS]
+    of_kind = {"segmentation": [DEFAULT, *PUBLISHED], "encoder": [*PACKAGED, *ENCODERS]}
+    known = of_kind[kind] if kind else [one for names in of_kind.values() for one in names]
+    what = "encoder" if kind == "encoder" else "model"
     if not name:
         raise ModelError(f"expected the name of a model, got an empty one; known are {', '.join(known)}")
-    near = difflib.get_close_matches(name.lower(), [*known, *ALIASES], n=3, cutoff=0.7)
+    aliases = [alias for alias, meant in ALIASES.items() if meant in known]
+    near = difflib.get_close_matches(name.lower(), [*known, *aliases], n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
-    raise ModelError(f"there is no model called {name!r}; {hint}")
+    raise ModelError(f"there is no {what} called {name!r}; {hint}")
 
 
 def _model(facts: Mapping[str, Any]) -> PublishedModel:

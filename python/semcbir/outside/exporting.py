@@ -59,7 +59,7 @@ def export_index(
     opened = open_place(index, "index")
     facts = facts_of(opened, feature)
     done = rows = 0
-    with _writing(place, to, facts, _checked_name(name, to), replace) as sink:
+    with _writing(place, to, facts, checked_name(name, to), replace) as sink:
         for batch in batches(opened, facts.feature):
             sink.add(batch)
             done += len(batch.records)
@@ -69,7 +69,8 @@ def export_index(
     return Exported(to, sink.place, facts.feature, done, rows)
 
 
-def _checked_name(name: object, to: str) -> str:
+def checked_name(name: object, to: str) -> str:
+    """Return what the tables or the collection are called; ValueError for what cannot be a name there."""
     if name is None:
         return NAME
     if to == "parquet":
