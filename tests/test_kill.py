@@ -119,12 +119,13 @@ def test_killed_on_made_photos(photo_folder: Path, tiny_model: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_killed_on_real_photos(wang_dir: Path, ade_model: Path, tmp_path: Path):
+@pytest.mark.parametrize("kills", [20, pytest.param(60, marks=pytest.mark.long)])
+def test_killed_on_real_photos(wang_dir: Path, ade_model: Path, tmp_path: Path, kills: int):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(0, 1000, 25):
         shutil.copy(wang_dir / f"{number}.jpg", folder)
-    kill_often(folder, tmp_path, ade_model, kills=60, longest=3.5)
+    kill_often(folder, tmp_path, ade_model, kills=kills, longest=3.5)
 
 
 @pytest.mark.parametrize("call", [1, 2, 4])
