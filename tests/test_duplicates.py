@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Ran, Run, command
 from grouping_reference import components, distances
 from made_photos import write_photos
 from semcbir import Duplicate, DuplicateGroup, Index, duplicates
-from semcbir.cli.app import app
 from semcbir.cli.duplicates import groups_text, parse_distance
 from semcbir.errors import IndexStorageError
 from semcbir.features import Deep
@@ -27,29 +24,15 @@ from semcbir.results import MAX_HITS
 from tiny_models import tiny_encoder
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
 @pytest.fixture
 def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
     """The command, in this process."""
 
+    in_bytes = command(capfdbinary)
+
     def run(*arguments: object) -> Ran:
-        capfdbinary.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            app([os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments], "semcbir")
-        out, err = map(os.fsdecode, capfdbinary.readouterr())
-        return Ran(stop.value.code or 0, out, err)  # type: ignore[call-overload]
+        done = in_bytes(*arguments)
+        return Ran(done.code, os.fsdecode(done.out), os.fsdecode(done.err))
 
     return run
 
